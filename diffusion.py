@@ -1,0 +1,338 @@
+"""The mathematics of diffusion: noise schedules, the forward process, the loss, the samplers.
+
+A diffusion process is a table of T pairs (alpha_t, sigma_t), t = 0 ... T-1, increasing in noise:
+
+    x_t = alpha_t x_0 + sigma_t eps        eps ~ N(0, I)        alpha_t^2 + sigma_t^2 = 1
+
+Ho et al. write the same as x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps: our alpha_t is the root
+of their cumulative product, `alphas_cumprod`. Their t = 1 ... T is our t = 0 ... T-1.
+
+This file knows no dataset, no network class and no file. A *model* is anything that maps
+(x_t, t) with shapes (B, ...) and (B,) to a tensor shaped like x_t; a *denoiser* is anything that
+maps (x_t, t), t one int for the whole batch, to the pair of estimates (x0, eps).
+
+Papers, cited by name below
+    Ho et al. 2020            Denoising Diffusion Probabilistic Models, arXiv:2006.11239
+    Song et al. 2021          Denoising Diffusion Implicit Models, arXiv:2010.02502
+    Nichol & Dhariwal 2021    Improved Denoising Diffusion Probabilistic Models, arXiv:2102.09672
+    Kingma et al. 2021        Variational Diffusion Models, arXiv:2107.00630
+    Salimans & Ho 2022        Progressive Distillation for Fast Sampling, arXiv:2202.00512
+    Lin et al. 2023           Common Diffusion Noise Schedules ... Are Flawed, arXiv:2305.08891
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Model = Callable[[Tensor, Tensor], Tensor]
+Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+RandnLike = Callable[[Tensor], Tensor]
+
+PREDICTIONS = ("eps", "x0", "v")
+
+# The timestep "before" t = 0: the data itself, alpha = 1 and sigma = 0. With it in the table the
+# last denoising step needs no case of its own.
+CLEAN = -1
+
+
+# ------------------------------------------------------------------------------ noise schedules
+
+
+class NoiseSchedule:
+    """The table (alpha_t, sigma_t), kept in float64 on the CPU (MPS has no float64).
+
+    Attributes:
+        alphas, sigmas: float64 tensors of shape (T,), with sigma / alpha strictly increasing.
+    """
+
+    def __init__(self, alphas: Tensor, sigmas: Tensor) -> None:
+        self.alphas = alphas.double().cpu()
+        self.sigmas = sigmas.double().cpu()
+        if not bool((self.sigmas / self.alphas).diff().gt(0).all()):
+            raise ValueError("the noise level sigma / alpha must rise at every timestep")
+
+    @classmethod
+    def from_betas(cls, betas: Tensor) -> NoiseSchedule:
+        """Variance-preserving table from the variances beta_t of q(x_t | x_{t-1}), shape (T,).
+
+        abar_t = prod_{s <= t} (1 - beta_s), Ho et al. 2020, equation 4. It is summed as logarithms
+        so that 1 - abar_t keeps its digits at small t.
+        """
+        log_alphas_cumprod = torch.log1p(-betas.double()).cumsum(0)
+        return cls(log_alphas_cumprod.div(2).exp(), (-torch.expm1(log_alphas_cumprod)).sqrt())
+
+    def __len__(self) -> int:
+        return len(self.alphas)
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """abar_t of Ho et al. 2020, shape (T,)."""
+        return self.alphas**2
+
+    @property
+    def half_log_snr(self) -> Tensor:
+        """lambda_t = log(alpha_t / sigma_t), shape (T,)."""
+        return torch.log(self.alphas / self.sigmas)
+
+    def at(self, t: int) -> tuple[float, float]:
+        """(alpha_t, sigma_t) as Python floats; `CLEAN` gives (1, 0)."""
+        if t == CLEAN:
+            return 1.0, 0.0
+        return self.alphas[t].item(), self.sigmas[t].item()
+
+
+def linear_betas(timesteps: int, beta_start: float, beta_end: float) -> Tensor:
+    """Evenly spaced variances (Ho et al. 2020, section 4)."""
+    return torch.linspace(beta_start, beta_end, timesteps, dtype=torch.float64)
+
+
+def quadratic_betas(timesteps: int, beta_start: float, beta_end: float) -> Tensor:
+    """Variances whose square roots are evenly spaced."""
+    return linear_betas(timesteps, math.sqrt(beta_start), math.sqrt(beta_end)) ** 2
+
+
+def sigmoid_betas(timesteps: int, beta_start: float, beta_end: float) -> Tensor:
+    """Variances along a logistic curve: slow at both ends, quick in the middle."""
+    ramp = torch.linspace(-6, 6, timesteps, dtype=torch.float64).sigmoid()
+    return beta_start + (beta_end - beta_start) * ramp
+
+
+def cosine_betas(timesteps: int, offset: float = 0.008, max_beta: float = 0.999) -> Tensor:
+    """Variances for which abar_t falls like a squared cosine (Nichol & Dhariwal 2021, eq. 17)."""
+    u = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
+    f = torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2
+    return (1 - f[1:] / f[:-1]).clamp(max=max_beta)
+
+
+BETA_SCHEDULES = {
+    "linear": linear_betas,
+    "quadratic": quadratic_betas,
+    "sigmoid": sigmoid_betas,
+}
+SCHEDULES = (*BETA_SCHEDULES, "cosine")
+
+
+def make_schedule(
+    name: str,
+    timesteps: int = 1000,
+    beta_start: float | None = None,
+    beta_end: float | None = None,
+) -> NoiseSchedule:
+    """The noise schedule of that name, with T = `timesteps` entries.
+
+    `beta_start` and `beta_end` default to the 1e-4 and 0.02 of Ho et al. 2020, which are meant
+    for T = 1000. For another T they are multiplied by 1000 / T (and kept below 1), so that the
+    process still ends in noise: with T = 100 and the plain values x_99 would be 60 % data. A value
+    that is given is used as it is.
+
+    Raises:
+        ValueError: unknown name, no timesteps, or not 0 < beta_start <= beta_end < 1.
+    """
+    if timesteps < 1:
+        raise ValueError(f"a schedule needs at least one timestep, not {timesteps}")
+    if name == "cosine":
+        return NoiseSchedule.from_betas(cosine_betas(timesteps))
+    if name not in BETA_SCHEDULES:
+        raise ValueError(f"unknown schedule {name!r}; known: {', '.join(SCHEDULES)}")
+    end = min(0.02 * 1000 / timesteps, 0.999) if beta_end is None else beta_end
+    start = min(1e-4 * 1000 / timesteps, end) if beta_start is None else beta_start
+    if not 0 < start <= end < 1:
+        raise ValueError(f"betas must satisfy 0 < beta_start <= beta_end < 1: {start:g}, {end:g}")
+    return NoiseSchedule.from_betas(BETA_SCHEDULES[name](timesteps, start, end))
+
+
+# --------------------------------------------------------------- forward process and the loss
+
+
+class Diffusion:
+    """A noise schedule together with what the network predicts.
+
+    Args:
+        schedule: the table (alpha_t, sigma_t).
+        prediction: what the network is trained to output: the noise `eps` (Ho et al. 2020), the
+            data `x0`, or the velocity `v` = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022).
+        clip: clamp estimates of x_0 to [-1, 1]. Right for images, wrong for points.
+        device: where the tables for training live.
+    """
+
+    def __init__(
+        self,
+        schedule: NoiseSchedule,
+        prediction: str = "eps",
+        clip: bool = True,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if prediction not in PREDICTIONS:
+            raise ValueError(f"unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}")
+        self.schedule = schedule
+        self.prediction = prediction
+        self.clip = clip
+        self.alphas = schedule.alphas.float().to(device)
+        self.sigmas = schedule.sigmas.float().to(device)
+
+    def coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha_t and sigma_t for t of shape (B,), shaped (B, 1, ...) to multiply `like`."""
+        shape = (-1,) + (1,) * (like.dim() - 1)
+        return self.alphas[t].view(shape), self.sigmas[t].view(shape)
+
+    def add_noise(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """Draw from q(x_t | x_0), Ho et al. 2020, equation 4: x0, eps (B, ...) and t (B,)."""
+        alpha, sigma = self.coefficients(t, x0)
+        return alpha * x0 + sigma * eps
+
+    def target(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """What the network should answer at x_t = alpha_t x_0 + sigma_t eps."""
+        if self.prediction == "eps":
+            return eps
+        if self.prediction == "x0":
+            return x0
+        alpha, sigma = self.coefficients(t, x0)
+        return alpha * eps - sigma * x0
+
+    def loss(self, model: Model, x0: Tensor) -> Tensor:
+        """The training loss of a batch x0 (B, ...): a scalar, L_simple of Ho et al. 2020, eq. 14.
+
+        Each example gets its own t, uniform over 0 ... T-1, and its own noise, both from
+        PyTorch's default generator on the device of x0.
+        """
+        t = torch.randint(len(self.schedule), (len(x0),), device=x0.device)
+        eps = torch.randn_like(x0)
+        output = model(self.add_noise(x0, t, eps), t)
+        return torch.nn.functional.mse_loss(output, self.target(x0, t, eps))
+
+    def estimates(self, output: Tensor, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        """The estimates (x0, eps) that a network's `output` at (x, t) stands for.
+
+        After clipping x0, eps is taken anew from x = alpha_t x0 + sigma_t eps, so that the two
+        always add up to x. (It makes the `ddpm` step below equation 7 of Ho et al. 2020.)
+        """
+        alpha, sigma = self.schedule.at(t)
+        if self.prediction == "eps":
+            x0 = (x - sigma * output) / alpha
+        elif self.prediction == "x0":
+            x0 = output
+        else:
+            # Solve v = alpha eps - sigma x0 and x = alpha x0 + sigma eps for x0.
+            x0 = (alpha * x - sigma * output) / (alpha**2 + sigma**2)
+        if self.clip:
+            x0 = x0.clamp(-1, 1)
+        return x0, (x - alpha * x0) / sigma
+
+    def denoiser(self, model: Model) -> Denoiser:
+        """Wrap a network as the `denoise(x, t) -> (x0, eps)` that samplers call."""
+
+        @torch.no_grad()
+        def denoise(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+            output = model(x, torch.full((len(x),), t, device=x.device))
+            return self.estimates(output, x, t)
+
+        return denoise
+
+
+def make_diffusion(config: Mapping[str, Any], device: torch.device | str = "cpu") -> Diffusion:
+    """The process that a run's configuration (its config.json) describes."""
+    schedule = make_schedule(
+        config["schedule"],
+        config["timesteps"],
+        config["beta_start"],
+        config["beta_end"],
+    )
+    return Diffusion(schedule, config["prediction"], clip=True, device=device)
+
+
+# ------------------------------------------------------------------------------ reverse process
+
+
+def trailing_timesteps(timesteps: int, steps: int) -> list[int]:
+    """`steps` of the T = `timesteps` indices, evenly spaced and decreasing from T - 1.
+
+    Lin et al. 2023, table 2, "trailing": sampling starts from pure noise, so the noisiest
+    timestep must be among those visited.
+
+    Raises:
+        ValueError: steps is not between 1 and `timesteps`.
+    """
+    if not 1 <= steps <= timesteps:
+        raise ValueError(
+            f"{steps} denoising steps are not possible: the process has {timesteps} timesteps, "
+            f"so choose from 1 to {timesteps}"
+        )
+    return [round(timesteps - i * timesteps / steps) - 1 for i in range(steps)]
+
+
+def step_coefficients(
+    schedule: NoiseSchedule, t: int, s: int, eta: float
+) -> tuple[float, float, float]:
+    """Weights of x0, eps and fresh noise in one step from t to the less noisy s.
+
+    With alpha_ts = alpha_t / alpha_s and sigma2_ts = sigma_t^2 - alpha_ts^2 sigma_s^2, the
+    posterior q(x_s | x_t, x_0) has the variance tau^2 = sigma2_ts sigma_s^2 / sigma_t^2 (Kingma et
+    al. 2021, equations 32-34; beta-tilde of Ho et al. 2020 where s = t - 1), and
+
+        x_s = alpha_s x0 + sqrt(sigma_s^2 - eta^2 tau^2) eps + eta tau z
+
+    is DDIM for eta = 0 and DDPM for eta = 1 (Song et al. 2021, equation 12). At s = CLEAN the
+    last two weights are zero: no noise is added on the last step.
+    """
+    alpha_t, sigma_t = schedule.at(t)
+    alpha_s, sigma_s = schedule.at(s)
+    sigma2_ts = sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2
+    noise_variance = eta**2 * sigma2_ts * sigma_s**2 / sigma_t**2
+    return alpha_s, math.sqrt(sigma_s**2 - noise_variance), math.sqrt(noise_variance)
+
+
+def ddim(
+    denoise: Denoiser,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    timesteps: list[int],
+    eta: float = 0.0,
+    randn_like: RandnLike = torch.randn_like,
+) -> Iterator[Tensor]:
+    """Sample by DDIM (Song et al. 2021), yielding x after every step; the last one is the sample.
+
+    Args:
+        denoise: (x, t) -> (x0, eps), see `Diffusion.denoiser`.
+        x: the starting noise, x_T, shape (B, ...).
+        timesteps: decreasing indices, from `trailing_timesteps`.
+        eta: share of fresh noise, 0 (deterministic) to 1 (ancestral, as `ddpm`).
+        randn_like: source of the fresh noise.
+    """
+    for t, s in pairwise((*timesteps, CLEAN)):
+        x0, eps = denoise(x, t)
+        on_x0, on_eps, on_noise = step_coefficients(schedule, t, s, eta)
+        x = on_x0 * x0 + on_eps * eps
+        if on_noise > 0:
+            x = x + on_noise * randn_like(x)
+        yield x
+
+
+def ddpm(
+    denoise: Denoiser,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    timesteps: list[int],
+    randn_like: RandnLike = torch.randn_like,
+) -> Iterator[Tensor]:
+    """Ancestral sampling with the posterior variance (Ho et al. 2020, algorithm 2).
+
+    It draws x_s from q(x_s | x_t, x0), which is the step of `ddim` at eta = 1.
+    """
+    return ddim(denoise, x, schedule, timesteps, eta=1.0, randn_like=randn_like)
+
+
+def final(states: Iterator[Tensor]) -> Tensor:
+    """Run a sampler to its end and return its last state, the sample."""
+    *_, sample = deque(states, maxlen=1)
+    return sample
+
+
+# Denoising steps when the user names none; None means every timestep of the process.
+DEFAULT_STEPS: dict[str, int | None] = {"ddpm": None, "ddim": 50}

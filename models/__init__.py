@@ -1,0 +1,50 @@
+"""The networks: `build_model` makes one from a run's configuration, `load_model` a trained one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from errors import InputError
+from models.unet import UNet
+
+
+def build_model(config: dict[str, Any]) -> nn.Module:
+    """The untrained network that `config` (a run's config.json) describes.
+
+    Raises:
+        KeyError: a setting is missing.
+        ValueError: the model is of a kind that is not known here.
+    """
+    if config["model"] != "unet":
+        raise ValueError(f"unknown model {config['model']!r}; known: unet")
+    return UNet(channels=1, base_channels=config["base_channels"])
+
+
+def load_model(checkpoint: dict[str, Any], use_ema: bool = True) -> nn.Module:
+    """The trained network of a checkpoint, on the CPU, ready for sampling.
+
+    Args:
+        checkpoint: as `utils.load_checkpoint` returns it.
+        use_ema: the moving average of the weights, or else the weights of the last step.
+
+    Raises:
+        InputError: its weights are not those of the network that its configuration describes.
+    """
+    model = build_model(checkpoint["config"]).eval().requires_grad_(False)
+    weights = checkpoint["ema" if use_ema else "model"]
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | weights.keys()):
+        there, wanted = (
+            tuple(tensors[name].shape) if name in tensors else None
+            for tensors in (weights, expected)
+        )
+        if there != wanted:
+            raise InputError(
+                f"the checkpoint's weights do not fit its configuration: {name} has the shape"
+                f" {there or 'of nothing (it is missing)'} where"
+                f" {wanted or 'nothing of that name'} belongs"
+            )
+    model.load_state_dict(weights)
+    return model

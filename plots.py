@@ -1,0 +1,175 @@
+"""Every picture: grids of samples, panels over time, the loss curve, animations.
+
+Images come in as uint8 tensors (N, H, W), are drawn on one grey scale (0 black, 255 white) and
+written atomically. Figures are made without pyplot, so nothing here needs or opens a display.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from utils import atomic_write
+
+DPI = 100
+GAP = 2  # pixels between images, before zooming
+PAPER = 255  # colour of the gaps
+MAX_GRID = 2500  # images in one picture
+MIN_WIDTH = 5.2  # inches, so that the titles fit above small pictures
+
+
+def tile(pixels: Tensor, columns: int) -> np.ndarray:
+    """Images uint8 (N, H, W), row by row, as one grey image with gaps between and around them."""
+    rows = math.ceil(len(pixels) / columns)
+    height, width = pixels.shape[1] + GAP, pixels.shape[2] + GAP
+    cells = np.full((rows * columns, height, width), PAPER, dtype=np.uint8)
+    cells[: len(pixels), GAP:, GAP:] = pixels.numpy()
+    grid = cells.reshape(rows, columns, height, width).swapaxes(1, 2)
+    return np.pad(
+        grid.reshape(rows * height, columns * width), ((0, GAP), (0, GAP)), constant_values=PAPER
+    )
+
+
+def figure_for(canvas: np.ndarray, zoom: float, header: float = 0.3) -> tuple[Figure, Axes]:
+    """A figure that shows a tiled image at `zoom` pixels a pixel, below a header (inches)."""
+    height, width = (side * zoom / DPI for side in canvas.shape)
+    full_width = max(width, MIN_WIDTH)
+    figure = Figure(figsize=(full_width, height + header), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    left = (full_width - width) / 2 / full_width
+    axes = figure.add_axes((left, 0, width / full_width, height / (height + header)), frameon=False)
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return figure, axes
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=DPI)
+
+
+def save_grid(pixels: Tensor, path: Path, title: str) -> None:
+    """A square grid of samples; of more than `MAX_GRID` only the first, which the title tells."""
+    total = len(pixels)
+    if total > MAX_GRID:
+        pixels = pixels[:MAX_GRID]
+        title = f"{title} (the first {MAX_GRID:,} of {total:,})"
+    columns = math.ceil(math.sqrt(len(pixels)))
+    canvas = tile(pixels, columns)
+    figure, axes = figure_for(canvas, zoom=max(1, min(4, 900 // canvas.shape[1])))
+    axes.set_title(title, fontsize=9)
+    save_figure(figure, path)
+
+
+def save_panels(panels: Tensor, labels: Sequence[str], path: Path, title: str) -> None:
+    """Images over time: one row an image, one column a time.
+
+    Args:
+        panels: uint8 (times, images, H, W).
+        labels: what stands above each column.
+    """
+    times = len(panels)
+    canvas = tile(panels.transpose(0, 1).flatten(0, 1), columns=times)
+    figure, axes = figure_for(canvas, zoom=2.5, header=0.78)
+    step = panels.shape[3] + GAP
+    axes.xaxis.tick_top()
+    axes.set_xticks([GAP + step * k + panels.shape[3] / 2 - 0.5 for k in range(times)], labels)
+    axes.tick_params(length=0, labelsize=9)
+    figure.suptitle(title, fontsize=11, y=1 - 0.08 / figure.get_figheight(), va="top")
+    save_figure(figure, path)
+
+
+def save_animation(
+    frames: Sequence[Tensor],
+    captions: Sequence[str],
+    path: Path,
+    title: str,
+    seconds: float = 5.0,
+    hold: float = 1.5,
+) -> None:
+    """A GIF of image grids, each frame with its caption and a bar that shows how far it is.
+
+    Args:
+        frames: uint8 (images, H, W) each.
+        captions: one line for each frame.
+        seconds: how long it runs, before `hold` seconds on the last frame.
+    """
+    images = len(frames[0])
+    columns = images if images <= 4 else math.ceil(images / max(1, round(math.sqrt(images / 2))))
+    figure, axes = figure_for(tile(frames[0], columns), zoom=3, header=0.62)
+    shown = axes.get_images()[0]
+    top = figure.get_figheight()
+    figure.text(0.5, 1 - 0.06 / top, title, fontsize=10, ha="center", va="top")
+    caption = figure.text(0.5, 1 - 0.27 / top, "", fontsize=9, ha="center", va="top")
+    bar = figure.add_axes((0.04, 1 - 0.54 / top, 0.92, 0.07 / top), facecolor="0.88")
+    bar.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
+    bar.spines[:].set_visible(False)
+    mark = bar.barh(0.5, 0.0, height=1.0, color="0.25")[0]
+    drawn = []
+    for i, (frame, text) in enumerate(zip(frames, captions, strict=True)):
+        shown.set_data(tile(frame, columns))
+        caption.set_text(text)
+        mark.set_width(i / max(1, len(frames) - 1))
+        drawn.append(grey_frame(figure))
+    durations = [1000 * seconds / len(drawn)] * (len(drawn) - 1) + [1000 * hold]
+    with atomic_write(path) as temporary:
+        iio.imwrite(temporary, np.stack(drawn), duration=durations, loop=0)
+
+
+def grey_frame(figure: Figure) -> np.ndarray:
+    """Draw a figure into a uint8 array of 32 greys: noise in more of them bloats a GIF."""
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    grey = np.asarray(canvas.buffer_rgba())[:, :, 0]
+    return np.round(np.round(grey * (31 / 255)) * (255 / 31)).astype(np.uint8)
+
+
+def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Path) -> None:
+    """The loss of each step, its smoothed course, and where epochs end.
+
+    Args:
+        losses: one for each step, from step 1.
+        epoch_ends: the steps after which an epoch ended.
+    """
+    figure = Figure(figsize=(7, 4), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    steps = np.arange(1, len(losses) + 1)
+    for i, end in enumerate(epoch_ends):
+        axes.axvline(end, color="0.85", linewidth=0.8, label=None if i else "end of an epoch")
+    axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.7, label="each step")
+    reach = len(losses) // 100
+    label = f"mean over {2 * reach + 1} steps"
+    axes.plot(steps, smooth(losses, reach), color="tab:blue", label=label)
+    axes.set(title="Training loss", xlabel="step", ylabel="mean squared error", yscale="log")
+    axes.set_xlim(1, max(2, len(losses)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:.2g}")
+    axes.tick_params(axis="y", which="minor", labelsize=7)
+    axes.legend(loc="upper right", fontsize=8)
+    save_figure(figure, path)
+
+
+def smooth(values: Sequence[float], reach: int) -> np.ndarray:
+    """Centred moving average with up to `reach` values on either side (fewer at the ends)."""
+    padded = np.concatenate([[0.0], np.cumsum(np.asarray(values, dtype=np.float64))])
+    index = np.arange(len(values))
+    sides = np.minimum(reach, np.minimum(index, len(values) - 1 - index))
+    return (padded[index + sides + 1] - padded[index - sides]) / (2 * sides + 1)
+
+
+def evenly_spaced(count: int, total: int) -> list[int]:
+    """Up to `count` indices spread over range(total), the first and the last among them."""
+    if total <= count:
+        return list(range(total))
+    return sorted({round(i) for i in torch.linspace(0, total - 1, count).tolist()})

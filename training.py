@@ -1,0 +1,218 @@
+"""The training loop: batches, optimiser steps, the moving average, and what is written when."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import plots
+from datasets import Images, to_pixels, to_unit
+from diffusion import Diffusion, ddim, final, trailing_timesteps
+from errors import RunError
+from utils import EMA, SeededNoise, atomic_write, save_checkpoint
+
+READ_EVERY = 20  # steps between two readings of the loss; each one makes the host wait
+PREVIEW_STEPS = 20  # denoising steps of the picture after each epoch: quick, and good enough
+
+
+@dataclass
+class History:
+    """One row for each step: what history.csv holds and training_loss.png shows."""
+
+    COLUMNS = ("epoch", "step", "loss", "lr", "seconds", "images_per_second")
+    rows: list[tuple[int, int, float, float, float, float]] = field(default_factory=list)
+
+    def save(self, folder: Path) -> None:
+        with (
+            atomic_write(folder / "history.csv") as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(self.COLUMNS)
+            for epoch, step, loss, lr, seconds, rate in self.rows:
+                writer.writerow(
+                    (
+                        epoch,
+                        step,
+                        f"{loss:.6g}",
+                        f"{lr:.6g}",
+                        f"{seconds:.2f}",
+                        f"{rate:.1f}",
+                    )
+                )
+
+    def draw(self, folder: Path) -> None:
+        ends = [a[1] for a, b in zip(self.rows, self.rows[1:], strict=False) if a[0] != b[0]]
+        losses = [row[2] for row in self.rows]
+        plots.save_loss_curve(losses, [*ends, self.rows[-1][1]], folder / "training_loss.png")
+
+
+def learning_rate(kind: str, peak: float, step: int, total: int) -> float:
+    """The learning rate of step 0 ... total - 1: `constant`, or a `cosine` from peak to zero."""
+    if kind == "constant":
+        return peak
+    return peak * 0.5 * (1 + math.cos(math.pi * step / total))
+
+
+class Trainer:
+    """Trains a network on images that stay on the device, and writes the run's files.
+
+    Args:
+        options: the parsed arguments of train.py.
+        config: what is stored with the weights, so that they can be used without any option.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        diffusion: Diffusion,
+        data: Images,
+        options: argparse.Namespace,
+        config: dict[str, object],
+        device: torch.device,
+    ) -> None:
+        self.model = model.to(device).train()
+        self.diffusion = diffusion
+        self.pixels = data.pixels.to(device)
+        self.options = options
+        self.config = config
+        self.device = device
+        self.folder: Path = options.output_dir
+        self.batch_size = min(options.batch_size, len(data))
+        self.steps_per_epoch = len(data) // self.batch_size
+        self.total_steps = options.epochs * self.steps_per_epoch
+        self.parameters = list(self.model.parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=options.lr, weight_decay=0.0, fused=device.type != "mps"
+        )
+        self.ema = EMA(self.model, options.ema_decay)
+        # The same starting noise after every epoch, so that only the network changes.
+        self.preview_noise = SeededNoise(options.seed, 0, options.num_samples, device).draw(
+            1, *data.pixels.shape[1:]
+        )
+        self.history = History()
+        self.unread: list[tuple[int, int, Tensor, float]] = []
+        self.step = 0
+
+    def run(self) -> None:
+        """Train for all epochs.
+
+        Raises:
+            RunError: the loss is no longer finite.
+            KeyboardInterrupt: after saving what was learned so far; its text says where.
+        """
+        self.started = self.last_reading = time.perf_counter()
+        # Without a terminal a bar would fill a log file; a line for each epoch does not.
+        with tqdm(
+            total=self.total_steps * self.batch_size,
+            unit="img",
+            disable=not sys.stderr.isatty(),
+            smoothing=0.1,
+        ) as self.bar:
+            try:
+                for epoch in range(1, self.options.epochs + 1):
+                    self.train_epoch(epoch)
+                    self.finish_epoch(epoch)
+            except KeyboardInterrupt:
+                path = self.folder / "checkpoints" / "model_interrupted.pt"
+                self.save(path)
+                raise KeyboardInterrupt(
+                    f"the model as it was after step {self.step} is in {path}"
+                ) from None
+        self.save(self.folder / "model_final.pt")
+
+    def train_epoch(self, epoch: int) -> None:
+        """One pass over the shuffled data. Every batch is full: the few images of an incomplete
+        last one are left out of this epoch (others in the next), so that shapes never change."""
+        self.bar.set_description(f"epoch {epoch}/{self.options.epochs}")
+        order = torch.randperm(len(self.pixels), device=self.device)
+        for i in range(self.steps_per_epoch):
+            batch = self.pixels[order[i * self.batch_size : (i + 1) * self.batch_size]]
+            lr = learning_rate(
+                self.options.lr_schedule, self.options.lr, self.step, self.total_steps
+            )
+            loss = self.train_step(to_unit(batch), lr)
+            self.step += 1
+            self.unread.append((epoch, self.step, loss, lr))
+            if len(self.unread) >= READ_EVERY:
+                self.read_losses()
+        self.read_losses()
+
+    def train_step(self, x0: Tensor, lr: float) -> Tensor:
+        """One optimiser step on a batch x0 (B, 1, H, W); its loss, still on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        loss = self.diffusion.loss(self.model, x0)
+        loss.backward()
+        if self.options.grad_clip > 0:
+            nn.utils.clip_grad_norm_(self.parameters, self.options.grad_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update(self.model)
+        return loss.detach()
+
+    def read_losses(self) -> None:
+        """Fetch the losses since the last reading, in one transfer, into history and bar."""
+        if not self.unread:
+            return
+        losses = torch.stack([loss for _, _, loss, _ in self.unread]).tolist()
+        now = time.perf_counter()
+        images = len(losses) * self.batch_size
+        rate = images / (now - self.last_reading)
+        self.last_reading = now
+        for (epoch, step, _, lr), value in zip(self.unread, losses, strict=True):
+            if not math.isfinite(value):
+                raise RunError(
+                    f"the loss became {value} at step {step} (learning rate {lr:g}); try a"
+                    " smaller --lr or --grad_clip"
+                )
+            self.history.rows.append((epoch, step, value, lr, now - self.started, rate))
+        self.unread.clear()
+        self.bar.set_postfix_str(f"loss {sum(losses) / len(losses):.4f}", refresh=False)
+        self.bar.update(images)
+
+    def finish_epoch(self, epoch: int) -> None:
+        """Write what is due after this epoch."""
+        options = self.options
+        last = epoch == options.epochs
+        self.history.save(self.folder)
+        if last or epoch % options.sample_interval == 0:
+            self.save_samples(epoch)
+            self.history.draw(self.folder)
+        if epoch % options.save_interval == 0:
+            self.save(self.folder / "checkpoints" / f"model_epoch_{epoch:03d}.pt")
+        if self.bar.disable:
+            rows = [row for row in self.history.rows if row[0] == epoch]
+            loss, rate = (sum(row[k] for row in rows) / len(rows) for k in (2, 5))
+            print(
+                f"epoch {epoch}/{options.epochs}  loss {loss:.4f}  {rate:.0f} images/s"
+                f"  {time.perf_counter() - self.started:.0f} s",
+                flush=True,
+            )
+        # What was written here is not training time: keep it out of the next rate.
+        self.last_reading = time.perf_counter()
+
+    def save_samples(self, epoch: int) -> None:
+        """Draw the samples that the averaged weights make from the run's fixed noise."""
+        schedule = self.diffusion.schedule
+        steps = min(PREVIEW_STEPS, len(schedule))
+        timesteps = trailing_timesteps(len(schedule), steps)
+        denoise = self.diffusion.denoiser(self.ema.model)
+        samples = final(ddim(denoise, self.preview_noise, schedule, timesteps))
+        plots.save_grid(
+            to_pixels(samples).cpu(),
+            self.folder / "samples" / f"epoch_{epoch:03d}.png",
+            f"Samples after epoch {epoch} (ddim, {steps} steps)",
+        )
+
+    def save(self, path: Path) -> None:
+        save_checkpoint(path, self.config, self.model, self.ema)

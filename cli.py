@@ -38,10 +38,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(
-            2,
-            f"{self.prog}: error: {message}\n'{self.prog} --help' lists the options.\n",
-        )
+        self.exit(2, f"{self.prog}: error: {message}\n'{self.prog} --help' lists the options.\n")
 
 
 # ------------------------------------------------------------------------------- argument types
@@ -150,11 +147,7 @@ def add_schedule_options(parser: Parser) -> None:
 
 def add_seed_option(parser: Parser) -> None:
     parser.add_argument(
-        "--seed",
-        type=seed_number,
-        default=0,
-        metavar="N",
-        help="seed of all randomness",
+        "--seed", type=seed_number, default=0, metavar="N", help="seed of all randomness"
     )
 
 

@@ -20,15 +20,9 @@ from digits import make_digits
 from errors import InputError
 
 # Our name -> (torchvision class, name for people). The class name is also its folder's name.
-TORCHVISION = {
-    "mnist": ("MNIST", "MNIST"),
-    "fashion_mnist": ("FashionMNIST", "Fashion-MNIST"),
-}
+TORCHVISION = {"mnist": ("MNIST", "MNIST"), "fashion_mnist": ("FashionMNIST", "Fashion-MNIST")}
 IMAGE_SIZE = 28
-IMAGE_MAGIC, LABEL_MAGIC = (
-    0x0803,
-    0x0801,
-)  # the IDX format: 08 = uint8, then the dimensions
+IMAGE_MAGIC, LABEL_MAGIC = (0x0803, 0x0801)  # the IDX format: 08 = uint8, then the dimensions
 PATIENCE = 20.0  # seconds without a new byte after which a download is given up
 
 

@@ -111,19 +111,12 @@ def cosine_betas(timesteps: int, offset: float = 0.008, max_beta: float = 0.999)
     return (1 - f[1:] / f[:-1]).clamp(max=max_beta)
 
 
-BETA_SCHEDULES = {
-    "linear": linear_betas,
-    "quadratic": quadratic_betas,
-    "sigmoid": sigmoid_betas,
-}
+BETA_SCHEDULES = {"linear": linear_betas, "quadratic": quadratic_betas, "sigmoid": sigmoid_betas}
 SCHEDULES = (*BETA_SCHEDULES, "cosine")
 
 
 def make_schedule(
-    name: str,
-    timesteps: int = 1000,
-    beta_start: float | None = None,
-    beta_end: float | None = None,
+    name: str, timesteps: int = 1000, beta_start: float | None = None, beta_end: float | None = None
 ) -> NoiseSchedule:
     """The noise schedule of that name, with T = `timesteps` entries.
 
@@ -239,10 +232,7 @@ class Diffusion:
 def make_diffusion(config: Mapping[str, Any], device: torch.device | str = "cpu") -> Diffusion:
     """The process that a run's configuration (its config.json) describes."""
     schedule = make_schedule(
-        config["schedule"],
-        config["timesteps"],
-        config["beta_start"],
-        config["beta_end"],
+        config["schedule"], config["timesteps"], config["beta_start"], config["beta_end"]
     )
     return Diffusion(schedule, config["prediction"], clip=True, device=device)
 

@@ -148,7 +148,7 @@ def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Pa
     for i, end in enumerate(epoch_ends):
         axes.axvline(end, color="0.85", linewidth=0.8, label=None if i else "end of an epoch")
     axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.7, label="each step")
-    reach = len(losses) // 100
+    reach = max(1, len(losses) // 100)
     label = f"mean over {2 * reach + 1} steps"
     axes.plot(steps, smooth(losses, reach), color="tab:blue", label=label)
     axes.set(title="Training loss", xlabel="step", ylabel="mean squared error", yscale="log")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cli
 from errors import InputError, RunError
@@ -36,13 +36,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help=f"file written by train.py (default: {DEFAULT_CHECKPOINT}, or the newest in"
         f" {DEFAULT_CHECKPOINT.parent / 'checkpoints'} while that is missing)",
     )
-    add(
-        "--num_images",
-        type=positive,
-        default=64,
-        metavar="N",
-        help="how many images to make",
-    )
+    add("--num_images", type=positive, default=64, metavar="N", help="how many images to make")
     add(
         "--output",
         type=Path,
@@ -90,11 +84,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="images made at a time; changes memory and speed, not the images",
     )
-    add(
-        "--no_ema",
-        action="store_true",
-        help="use the last weights, not their moving average",
-    )
+    add("--no_ema", action="store_true", help="use the last weights, not their moving average")
     cli.add_device_option(parser)
     cli.add_seed_option(parser)
     args = parser.parse_args(argv)
@@ -230,39 +220,45 @@ def write_gif(process: Process, wanted: list[int], path: Path) -> None:
     plots.save_animation(frames, captions, path, "From noise to image")
 
 
-def restore(args: argparse.Namespace) -> tuple[torch.nn.Module, dict[str, Any], Path]:
-    """The trained network, its configuration, and the file they came from."""
+def restore(args: argparse.Namespace, device: torch.device) -> tuple[Model, Diffusion]:
+    """The trained network, and its process, from the checkpoint asked for."""
+    from diffusion import make_diffusion
     from models import load_model
     from utils import find_checkpoint, load_checkpoint
 
     path = args.checkpoint or find_checkpoint(DEFAULT_CHECKPOINT)
     checkpoint = load_checkpoint(path)
-    return load_model(checkpoint, use_ema=not args.no_ema), checkpoint["config"], path
+    config = checkpoint["config"]
+    try:
+        if config["kind"] != "images":
+            raise InputError(f"{path} is a model of {config['kind']}, where images are needed")
+        model = load_model(checkpoint, use_ema=not args.no_ema).to(device)
+        diffusion = make_diffusion(config, device)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its configuration is not valid ({error!r})") from error
+    print(f"{path}: {config['dataset']}, T = {len(diffusion.schedule)}, on {device}")
+    return model, diffusion
 
 
 def main() -> None:
     args = parse_arguments()
-    from diffusion import make_diffusion
     from plots import evenly_spaced
     from utils import check_writable, choose_device
 
     device = choose_device(args.device)
-    model, config, path = restore(args)
-    check_writable(args.output.parent)
-    diffusion = make_diffusion(config, device)
+    model, diffusion = restore(args, device)
     timesteps = denoising_timesteps(args, len(diffusion.schedule))
     steps = len(timesteps)
-    print(f"{path}: {config['dataset']}, T = {len(diffusion.schedule)}, on {device}")
+    check_writable(args.output.parent)
     print(
-        f"{args.num_images:,} images, {args.sampler}, {steps} steps, seed {args.seed}",
-        flush=True,
+        f"{args.num_images:,} images, {args.sampler}, {steps} steps, seed {args.seed}", flush=True
     )
 
     show = args.show_intermediate or args.show_image_step is not None
     still_steps = stills(args, steps) if show else []
     gif_steps = evenly_spaced(GIF_FRAMES, steps + 1) if args.gif else []
     process = Process({*still_steps, *gif_steps}, timesteps)
-    pixels = generate(model.to(device), diffusion, args, timesteps, process, device)
+    pixels = generate(model, diffusion, args, timesteps, process, device)
 
     title = f"{args.num_images:,} samples ({args.sampler}, {steps} steps, seed {args.seed})"
     write_output(pixels, args.output, title)

@@ -30,12 +30,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def add_training_options(parser: cli.Parser) -> None:
     add, positive = parser.add_argument, cli.positive_int
-    add(
-        "--subset",
-        type=positive,
-        metavar="N",
-        help="train on the first N examples only",
-    )
+    add("--subset", type=positive, metavar="N", help="train on the first N examples only")
     add(
         "--epochs",
         "--num_epochs",
@@ -150,12 +145,7 @@ def main() -> None:
     from diffusion import make_diffusion
     from models import build_model
     from training import Trainer
-    from utils import (
-        check_writable,
-        choose_device,
-        set_earlier_run_aside,
-        write_json,
-    )
+    from utils import check_writable, choose_device, set_earlier_run_aside, write_json
 
     device = choose_device(args.device)
     check_writable(args.output_dir)

@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -40,18 +41,11 @@ class History:
             writer.writerow(self.COLUMNS)
             for epoch, step, loss, lr, seconds, rate in self.rows:
                 writer.writerow(
-                    (
-                        epoch,
-                        step,
-                        f"{loss:.6g}",
-                        f"{lr:.6g}",
-                        f"{seconds:.2f}",
-                        f"{rate:.1f}",
-                    )
+                    (epoch, step, f"{loss:.6g}", f"{lr:.6g}", f"{seconds:.2f}", f"{rate:.1f}")
                 )
 
     def draw(self, folder: Path) -> None:
-        ends = [a[1] for a, b in zip(self.rows, self.rows[1:], strict=False) if a[0] != b[0]]
+        ends = [a[1] for a, b in pairwise(self.rows) if a[0] != b[0]]
         losses = [row[2] for row in self.rows]
         plots.save_loss_curve(losses, [*ends, self.rows[-1][1]], folder / "training_loss.png")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import pickle
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,16 +198,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"no checkpoint at {path}; 'python train.py' makes one")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; it holds no checkpoint")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        zipfile.BadZipFile,
-    ):
-        raise InputError(f"{path} cannot be read: it is truncated, or not a checkpoint") from None
+    with path.open("rb") as file:
+        try:
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # bytes that are no checkpoint fail in very many ways
+            raise InputError(
+                f"{path} cannot be read: it is truncated, or not a checkpoint"
+                f" ({type(error).__name__})"
+            ) from error
     if not isinstance(checkpoint, dict) or not {"format", "config", "model"} <= checkpoint.keys():
         raise InputError(f"{path} is a PyTorch file, but not a checkpoint of this project")
     if checkpoint["format"] != CHECKPOINT_FORMAT:
@@ -225,8 +221,7 @@ def find_checkpoint(path: Path) -> Path:
     if path.exists():
         return path
     others = sorted(
-        (path.parent / "checkpoints").glob("*.pt"),
-        key=lambda file: file.stat().st_mtime,
+        (path.parent / "checkpoints").glob("*.pt"), key=lambda file: file.stat().st_mtime
     )
     if not others:
         return path

@@ -43,10 +43,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="the still, a .png; the animation goes beside it as .gif",
     )
     add(
-        "--gif",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="write the animation too",
+        "--gif", action=argparse.BooleanOptionalAction, default=True, help="write the animation too"
     )
     cli.add_schedule_options(parser)
     cli.add_seed_option(parser)

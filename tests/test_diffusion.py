@@ -1,6 +1,7 @@
 """diffusion.py against the papers' formulas and against closed forms."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -173,7 +174,7 @@ def test_trailing_timesteps(total, steps):
     assert len(timesteps) == steps
     assert timesteps[0] == total - 1
     assert timesteps[-1] >= 0
-    assert all(a > b for a, b in zip(timesteps, timesteps[1:], strict=False))
+    assert all(a > b for a, b in pairwise(timesteps))
 
 
 def test_trailing_timesteps_of_lin_et_al():

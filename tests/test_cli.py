@@ -1,0 +1,465 @@
+"""The scripts as a person runs them: as processes, on built-in data."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).parent.parent
+SCRIPTS = ("train.py", "sample.py", "visualize_diffusion.py")
+TRAIN = "--dataset digits --subset 300 --batch_size 64 --base_channels 8 --num_samples 9".split()
+
+
+def run(script: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script in `cwd`, as a person does who has cd-ed to some folder."""
+    return subprocess.run(
+        [sys.executable, str(REPOSITORY / script), *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+        timeout=300,
+    )
+
+
+def succeed(script: str, *arguments: object, cwd: Path) -> str:
+    done = run(script, *arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refuse(script: str, *arguments: object, cwd: Path, code: int = 2) -> str:
+    """Run a script that must end with `code` and one or two lines on stderr."""
+    done = run(script, *arguments, cwd=cwd)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert 1 <= len(done.stderr.splitlines()) <= 2, done.stderr
+    return done.stderr
+
+
+def assert_picture(path: Path) -> np.ndarray:
+    """The file opens as a picture that is not blank."""
+    picture = iio.imread(path)
+    assert picture[..., :3].std() > 5, f"{path} is blank"
+    return picture
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A folder in which a short training run was made with defaults for the output."""
+    folder = tmp_path_factory.mktemp("trained")
+    options = ["--epochs", 2, "--save_interval", 1, "--seed", 3]
+    (folder / "stdout.txt").write_text(succeed("train.py", *TRAIN, *options, cwd=folder))
+    return folder
+
+
+# ---------------------------------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_names_every_option_and_imports_nothing_heavy(script, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(REPOSITORY / script), "--help"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0
+    assert "--seed" in done.stdout
+    for heavy in ("torch", "numpy", "matplotlib", "tqdm", "imageio"):
+        assert f" {heavy}\n" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------ train.py
+
+
+def test_training_writes_every_file(trained):
+    outputs = trained / "outputs"
+    for epoch in (1, 2):
+        assert_picture(outputs / "samples" / f"epoch_{epoch:03d}.png")
+        assert (outputs / "checkpoints" / f"model_epoch_{epoch:03d}.pt").stat().st_size > 10_000
+    assert_picture(outputs / "training_loss.png")
+    assert (outputs / "model_final.pt").exists()
+    leftovers = [path for path in outputs.rglob("*") if ".tmp" in path.name]
+    assert leftovers == []
+
+
+def test_training_prints_a_line_per_epoch_without_a_terminal(trained):
+    lines = (trained / "stdout.txt").read_text().splitlines()
+    assert sum(line.startswith("epoch ") for line in lines) == 2
+    assert lines[-1].startswith("wrote ")
+
+
+def test_history_has_a_row_for_each_step(trained):
+    with (trained / "outputs" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "step", "loss", "lr", "seconds", "images_per_second"]
+    assert [int(row["step"]) for row in rows] == list(range(1, 9))  # 300 // 64 = 4 steps an epoch
+    assert [int(row["epoch"]) for row in rows] == [1] * 4 + [2] * 4
+    assert all(float(row["lr"]) == 2e-4 for row in rows)
+    assert all(0 < float(row["loss"]) < 2 for row in rows)
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert all(float(row["images_per_second"]) > 0 for row in rows)
+
+
+def test_config_holds_every_option(trained):
+    config = json.loads((trained / "outputs" / "config.json").read_text())
+    assert config["epochs"] == 2
+    assert config["seed"] == 3
+    assert config["dataset"] == "digits"
+    assert config["schedule"] == "linear"
+    assert config["kind"] == "images"
+
+
+def test_checkpoint_of_last_epoch_is_the_final_model(trained):
+    outputs = trained / "outputs"
+    final, last = (
+        torch.load(path, weights_only=True)
+        for path in (outputs / "model_final.pt", outputs / "checkpoints" / "model_epoch_002.pt")
+    )
+    for weights in ("model", "ema"):
+        assert all(torch.equal(final[weights][k], last[weights][k]) for k in final[weights])
+    assert any(not torch.equal(final["model"][k], final["ema"][k]) for k in final["model"])
+
+
+def losses(folder: Path) -> list[str]:
+    with (folder / "outputs" / "history.csv").open() as file:
+        return [row["loss"] for row in csv.DictReader(file)]
+
+
+def test_one_seed_one_result(trained, tmp_path):
+    """The same seed gives the same losses and images, another seed others."""
+    pictures = {}
+    for seed in (3, 4):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        succeed("train.py", *TRAIN, "--epochs", 2, "--seed", seed, cwd=folder)
+        pictures[seed] = iio.imread(folder / "outputs" / "samples" / "epoch_002.png")
+    reference = iio.imread(trained / "outputs" / "samples" / "epoch_002.png")
+    assert losses(tmp_path / "3") == losses(trained)
+    assert losses(tmp_path / "4") != losses(trained)
+    assert np.array_equal(pictures[3], reference)
+    assert not np.array_equal(pictures[4], reference)
+
+
+def test_a_second_run_moves_the_first_aside(trained, tmp_path):
+    shutil.copytree(trained / "outputs", tmp_path / "outputs")
+    out = succeed("train.py", *TRAIN, "--epochs", 1, cwd=tmp_path)
+    aside = Path("outputs", "earlier_001")
+    assert f"to {aside}" in out
+    for name in ("model_final.pt", "history.csv", "samples/epoch_002.png"):
+        first = (trained / "outputs" / name).read_bytes()
+        assert (tmp_path / aside / name).read_bytes() == first
+    assert not (tmp_path / "outputs" / "samples" / "epoch_002.png").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--schedule cosine --prediction v --lr_schedule cosine --timesteps 50",
+        "--schedule quadratic --beta_start 0.001 --beta_end 0.03 --prediction x0 --grad_clip 0",
+        "--schedule sigmoid --ema_decay 0 --lr 0.001 --sample_interval 2 --save_interval 2",
+        "--num_epochs 1 --train_batch_size 1000 --learning_rate 1e-3 --num_timesteps 10"
+        " --beta_schedule linear --eval_batch_size 2 --output_dir elsewhere/run --device cpu",
+    ],
+)
+def test_every_training_option_works(options, tmp_path):
+    """Each option reaches the run: it is in the history, the files or the configuration."""
+    arguments = options.split()
+    succeed("train.py", *TRAIN, "--epochs", 2, *arguments, cwd=tmp_path)
+    given = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    outputs = tmp_path / given.get("--output_dir", "outputs")
+    config = json.loads((outputs / "config.json").read_text())
+    for name, value in given.items():
+        if name[2:] in config:
+            assert str(config[name[2:]]) == value
+    with (outputs / "history.csv").open() as file:
+        rates = [float(row["lr"]) for row in csv.DictReader(file)]
+    if given.get("--lr_schedule") == "cosine":
+        assert rates[0] == 2e-4
+        assert rates[-1] < 0.1 * rates[0]
+    if given.get("--sample_interval") == "2":
+        assert [path.name for path in (outputs / "samples").iterdir()] == ["epoch_002.png"]
+        assert [p.name for p in (outputs / "checkpoints").iterdir()] == ["model_epoch_002.pt"]
+        weights = torch.load(outputs / "model_final.pt", weights_only=True)
+        # Without a moving average (decay 0) the two are the same.
+        assert all(torch.equal(weights["ema"][k], v) for k, v in weights["model"].items())
+    if "--num_epochs" in given:
+        assert len(rates) == 1  # one epoch, one batch of all 300 images
+        assert rates == [1e-3]
+        assert config["timesteps"] == 10
+    succeed("sample.py", "--checkpoint", outputs / "model_final.pt", "--num_images", 2,
+            "--steps", 2, "--no_ema", cwd=tmp_path)  # fmt: skip
+
+
+def test_an_interrupted_run_saves_its_model(tmp_path):
+    """Ctrl-C: exit code 130, one line, and a checkpoint that samples."""
+    import signal
+    import time
+
+    command = [sys.executable, str(REPOSITORY / "train.py"), *TRAIN, "--epochs", "100000"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as child:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "outputs" / "training_loss.png").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        child.send_signal(signal.SIGINT)
+        _, stderr = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert len(stderr.splitlines()) == 1
+    assert "model_interrupted.pt" in stderr
+    out = succeed("sample.py", "--num_images", 2, "--steps", 2, cwd=tmp_path)
+    assert "model_interrupted.pt" in out  # there is no model_final.pt yet, and it says so
+
+
+# ----------------------------------------------------------------------------------- sample.py
+
+
+def test_sampling_with_defaults_and_pictures_of_the_process(trained):
+    out = succeed("sample.py", "--num_images", 5, "--show_intermediate", "--gif", cwd=trained)
+    outputs = trained / "outputs"
+    assert "T = 1000" in out
+    assert "ddpm, 1000 steps" in out
+    assert_picture(outputs / "generated_samples.png")
+    assert len(iio.imread(outputs / "generated_samples.gif")) == 60
+    steps = sorted(path.name for path in (outputs / "intermediate").glob("step_*.png"))
+    assert len(steps) == 10
+    assert steps[0] == "step_0000.png"
+    assert steps[-1] == "step_0999.png"
+    for name in (*steps, "process.png"):
+        assert_picture(outputs / "intermediate" / name)
+
+
+def sample_pixels(cwd: Path, *options: object) -> np.ndarray:
+    """Sample in a few steps from the checkpoint in `cwd` and read the pixels back."""
+    output = cwd / "pixels" / "samples.npy"
+    succeed("sample.py", "--steps", 4, "--output", output, *options, cwd=cwd)
+    pixels = np.load(output)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape[1:] == (28, 28)
+    return pixels
+
+
+def test_samples_depend_on_seed_sampler_and_weights_but_not_on_the_batch(trained):
+    reference = sample_pixels(trained, "--num_images", 70)
+    assert len(reference) == 70
+    in_batches = sample_pixels(trained, "--num_images", 70, "--batch_size", 30)
+    # Another batch size may round otherwise in the last bit, which moves a few pixels by one.
+    difference = abs(in_batches.astype(int) - reference)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.01
+    fewer = sample_pixels(trained, "--num_images", 3)
+    assert abs(fewer.astype(int) - reference[:3]).max() <= 1
+    assert np.array_equal(fewer, sample_pixels(trained, "--num_images", 3, "--seed", 0))
+    for options in (
+        ("--seed", 1),
+        ("--sampler", "ddim"),
+        ("--sampler", "ddim", "--eta", 0.5),
+        ("--no_ema",),
+    ):
+        assert not np.array_equal(fewer, sample_pixels(trained, "--num_images", 3, *options))
+    # ddim with eta = 1 is ddpm, also through the command line.
+    as_ddpm = sample_pixels(trained, "--num_images", 3, "--sampler", "ddim", "--eta", 1)
+    assert abs(fewer.astype(int) - as_ddpm).max() <= 1
+
+
+def test_show_image_step_and_output_name(trained, tmp_path):
+    options = ["--checkpoint", trained / "outputs" / "model_final.pt", "--num_images", 2]
+    succeed("sample.py", *options, "--sampler", "ddim", "--steps", 20, "--show_image_step", 5,
+            "--output", "some/name.png", cwd=tmp_path)  # fmt: skip
+    assert_picture(tmp_path / "some" / "name.png")
+    steps = sorted(path.name for path in (tmp_path / "some" / "intermediate").glob("step_*"))
+    assert steps == [f"step_{t:04d}.png" for t in (0, 249, 499, 749, 999)]
+
+
+def test_fewer_steps_than_pictures(trained, tmp_path):
+    """With every timestep of a short process visited, two states are at t = 0; the sample stays."""
+    run_folder = tmp_path / "outputs"
+    succeed("train.py", *TRAIN, "--epochs", 1, "--timesteps", 4, cwd=tmp_path)
+    succeed("sample.py", "--num_images", 1, "--show_intermediate", "--gif", cwd=tmp_path)
+    steps = sorted(path.name for path in (run_folder / "intermediate").glob("step_*"))
+    assert steps == [f"step_{t:04d}.png" for t in range(4)]
+    assert len(iio.imread(run_folder / "generated_samples.gif")) == 5
+
+
+# ---------------------------------------------------------------------- visualize_diffusion.py
+
+
+def test_forward_process_pictures(tmp_path):
+    succeed("visualize_diffusion.py", "--dataset", "digits", cwd=tmp_path)
+    still = assert_picture(tmp_path / "outputs" / "forward_diffusion.png")
+    frames = iio.imread(tmp_path / "outputs" / "forward_diffusion.gif")
+    assert len(frames) == 50
+    assert (tmp_path / "outputs" / "forward_diffusion.gif").stat().st_size < 2e6
+    assert still.shape[1] > still.shape[0] * 0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--save_path a/b.png --num_images 3 --timesteps 5 --schedule cosine --seed 2",
+        "--save_path a/b.png --num_images 20 --num_timesteps 2 --beta_end 0.5 --beta_start 0.2",
+    ],
+)
+def test_every_visualization_option_works(options, tmp_path):
+    arguments = ["--dataset", "digits", *options.split()]
+    succeed("visualize_diffusion.py", *arguments, "--no-gif", cwd=tmp_path)
+    first = assert_picture(tmp_path / "a" / "b.png")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.png"]
+    succeed("visualize_diffusion.py", *arguments, "--seed", 9, "--gif", cwd=tmp_path)
+    assert not np.array_equal(first, iio.imread(tmp_path / "a" / "b.png"))
+    assert len(iio.imread(tmp_path / "a" / "b.gif")) > 1
+
+
+# ----------------------------------------------------------------------------------- bad input
+
+BAD_OPTIONS = [
+    ("train.py", "--epochs 0", "at least 1"),
+    ("train.py", "--epochs -3", "at least 1"),
+    ("train.py", "--epochs two", "whole number"),
+    ("train.py", "--batch_size 0", "at least 1"),
+    ("train.py", "--batch_size 1.5", "whole number"),
+    ("train.py", "--timesteps 0", "2 to 100000"),
+    ("train.py", "--timesteps 1", "2 to 100000"),
+    ("train.py", "--subset 0", "at least 1"),
+    ("train.py", "--lr 0", "above 0"),
+    ("train.py", "--lr nan", "above 0"),
+    ("train.py", "--lr inf", "at most 1"),
+    ("train.py", "--lr -1e-4", "above 0"),
+    ("train.py", "--lr fast", "expected a number"),
+    ("train.py", "--grad_clip -1", "at least 0"),
+    ("train.py", "--ema_decay 1", "at most 0.999999"),
+    ("train.py", "--beta_end 1", "at most 0.9999"),
+    ("train.py", "--beta_start 0.5 --beta_end 0.1", "--beta_start"),
+    ("train.py", "--beta_start 0.5", "--beta_end"),
+    ("train.py", "--schedule cosine --beta_end 0.1", "cosine"),
+    ("train.py", "--schedule cosin", "Did you mean 'cosine'?"),
+    ("train.py", "--prediction noise", "eps, x0, v"),
+    ("train.py", "--lr_schedule step", "constant"),
+    ("train.py", "--dataset fashon_mnist", "Did you mean 'fashion_mnist'?"),
+    ("train.py", "--dataset cifar10", "mnist, fashion_mnist, digits"),
+    ("train.py", "--device gpu", "auto, cuda, mps, cpu"),
+    ("train.py", "--base_channels 0", "1 to 1024"),
+    ("train.py", "--num_samples 0", "at least 1"),
+    ("train.py", "--sample_interval 0", "at least 1"),
+    ("train.py", "--save_interval 0", "at least 1"),
+    ("train.py", "--seed -1", "0 to"),
+    ("train.py", "--epoch 3", "unrecognized arguments"),
+    ("train.py", "extra", "unrecognized arguments"),
+    ("sample.py", "--num_images 0", "at least 1"),
+    ("sample.py", "--steps 0", "at least 1"),
+    ("sample.py", "--batch_size 0", "at least 1"),
+    ("sample.py", "--show_image_step 0", "at least 1"),
+    ("sample.py", "--sampler dddim", "Did you mean 'ddim'?"),
+    ("sample.py", "--sampler ddim --eta 2", "at most 1"),
+    ("sample.py", "--eta 0.5", "ddim only"),
+    ("sample.py", "--output samples.jpg", ".png or .npy"),
+    ("sample.py", "--output samples", ".png or .npy"),
+    ("visualize_diffusion.py", "--num_images 0", "1 to 100"),
+    ("visualize_diffusion.py", "--save_path picture.gif", ".png"),
+    ("visualize_diffusion.py", "--timesteps 0", "2 to 100000"),
+    ("visualize_diffusion.py", "--beta_start 0.3 --timesteps 100", "--beta_start"),
+]
+
+
+@pytest.mark.parametrize(("script", "options", "says"), BAD_OPTIONS)
+def test_bad_options_are_refused(script, options, says, tmp_path):
+    assert says in refuse(script, *options.split(), cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path):
+    device = "mps" if not torch.backends.mps.is_available() else "cuda"
+    assert "--device can be" in refuse("train.py", "--device", device, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_folder_that_cannot_be_written_is_refused(script, trained, tmp_path):
+    (tmp_path / "file").write_text("keep me")
+    option, target = {
+        "train.py": ("--output_dir", "file/outputs"),
+        "sample.py": ("--output", "file/samples.png"),
+        "visualize_diffusion.py": ("--save_path", "file/forward.png"),
+    }[script]
+    extra = (
+        ["--checkpoint", trained / "outputs" / "model_final.pt"]
+        if script == "sample.py"
+        else ["--dataset", "digits"]
+    )
+    assert "cannot write into" in refuse(script, option, target, *extra, cwd=tmp_path)
+    assert (tmp_path / "file").read_text() == "keep me"
+
+
+def test_damaged_data_is_refused_before_an_earlier_run_is_touched(trained, tmp_path):
+    shutil.copytree(trained / "outputs", tmp_path / "outputs")
+    raw = tmp_path / "data" / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03\0\0")
+    (raw / "train-labels-idx1-ubyte").write_bytes(b"")
+    error = refuse("train.py", "--dataset", "fashion_mnist", cwd=tmp_path)
+    assert str(Path("FashionMNIST", "raw", "train-images-idx3-ubyte")) in error
+    assert (tmp_path / "outputs" / "model_final.pt").exists()
+
+
+def points_checkpoint(path: Path) -> None:
+    torch.save({"format": 1, "config": {"kind": "points"}, "model": {}, "ema": {}}, path)
+
+
+def incomplete_config(path: Path) -> None:
+    torch.save({"format": 1, "config": {"kind": "images"}, "model": {}, "ema": {}}, path)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: None, "python train.py"),
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (lambda path: path.write_text("not a checkpoint"), "cannot be read"),
+        (points_checkpoint, "points"),
+        (incomplete_config, "configuration"),
+    ],
+    ids="missing empty text points incomplete".split(),
+)
+def test_bad_checkpoints_are_refused(make, says, tmp_path):
+    make(tmp_path / "c.pt")
+    assert says in refuse("sample.py", "--checkpoint", "c.pt", cwd=tmp_path)
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_more_steps_than_timesteps_are_refused(trained, tmp_path):
+    checkpoint = trained / "outputs" / "model_final.pt"
+    error = refuse("sample.py", "--checkpoint", checkpoint, "--steps", 1001, cwd=tmp_path)
+    assert "from 1 to 1000" in error
+
+
+def test_sampling_without_any_training_says_what_to_do(tmp_path):
+    assert "python train.py" in refuse("sample.py", cwd=tmp_path)
+
+
+def test_a_broken_model_is_an_error_and_not_a_black_picture(trained, tmp_path):
+    checkpoint = torch.load(trained / "outputs" / "model_final.pt", weights_only=True)
+    for tensor in checkpoint["ema"].values():
+        tensor.fill_(float("nan"))
+    torch.save(checkpoint, tmp_path / "nan.pt")
+    error = refuse("sample.py", "--checkpoint", "nan.pt", "--steps", 2, cwd=tmp_path, code=1)
+    assert "not finite" in error
+    assert not (tmp_path / "outputs" / "generated_samples.png").exists()
+
+
+def test_a_diverging_run_stops_and_says_where(tmp_path):
+    options = ["--epochs", 50, "--lr", 1, "--grad_clip", 0, "--prediction", "x0"]
+    error = refuse("train.py", *TRAIN, *options, cwd=tmp_path, code=1)
+    assert "learning rate 1" in error
+    assert "--lr" in error

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -77,6 +78,25 @@ def test_help_names_every_option_and_imports_nothing_heavy(script, tmp_path):
     for heavy in ("torch", "numpy", "matplotlib", "tqdm", "imageio"):
         assert f" {heavy}\n" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_readme_names_every_option_and_no_other(script, tmp_path):
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    section = readme.split(f"### `{script}`")[1].split("\n#")[0]
+    table = "\n".join(line.split("|")[1] for line in section.splitlines() if line.startswith("|"))
+    option = r"--[a-z][a-z_-]*"
+    helped = set(re.findall(option, succeed(script, "--help", cwd=tmp_path))) - {"--help"}
+    # Help texts mention options of their own script only, so every mention is an option.
+    assert set(re.findall(option, table)) == helped
+
+
+def test_python_code_in_the_readme_runs(tmp_path):
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    code = code.replace("1000, 50", "1000, 2")
+    command = [sys.executable, "-c", code + "assert samples.shape == (16, 1, 28, 28)\n"]
+    subprocess.run(command, cwd=REPOSITORY, check=True)
 
 
 # ------------------------------------------------------------------------------------ train.py
@@ -181,7 +201,7 @@ def test_every_training_option_works(options, tmp_path):
     config = json.loads((outputs / "config.json").read_text())
     for name, value in given.items():
         if name[2:] in config:
-            assert str(config[name[2:]]) == value
+            assert config[name[2:]] == type(config[name[2:]])(value)
     with (outputs / "history.csv").open() as file:
         rates = [float(row["lr"]) for row in csv.DictReader(file)]
     if given.get("--lr_schedule") == "cosine":

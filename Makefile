@@ -1,0 +1,40 @@
+# Two commands for newcomers: `make demo` and `make test`. Each installs what it needs into .venv.
+# Without make (Windows, say) the README shows the same in plain Python commands.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test test-slow lint docs clean
+
+$(VENV)/.installed: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing PyTorch and the rest into $(VENV); this takes a minute or more ..."
+	$(RUN) -m pip install --quiet -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(RUN) -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+# Built-in digits and a quick recipe: minutes on two cores, no download.
+demo: $(VENV)/.installed
+	$(RUN) visualize_diffusion.py --dataset digits
+	$(RUN) train.py --dataset digits --subset 20000 --epochs 2 --lr 1e-3 --lr_schedule cosine --schedule cosine --prediction v
+	$(RUN) sample.py --sampler ddim --show_intermediate --gif
+	@echo "Pictures to look at:"
+	@ls outputs/*.png outputs/*.gif outputs/samples/*.png outputs/intermediate/*.png
+
+test: $(VENV)/.installed-dev
+	$(RUN) -m pytest -m "not slow"
+
+test-slow: $(VENV)/.installed-dev
+	$(RUN) -m pytest -m slow
+
+lint: $(VENV)/.installed-dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

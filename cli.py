@@ -11,13 +11,22 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from errors import InputError, RunError
 
 IMAGE_DATASETS = ("mnist", "fashion_mnist", "digits")
+POINT_DATASETS = (
+    *("barnsley_fern", "sierpinski", "spiral", "koch", "mandelbrot", "swiss_roll", "heart", "dino"),
+    *("cat", "circle", "line", "moons", "checkerboard", "gaussians", "tree"),
+)
+DATASETS = IMAGE_DATASETS + POINT_DATASETS
+DRAWING_SUFFIXES = (".csv", ".tsv", ".txt", ".png", ".jpg", ".jpeg", ".bmp", ".gif")
 DEVICES = ("auto", "cuda", "mps", "cpu")
-SCHEDULES = ("linear", "cosine", "quadratic", "sigmoid")
+SCHEDULES = ("linear", "cosine", "quadratic", "sigmoid", "log_linear")
+SIGMA_MIN, SIGMA_MAX = 0.002, 10.0
+LOSS_WEIGHTINGS = ("uniform", "inverse_sigma")
+TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 PREDICTIONS = ("eps", "x0", "v")
 SAMPLERS = ("ddpm", "ddim")
 
@@ -93,55 +102,166 @@ def one_of(kind: str, names: Sequence[str]) -> Callable[[str], str]:
     return parse
 
 
+def list_of(item: Callable[[str], int]) -> Callable[[str], list[int]]:
+    """An argument type: values of type `item` with commas between them."""
+
+    def parse(text: str) -> list[int]:
+        return [item(part) for part in text.split(",")]
+
+    return parse
+
+
 positive_int = whole_number(1)
 seed_number = whole_number(0, 2**63 - 1)
-dataset_name = one_of("dataset", IMAGE_DATASETS)
+not_negative = number(0, math.inf, low_included=True)
+
+
+def dataset_name(text: str) -> str:
+    """An argument type: a known dataset, or the path of a drawing."""
+    if Path(text).suffix.lower() in DRAWING_SUFFIXES:
+        return text
+    return one_of("dataset", DATASETS)(text)
+
+
+def kind_of(dataset: str | None) -> str:
+    """`images` or `points`, whichever a dataset holds; None is a dataset of images."""
+    return "images" if dataset is None or dataset in IMAGE_DATASETS else "points"
+
+
+# ------------------------------------------------------------------- defaults of images and points
+
+# What samples best on two cores: images within the patience of a coffee or three, points in 20 s.
+DEFAULTS: dict[str, tuple[Any, Any]] = {  # option: (images, points)
+    "epochs": (20, 200),
+    "batch_size": (128, 500),
+    "lr": (2e-4, 3e-3),
+    "lr_schedule": ("constant", "cosine"),
+    "ema_decay": (0.999, 0.99),
+    "timesteps": (1000, 200),
+    "num_samples": (64, 1000),
+    "sample_interval": (1, 20),
+    "save_interval": (5, 100),
+}
+
+
+def default_help(option: str) -> str:
+    images, points = DEFAULTS[option]
+    return f" (default: {images} for images, {points} for points)"
+
+
+def fill_defaults(args: argparse.Namespace) -> None:
+    """Set what was not given among the options whose default depends on the kind of the data."""
+    which = 0 if kind_of(args.dataset) == "images" else 1
+    for option, values in DEFAULTS.items():
+        if getattr(args, option, 0) is None:
+            setattr(args, option, values[which])
+
+
+def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) -> None:
+    """Refuse options that were given although they would do nothing.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    for option in options:
+        if getattr(args, option, None) is not None:
+            raise InputError(f"--{option} {reason}")
 
 
 # ------------------------------------------------------------------------------- shared options
 
 
 def add_data_options(parser: Parser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--dataset",
         type=dataset_name,
         metavar="NAME",
-        help=f"one of {', '.join(IMAGE_DATASETS)} (default: mnist, or digits, which needs no"
-        " download, where mnist cannot be had)",
+        help=f"images: {', '.join(IMAGE_DATASETS)}; points: {', '.join(POINT_DATASETS)}; or your"
+        f" own drawing, a file ending in {', '.join(DRAWING_SUFFIXES)} (default: mnist, or digits,"
+        " which needs no download, where mnist cannot be had)",
     )
-    parser.add_argument(
+    add(
         "--data_dir",
         type=Path,
         default=Path("data"),
         metavar="DIR",
-        help="where datasets are kept and downloaded to",
+        help="where image datasets are kept and downloaded to",
     )
+    add("--num_points", type=whole_number(3), metavar="N", help="points: how many (default: 8000)")
+    add(
+        "--jitter",
+        type=not_negative,
+        metavar="SHARE",
+        help="drawings: noise added to the points, as a share of their spread (default: 0.01)",
+    )
+
+
+def check_data_options(args: argparse.Namespace) -> None:
+    """Refuse data options that the dataset has no use for, and fill in the rest."""
+    if kind_of(args.dataset) == "images":
+        refuse_given(args, ["num_points"], "is for sets of points only")
+    if Path(args.dataset or "").suffix.lower() not in DRAWING_SUFFIXES:
+        refuse_given(args, ["jitter"], "is for drawings (files of points) only")
+    args.num_points = 8000 if args.num_points is None else args.num_points
+    args.jitter = 0.01 if args.jitter is None else args.jitter
 
 
 def add_schedule_options(parser: Parser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--timesteps",
         "--num_timesteps",
         type=whole_number(2, 100_000),
-        default=1000,
         metavar="T",
-        help="timesteps of the diffusion process",
+        help="timesteps of the diffusion process" + default_help("timesteps"),
     )
-    parser.add_argument(
+    add(
         "--schedule",
         "--beta_schedule",
         type=one_of("schedule", SCHEDULES),
-        default="linear",
         metavar="NAME",
-        help=f"noise schedule, one of {', '.join(SCHEDULES)}",
+        help=f"noise schedule, one of {', '.join(SCHEDULES)} (default: linear)",
     )
     for end, value in (("start", "1e-4"), ("end", "0.02")):
-        parser.add_argument(
+        add(
             f"--beta_{end}",
             type=number(0, 0.9999),
             metavar="BETA",
-            help=f"variance at the {end} of the schedule; not for cosine"
+            help=f"linear, quadratic, sigmoid: variance at the {end} of the schedule"
             f" (default: {value} x 1000/T)",
+        )
+    for end, which, sigma in (("min", "smallest", SIGMA_MIN), ("max", "largest", SIGMA_MAX)):
+        add(
+            f"--sigma_{end}",
+            type=number(0, 1e6),
+            metavar="SIGMA",
+            help=f"log_linear: {which} noise level, in units of the data's spread"
+            f" (default: {sigma:g})",
+        )
+
+
+def check_schedule_options(args: argparse.Namespace) -> None:
+    """Refuse schedule options that clash or do nothing, and fill in the noise levels.
+
+    Raises:
+        InputError: naming the options.
+    """
+    args.schedule = args.schedule or "linear"
+    if args.schedule in ("cosine", "log_linear"):
+        refuse_given(args, ["beta_start", "beta_end"], f"does not apply to {args.schedule}")
+    if args.schedule != "log_linear":
+        refuse_given(args, ["sigma_min", "sigma_max"], "applies to --schedule log_linear only")
+    start = 1e-4 * 1000 / args.timesteps if args.beta_start is None else args.beta_start
+    end = 0.02 * 1000 / args.timesteps if args.beta_end is None else args.beta_end
+    if start > end:
+        raise InputError(f"--beta_start ({start:g}) must not be larger than --beta_end ({end:g})")
+    args.sigma_min = SIGMA_MIN if args.sigma_min is None else args.sigma_min
+    args.sigma_max = SIGMA_MAX if args.sigma_max is None else args.sigma_max
+    if args.sigma_min >= args.sigma_max:
+        raise InputError(
+            f"--sigma_min ({args.sigma_min:g}) must be smaller than --sigma_max"
+            f" ({args.sigma_max:g})"
         )
 
 
@@ -159,20 +279,6 @@ def add_device_option(parser: Parser) -> None:
         metavar="NAME",
         help=f"one of {', '.join(DEVICES)}; auto takes the first of these that is there",
     )
-
-
-def check_schedule_options(args: argparse.Namespace) -> None:
-    """Refuse combinations of schedule options that no single option can judge.
-
-    Raises:
-        InputError: naming the options that clash.
-    """
-    if args.schedule == "cosine" and not (args.beta_start is None and args.beta_end is None):
-        raise InputError("--beta_start and --beta_end do not apply to the cosine schedule")
-    start = 1e-4 * 1000 / args.timesteps if args.beta_start is None else args.beta_start
-    end = 0.02 * 1000 / args.timesteps if args.beta_end is None else args.beta_end
-    if start > end:
-        raise InputError(f"--beta_start ({start:g}) must not be larger than --beta_end ({end:g})")
 
 
 def check_suffix(path: Path, allowed: Sequence[str], option: str) -> None:

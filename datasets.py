@@ -1,4 +1,4 @@
-"""The data: MNIST, Fashion-MNIST and the built-in digits, as uint8 tensors in memory.
+"""The data: images (MNIST, Fashion-MNIST, built-in digits) and sets of 2-D points.
 
 Images stay uint8 until a batch is used (47 MB instead of 188 MB for MNIST, and a whole dataset
 fits on any device); `to_unit` then maps a batch to [-1, 1], where the diffusion works.
@@ -6,6 +6,7 @@ fits on any device); `to_unit` then maps a batch to [-1, 1], where the diffusion
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import time
@@ -17,7 +18,9 @@ import torch
 from torch import Tensor
 
 from digits import make_digits
+from drawings import is_drawing, read_drawing, resample
 from errors import InputError
+from shapes import SHAPES, make_shape
 
 # Our name -> (torchvision class, name for people). The class name is also its folder's name.
 TORCHVISION = {"mnist": ("MNIST", "MNIST"), "fashion_mnist": ("FashionMNIST", "Fashion-MNIST")}
@@ -31,15 +34,21 @@ class DatasetUnavailable(InputError):
 
 
 @dataclass(frozen=True)
-class Images:
-    """A labelled set of grey images: pixels uint8 (N, 28, 28), labels int64 (N,)."""
+class Dataset:
+    """Examples with labels.
+
+    Attributes:
+        name: as given to --dataset.
+        examples: images, uint8 (N, 28, 28), or points, float32 (N, 2) in their own units.
+        labels: int64 (N,).
+    """
 
     name: str
-    pixels: Tensor
+    examples: Tensor
     labels: Tensor
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.examples)
 
 
 def to_unit(pixels: Tensor) -> Tensor:
@@ -52,9 +61,21 @@ def to_pixels(x: Tensor) -> Tensor:
     return x[:, 0].float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
+def load_dataset(options: argparse.Namespace) -> Dataset:
+    """The training data that a script's options ask for.
+
+    Raises:
+        InputError: as `load_images` and `load_points`.
+    """
+    if options.dataset in SHAPES or is_drawing(options.dataset or ""):
+        data = load_points(options.dataset, options.num_points, options.jitter, options.seed)
+        return Dataset(data.name, data.examples[: options.subset], data.labels[: options.subset])
+    return load_images(options.dataset, options.data_dir, subset=options.subset)
+
+
 def load_images(
     name: str | None, data_dir: Path, train: bool = True, subset: int | None = None
-) -> Images:
+) -> Dataset:
     """The training (or test) split of an image dataset, or its first `subset` images.
 
     Args:
@@ -66,7 +87,7 @@ def load_images(
         InputError: its files are there but damaged; the message names the file.
     """
     if name == "digits":
-        return Images(name, *make_digits(train, subset))
+        return Dataset(name, *make_digits(train, subset))
     try:
         pixels, labels = load_torchvision(name or "mnist", data_dir, train)
     except DatasetUnavailable:
@@ -74,7 +95,24 @@ def load_images(
             raise
         print("MNIST is not on disk and could not be downloaded; using the built-in digits.")
         return load_images("digits", data_dir, train, subset)
-    return Images(name or "mnist", pixels[:subset], labels[:subset])
+    return Dataset(name or "mnist", pixels[:subset], labels[:subset])
+
+
+def load_points(name: str, count: int, jitter: float, seed: int) -> Dataset:
+    """A set of `count` points: one of `shapes.SHAPES`, or a person's own drawing (a file).
+
+    Args:
+        jitter: noise added to the points of a drawing, as a share of their spread.
+
+    Raises:
+        InputError: the drawing cannot be read.
+    """
+    if not is_drawing(name):
+        points, labels = make_shape(name, count, seed)
+        return Dataset(name, torch.from_numpy(points), torch.from_numpy(labels))
+    rng = np.random.default_rng(seed)
+    drawn = resample(read_drawing(Path(name), rng), count, jitter, rng)
+    return Dataset(name, torch.from_numpy(drawn).float(), torch.zeros(count, dtype=torch.int64))
 
 
 def load_torchvision(name: str, data_dir: Path, train: bool) -> tuple[Tensor, Tensor]:

@@ -2,10 +2,11 @@
 
 A diffusion process is a table of T pairs (alpha_t, sigma_t), t = 0 ... T-1, increasing in noise:
 
-    x_t = alpha_t x_0 + sigma_t eps        eps ~ N(0, I)        alpha_t^2 + sigma_t^2 = 1
+    x_t = alpha_t x_0 + sigma_t eps        eps ~ N(0, I)
 
 Ho et al. write the same as x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps: our alpha_t is the root
-of their cumulative product, `alphas_cumprod`. Their t = 1 ... T is our t = 0 ... T-1.
+of their cumulative product, `alphas_cumprod`. Their t = 1 ... T is our t = 0 ... T-1. Theirs is
+"variance preserving", alpha_t^2 + sigma_t^2 = 1; with alpha_t = 1 it is "variance exploding".
 
 This file knows no dataset, no network class and no file. A *model* is anything that maps
 (x_t, t) with shapes (B, ...) and (B,) to a tensor shaped like x_t; a *denoiser* is anything that
@@ -17,6 +18,8 @@ Papers, cited by name below
     Nichol & Dhariwal 2021    Improved Denoising Diffusion Probabilistic Models, arXiv:2102.09672
     Kingma et al. 2021        Variational Diffusion Models, arXiv:2107.00630
     Salimans & Ho 2022        Progressive Distillation for Fast Sampling, arXiv:2202.00512
+    Song et al. 2021b         Score-Based Generative Modeling through SDEs, arXiv:2011.13456
+    Permenter & Yuan 2024     Interpreting and Improving Diffusion Models ..., arXiv:2306.04848
     Lin et al. 2023           Common Diffusion Noise Schedules ... Are Flawed, arXiv:2305.08891
 """
 
@@ -36,6 +39,7 @@ Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 RandnLike = Callable[[Tensor], Tensor]
 
 PREDICTIONS = ("eps", "x0", "v")
+LOSS_WEIGHTINGS = ("uniform", "inverse_sigma")
 
 # The timestep "before" t = 0: the data itself, alpha = 1 and sigma = 0. With it in the table the
 # last denoising step needs no case of its own.
@@ -112,13 +116,27 @@ def cosine_betas(timesteps: int, offset: float = 0.008, max_beta: float = 0.999)
 
 
 BETA_SCHEDULES = {"linear": linear_betas, "quadratic": quadratic_betas, "sigmoid": sigmoid_betas}
-SCHEDULES = (*BETA_SCHEDULES, "cosine")
+SCHEDULES = (*BETA_SCHEDULES, "cosine", "log_linear")
+
+
+def log_linear_sigmas(timesteps: int, sigma_min: float, sigma_max: float) -> Tensor:
+    """Noise levels with evenly spaced logarithms (Permenter & Yuan 2024, section 5)."""
+    low, high = math.log(sigma_min), math.log(sigma_max)
+    return torch.linspace(low, high, timesteps, dtype=torch.float64).exp()
 
 
 def make_schedule(
-    name: str, timesteps: int = 1000, beta_start: float | None = None, beta_end: float | None = None
+    name: str,
+    timesteps: int = 1000,
+    beta_start: float | None = None,
+    beta_end: float | None = None,
+    sigma_min: float = 0.002,
+    sigma_max: float = 10.0,
 ) -> NoiseSchedule:
     """The noise schedule of that name, with T = `timesteps` entries.
+
+    All preserve variance except `log_linear`, where alpha = 1 and sigma goes from `sigma_min` to
+    `sigma_max`, in units of the data's standard deviation.
 
     `beta_start` and `beta_end` default to the 1e-4 and 0.02 of Ho et al. 2020, which are meant
     for T = 1000. For another T they are multiplied by 1000 / T (and kept below 1), so that the
@@ -126,12 +144,18 @@ def make_schedule(
     that is given is used as it is.
 
     Raises:
-        ValueError: unknown name, no timesteps, or not 0 < beta_start <= beta_end < 1.
+        ValueError: unknown name, no timesteps, not 0 < beta_start <= beta_end < 1, or not
+            0 < sigma_min < sigma_max.
     """
     if timesteps < 1:
         raise ValueError(f"a schedule needs at least one timestep, not {timesteps}")
     if name == "cosine":
         return NoiseSchedule.from_betas(cosine_betas(timesteps))
+    if name == "log_linear":
+        if not 0 < sigma_min < sigma_max:
+            raise ValueError(f"0 < sigma_min < sigma_max is needed: {sigma_min:g}, {sigma_max:g}")
+        sigmas = log_linear_sigmas(timesteps, sigma_min, sigma_max)
+        return NoiseSchedule(torch.ones_like(sigmas), sigmas)
     if name not in BETA_SCHEDULES:
         raise ValueError(f"unknown schedule {name!r}; known: {', '.join(SCHEDULES)}")
     end = min(0.02 * 1000 / timesteps, 0.999) if beta_end is None else beta_end
@@ -152,6 +176,7 @@ class Diffusion:
         prediction: what the network is trained to output: the noise `eps` (Ho et al. 2020), the
             data `x0`, or the velocity `v` = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022).
         clip: clamp estimates of x_0 to [-1, 1]. Right for images, wrong for points.
+        weighting: of the squared errors: `uniform`, or `inverse_sigma`, 1 / (sigma_t^2 + 1e-4).
         device: where the tables for training live.
     """
 
@@ -161,12 +186,17 @@ class Diffusion:
         prediction: str = "eps",
         clip: bool = True,
         device: torch.device | str = "cpu",
+        weighting: str = "uniform",
     ) -> None:
         if prediction not in PREDICTIONS:
             raise ValueError(f"unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}")
+        if weighting not in LOSS_WEIGHTINGS:
+            known = ", ".join(LOSS_WEIGHTINGS)
+            raise ValueError(f"unknown loss weighting {weighting!r}; known: {known}")
         self.schedule = schedule
         self.prediction = prediction
         self.clip = clip
+        self.weighting = weighting
         self.alphas = schedule.alphas.float().to(device)
         self.sigmas = schedule.sigmas.float().to(device)
 
@@ -190,15 +220,34 @@ class Diffusion:
         return alpha * eps - sigma * x0
 
     def loss(self, model: Model, x0: Tensor) -> Tensor:
-        """The training loss of a batch x0 (B, ...): a scalar, L_simple of Ho et al. 2020, eq. 14.
+        """The training loss of a batch x0 (B, ...): a scalar.
 
-        Each example gets its own t, uniform over 0 ... T-1, and its own noise, both from
-        PyTorch's default generator on the device of x0.
+        With uniform weights it is L_simple of Ho et al. 2020, equation 14. Each example gets its
+        own t, uniform over 0 ... T-1, and its own noise, both from PyTorch's default generator on
+        the device of x0.
         """
         t = torch.randint(len(self.schedule), (len(x0),), device=x0.device)
         eps = torch.randn_like(x0)
-        output = model(self.add_noise(x0, t, eps), t)
-        return torch.nn.functional.mse_loss(output, self.target(x0, t, eps))
+        output = self.run_model(model, self.add_noise(x0, t, eps), t)
+        squared_error = (output - self.target(x0, t, eps)).square()
+        if self.weighting == "inverse_sigma":
+            _, sigma = self.coefficients(t, x0)
+            squared_error = squared_error / (sigma**2 + 1e-4)
+        return squared_error.mean()
+
+    def run_model(self, model: Model, x: Tensor, t: Tensor) -> Tensor:
+        """The network's output at x_t. It sees x_t / sqrt(alpha_t^2 + sigma_t^2), whose variance
+        is about 1 at every t: where the process preserves variance, that is x_t itself."""
+        alpha, sigma = self.coefficients(t, x)
+        return model(x * torch.rsqrt(alpha**2 + sigma**2), t)
+
+    def starting_noise(self, noise: Tensor) -> Tensor:
+        """Normal noise scaled to the spread of x_{T-1} for data of variance 1.
+
+        That is the noise itself where the process preserves variance.
+        """
+        alpha, sigma = self.schedule.at(len(self.schedule) - 1)
+        return math.sqrt(alpha**2 + sigma**2) * noise
 
     def estimates(self, output: Tensor, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """The estimates (x0, eps) that a network's `output` at (x, t) stands for.
@@ -223,7 +272,7 @@ class Diffusion:
 
         @torch.no_grad()
         def denoise(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-            output = model(x, torch.full((len(x),), t, device=x.device))
+            output = self.run_model(model, x, torch.full((len(x),), t, device=x.device))
             return self.estimates(output, x, t)
 
         return denoise
@@ -231,10 +280,19 @@ class Diffusion:
 
 def make_diffusion(config: Mapping[str, Any], device: torch.device | str = "cpu") -> Diffusion:
     """The process that a run's configuration (its config.json) describes."""
-    schedule = make_schedule(
-        config["schedule"], config["timesteps"], config["beta_start"], config["beta_end"]
+    return Diffusion(
+        schedule_of(config),
+        config["prediction"],
+        clip=config["kind"] == "images",
+        device=device,
+        weighting=config["loss_weighting"],
     )
-    return Diffusion(schedule, config["prediction"], clip=True, device=device)
+
+
+def schedule_of(config: Mapping[str, Any]) -> NoiseSchedule:
+    """The noise schedule that a run's configuration describes."""
+    options = ("timesteps", "beta_start", "beta_end", "sigma_min", "sigma_max")
+    return make_schedule(config["schedule"], *(config[option] for option in options))
 
 
 # ------------------------------------------------------------------------------ reverse process
@@ -302,6 +360,43 @@ def ddim(
         if on_noise > 0:
             x = x + on_noise * randn_like(x)
         yield x
+
+
+def exact_denoiser(data: Tensor, schedule: NoiseSchedule) -> Denoiser:
+    """The best denoiser there is for data that are exactly the points of `data` (N, D).
+
+    Given x_t, each data point y has the weight N(x_t; alpha_t y, sigma_t^2 I), by Bayes' rule; x0
+    is the mean of the data under these weights (De Bortoli 2022, section 2).
+    """
+
+    def denoise(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        alpha, sigma = schedule.at(t)
+        squared_distance = torch.cdist(x, alpha * data).square()
+        weights = torch.softmax(-squared_distance / (2 * sigma**2), dim=1)
+        x0 = weights @ data
+        return x0, (x - alpha * x0) / sigma
+
+    return denoise
+
+
+def accelerate(denoise: Denoiser, schedule: NoiseSchedule, momentum: float) -> Denoiser:
+    """A denoiser with a memory, for `ddim` with eta = 0: Permenter & Yuan 2024, algorithm 2.
+
+    It answers momentum * eps + (1 - momentum) * (eps of the call before) and the x0 that goes with
+    it. 1 changes nothing; with the paper's 2, few steps come closer to the data. Make a new one
+    for every batch.
+    """
+    before: Tensor | None = None
+
+    def denoise_with_momentum(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        nonlocal before
+        _, eps = denoise(x, t)
+        mixed = eps if before is None else momentum * eps + (1 - momentum) * before
+        before = eps
+        alpha, sigma = schedule.at(t)
+        return (x - sigma * mixed) / alpha, mixed
+
+    return denoise_with_momentum
 
 
 def ddpm(

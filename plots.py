@@ -7,7 +7,7 @@ written atomically. Figures are made without pyplot, so nothing here needs or op
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -24,6 +24,7 @@ DPI = 100
 GAP = 2  # pixels between images, before zooming
 PAPER = 255  # colour of the gaps
 MAX_GRID = 2500  # images in one picture
+GIF_HEADER = 0.62  # inches above an animation, for title, caption and progress bar
 MIN_WIDTH = 5.2  # inches, so that the titles fit above small pictures
 
 
@@ -90,24 +91,31 @@ def save_panels(panels: Tensor, labels: Sequence[str], path: Path, title: str) -
 
 
 def save_animation(
-    frames: Sequence[Tensor],
+    frames: Sequence[Tensor], captions: Sequence[str], path: Path, title: str
+) -> None:
+    """A GIF of image grids (uint8 (images, H, W) each), each with its caption."""
+    images = len(frames[0])
+    columns = images if images <= 4 else math.ceil(images / max(1, round(math.sqrt(images / 2))))
+    figure, axes = figure_for(tile(frames[0], columns), zoom=3, header=GIF_HEADER)
+    shown = axes.get_images()[0]
+    animate(figure, lambda i: shown.set_data(tile(frames[i], columns)), captions, path, title)
+
+
+def animate(
+    figure: Figure,
+    draw: Callable[[int], None],
     captions: Sequence[str],
     path: Path,
     title: str,
     seconds: float = 5.0,
     hold: float = 1.5,
 ) -> None:
-    """A GIF of image grids, each frame with its caption and a bar that shows how far it is.
+    """Write a GIF: title, caption and progress bar above what `draw(i)` shows for frame i.
 
     Args:
-        frames: uint8 (images, H, W) each.
-        captions: one line for each frame.
+        figure: with `GIF_HEADER` inches left free at its top.
         seconds: how long it runs, before `hold` seconds on the last frame.
     """
-    images = len(frames[0])
-    columns = images if images <= 4 else math.ceil(images / max(1, round(math.sqrt(images / 2))))
-    figure, axes = figure_for(tile(frames[0], columns), zoom=3, header=0.62)
-    shown = axes.get_images()[0]
     top = figure.get_figheight()
     figure.text(0.5, 1 - 0.06 / top, title, fontsize=10, ha="center", va="top")
     caption = figure.text(0.5, 1 - 0.27 / top, "", fontsize=9, ha="center", va="top")
@@ -115,24 +123,27 @@ def save_animation(
     bar.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
     bar.spines[:].set_visible(False)
     mark = bar.barh(0.5, 0.0, height=1.0, color="0.25")[0]
-    drawn = []
-    for i, (frame, text) in enumerate(zip(frames, captions, strict=True)):
-        shown.set_data(tile(frame, columns))
+    frames = []
+    for i, text in enumerate(captions):
+        draw(i)
         caption.set_text(text)
-        mark.set_width(i / max(1, len(frames) - 1))
-        drawn.append(grey_frame(figure))
-    durations = [1000 * seconds / len(drawn)] * (len(drawn) - 1) + [1000 * hold]
+        mark.set_width(i / max(1, len(captions) - 1))
+        frames.append(snapshot(figure))
+    durations = [1000 * seconds / len(frames)] * (len(frames) - 1) + [1000 * hold]
+    film = np.stack(frames)
+    if (film == film[..., :1]).all():
+        film = film[..., 0]  # a grey GIF needs no palette search and is far smaller
     with atomic_write(path) as temporary:
-        iio.imwrite(temporary, np.stack(drawn), duration=durations, loop=0)
+        iio.imwrite(temporary, film, duration=durations, loop=0)
 
 
-def grey_frame(figure: Figure) -> np.ndarray:
-    """Draw a figure into a uint8 array of 32 greys: noise in more of them bloats a GIF."""
+def snapshot(figure: Figure) -> np.ndarray:
+    """A figure as uint8 (H, W, 3), in 32 levels: noise in more of them bloats a GIF."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
-    grey = np.asarray(canvas.buffer_rgba())[:, :, 0]
-    return np.round(np.round(grey * (31 / 255)) * (255 / 31)).astype(np.uint8)
+    rgb = np.asarray(canvas.buffer_rgba())[:, :, :3]
+    return np.round(np.round(rgb * (31 / 255)) * (255 / 31)).astype(np.uint8)
 
 
 def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Path) -> None:
@@ -145,8 +156,10 @@ def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Pa
     figure = Figure(figsize=(7, 4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     steps = np.arange(1, len(losses) + 1)
-    for i, end in enumerate(epoch_ends):
-        axes.axvline(end, color="0.85", linewidth=0.8, label=None if i else "end of an epoch")
+    every = math.ceil(len(epoch_ends) / 50)
+    epochs = "end of an epoch" if every == 1 else f"end of every {every}th epoch"
+    for i, end in enumerate(epoch_ends[every - 1 :: every]):
+        axes.axvline(end, color="0.85", linewidth=0.8, label=None if i else epochs)
     axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.7, label="each step")
     reach = max(1, len(losses) // 100)
     label = f"mean over {2 * reach + 1} steps"

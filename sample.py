@@ -1,4 +1,4 @@
-"""Make images with a trained model. The checkpoint is all it needs.
+"""Make images or points with a trained model. The checkpoint is all it needs.
 
 python sample.py --show_intermediate                 from outputs/model_final.pt
 python sample.py --sampler ddim --steps 50 --gif     twenty times fewer steps, and an animation
@@ -7,6 +7,7 @@ python sample.py --sampler ddim --steps 50 --gif     twenty times fewer steps, a
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +19,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from diffusion import Diffusion, Model
+    from spaces import Space
+    from utils import SeededNoise
 
 DEFAULT_CHECKPOINT = Path("outputs/model_final.pt")
+DEFAULT_NUMBER = {"images": 64, "points": 1000}
+DEFAULT_BATCH = {"images": 256, "points": 10_000}
+SUFFIXES = {"images": (".png", ".npy"), "points": (".png", ".npy", ".csv")}
 STILLS = 10  # pictures of --show_intermediate, about
-STRIP_IMAGES = 6  # rows of process.png
-GRID_IMAGES = 64  # images in each picture of the process
-GIF_IMAGES, GIF_FRAMES = 16, 60
+STRIP_STILLS = 12  # most columns of process.png
+KEPT = {"images": 64, "points": 2000}  # examples shown in the pictures of the process
+GIF_FRAMES = 60
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.Parser("Make images with a trained model.")
+    parser = cli.Parser("Make images or points with a trained model.")
     add, positive = parser.add_argument, cli.positive_int
     add(
         "--checkpoint",
@@ -36,13 +42,19 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help=f"file written by train.py (default: {DEFAULT_CHECKPOINT}, or the newest in"
         f" {DEFAULT_CHECKPOINT.parent / 'checkpoints'} while that is missing)",
     )
-    add("--num_images", type=positive, default=64, metavar="N", help="how many images to make")
+    add(
+        "--num_images",
+        type=positive,
+        metavar="N",
+        help="how many images (default: 64) or points (default: 1000) to make",
+    )
     add(
         "--output",
         type=Path,
         default=Path("outputs/generated_samples.png"),
         metavar="FILE",
-        help=".png for a picture, .npy for the pixels (uint8, N x 28 x 28)",
+        help=".png for a picture; .npy for the samples (images uint8, N x 28 x 28; points float32,"
+        " N x 2); .csv for points",
     )
     add(
         "--show_intermediate",
@@ -78,19 +90,27 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="share of fresh noise in ddim, from 0 (deterministic) to 1 (as ddpm) (default: 0)",
     )
     add(
+        "--momentum",
+        type=cli.number(0, 10),
+        metavar="GAMMA",
+        help="of ddim with eta 0: 2 comes closer to the data in few steps (default: 1, none)",
+    )
+    add(
         "--batch_size",
         type=positive,
-        default=256,
         metavar="N",
-        help="images made at a time; changes memory and speed, not the images",
+        help="samples made at a time; changes memory and speed, not the samples (default: 256"
+        " images, 10000 points)",
     )
     add("--no_ema", action="store_true", help="use the last weights, not their moving average")
     cli.add_device_option(parser)
     cli.add_seed_option(parser)
     args = parser.parse_args(argv)
-    cli.check_suffix(args.output, (".png", ".npy"), "--output")
-    if args.eta is not None and args.sampler != "ddim":
-        raise InputError("--eta applies to --sampler ddim only; ddpm is ddim with --eta 1")
+    cli.check_suffix(args.output, SUFFIXES["points"], "--output")
+    if args.sampler != "ddim":
+        cli.refuse_given(args, ["eta", "momentum"], "applies to --sampler ddim only")
+    if args.momentum is not None and args.eta:
+        raise InputError("--momentum needs --eta 0")
     return args
 
 
@@ -115,24 +135,25 @@ def stills(args: argparse.Namespace, steps: int) -> list[int]:
 
 
 class Process:
-    """The states of the first images on their way from noise to sample, as uint8 pixels.
+    """The states of the first samples on their way from noise, as data.
 
     Args:
         wanted: the numbers of denoising steps after which to keep a state.
         timesteps: those visited, decreasing.
+        examples: how many samples to keep of each state.
     """
 
-    def __init__(self, wanted: set[int], timesteps: list[int]) -> None:
+    def __init__(self, wanted: set[int], timesteps: list[int], space: Space, examples: int) -> None:
         self.wanted = wanted
         # After i steps x is x_t with t = timesteps[i]; after all of them it is the sample.
         self.timestep_after = [*timesteps, 0]
+        self.space = space
+        self.examples = examples
         self.states: dict[int, Tensor] = {}
 
     def keep(self, steps_done: int, x: Tensor) -> None:
-        from datasets import to_pixels
-
         if steps_done in self.wanted:
-            self.states[steps_done] = to_pixels(x[:GRID_IMAGES]).cpu()
+            self.states[steps_done] = self.space.to_data(x[: self.examples])
 
     def named(self, wanted: list[int]) -> dict[int, Tensor]:
         """The states after each of the `wanted` numbers of steps, by the timestep they are at.
@@ -140,6 +161,25 @@ class Process:
         Two can be at timestep 0, where the table's last entry was visited: then the sample stays.
         """
         return {self.timestep_after[k]: self.states[k] for k in wanted}
+
+
+def run_sampler(
+    model: Model,
+    diffusion: Diffusion,
+    args: argparse.Namespace,
+    timesteps: list[int],
+    x: Tensor,
+    noise: SeededNoise,
+) -> Iterator[Tensor]:
+    """The states after each step of the sampler that was asked for, from x on."""
+    from diffusion import accelerate, ddim, ddpm
+
+    denoise, schedule = diffusion.denoiser(model), diffusion.schedule
+    if args.sampler == "ddpm":
+        return ddpm(denoise, x, schedule, timesteps, randn_like=noise.randn_like)
+    if args.momentum is not None:
+        denoise = accelerate(denoise, schedule, args.momentum)
+    return ddim(denoise, x, schedule, timesteps, args.eta or 0.0, noise.randn_like)
 
 
 def generate(
@@ -150,27 +190,20 @@ def generate(
     process: Process,
     device: torch.device,
 ) -> Tensor:
-    """All images, uint8 (N, 28, 28), made batch by batch; `process` sees the first batch."""
+    """All samples, as data, made batch by batch; `process` sees the first batch."""
     import torch
     from tqdm import tqdm
 
-    from datasets import IMAGE_SIZE, to_pixels
-    from diffusion import ddim, ddpm
     from utils import SeededNoise
 
-    denoise = diffusion.denoiser(model)
     done = []
     starts = range(0, args.num_images, args.batch_size)
     with tqdm(total=len(starts) * len(timesteps), unit="step", disable=None) as bar:
         for start in starts:
             count = min(args.batch_size, args.num_images - start)
             noise = SeededNoise(args.seed, start, count, device)
-            x = noise.draw(1, IMAGE_SIZE, IMAGE_SIZE)
-            common = (denoise, x, diffusion.schedule, timesteps)
-            if args.sampler == "ddpm":
-                states = ddpm(*common, randn_like=noise.randn_like)
-            else:
-                states = ddim(*common, eta=args.eta or 0.0, randn_like=noise.randn_like)
+            x = diffusion.starting_noise(noise.draw(*process.space.shape))
+            states = run_sampler(model, diffusion, args, timesteps, x, noise)
             if start == 0:
                 process.keep(0, x)
             for steps_done, x in enumerate(states, start=1):
@@ -179,65 +212,46 @@ def generate(
                 bar.update()
             if not bool(torch.isfinite(x).all()):
                 raise RunError("the samples are not finite numbers; the model is broken")
-            done.append(to_pixels(x).cpu())
+            done.append(process.space.to_data(x))
     return torch.cat(done)
 
 
-def write_output(pixels: Tensor, path: Path, title: str) -> None:
-    import numpy as np
-
-    import plots
-    from utils import atomic_write
-
-    if path.suffix.lower() == ".png":
-        plots.save_grid(pixels, path, title)
-    else:
-        with atomic_write(path) as temporary:
-            np.save(temporary, pixels.numpy())
-
-
-def write_intermediate(states: dict[int, Tensor], folder: Path) -> None:
-    """A picture of each state, and one strip of a few images from noise to sample."""
-    import torch
-
+def write_intermediate(states: dict[int, Tensor], space: Space, folder: Path) -> None:
+    """A picture of each state, and one strip of a few examples from noise to sample."""
     import plots
 
-    for t, pixels in states.items():
-        plots.save_grid(pixels, folder / f"step_{t:04d}.png", f"Denoising, t = {t}")
+    for t, data in states.items():
+        space.write(data, folder / f"step_{t:04d}.png", f"Denoising, t = {t}")
     shown = list(states)
     # More columns than this would be too small to read.
-    shown = [shown[i] for i in plots.evenly_spaced(12, len(shown))]
-    panels = torch.stack([states[t][:STRIP_IMAGES] for t in shown])
-    labels = [f"t = {t}" for t in shown]
-    plots.save_panels(panels, labels, folder / "process.png", "From noise to image")
+    shown = [shown[i] for i in plots.evenly_spaced(STRIP_STILLS, len(shown))]
+    space.draw_panels(
+        [states[t] for t in shown],
+        [f"t = {t}" for t in shown],
+        folder / "process.png",
+        "The reverse process: from noise to samples",
+    )
 
 
-def write_gif(process: Process, wanted: list[int], path: Path) -> None:
-    import plots
-
-    frames = [process.states[k][:GIF_IMAGES] for k in wanted]
-    captions = [f"t = {process.timestep_after[k]}" for k in wanted]
-    plots.save_animation(frames, captions, path, "From noise to image")
-
-
-def restore(args: argparse.Namespace, device: torch.device) -> tuple[Model, Diffusion]:
-    """The trained network, and its process, from the checkpoint asked for."""
+def restore(args: argparse.Namespace, device: torch.device) -> tuple[Model, Diffusion, Space, str]:
+    """The trained network, its process, its space and their kind, from the checkpoint."""
     from diffusion import make_diffusion
     from models import load_model
+    from spaces import make_space
     from utils import find_checkpoint, load_checkpoint
 
     path = args.checkpoint or find_checkpoint(DEFAULT_CHECKPOINT)
     checkpoint = load_checkpoint(path)
     config = checkpoint["config"]
     try:
-        if config["kind"] != "images":
-            raise InputError(f"{path} is a model of {config['kind']}, where images are needed")
         model = load_model(checkpoint, use_ema=not args.no_ema).to(device)
         diffusion = make_diffusion(config, device)
+        space, kind = make_space(config), config["kind"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its configuration is not valid ({error!r})") from error
+    cli.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
     print(f"{path}: {config['dataset']}, T = {len(diffusion.schedule)}, on {device}")
-    return model, diffusion
+    return model, diffusion, space, kind
 
 
 def main() -> None:
@@ -246,30 +260,35 @@ def main() -> None:
     from utils import check_writable, choose_device
 
     device = choose_device(args.device)
-    model, diffusion = restore(args, device)
+    model, diffusion, space, kind = restore(args, device)
     timesteps = denoising_timesteps(args, len(diffusion.schedule))
     steps = len(timesteps)
+    args.num_images = args.num_images or DEFAULT_NUMBER[kind]
+    args.batch_size = args.batch_size or DEFAULT_BATCH[kind]
     check_writable(args.output.parent)
     print(
-        f"{args.num_images:,} images, {args.sampler}, {steps} steps, seed {args.seed}", flush=True
+        f"{args.num_images:,} {kind}, {args.sampler}, {steps} steps, seed {args.seed}", flush=True
     )
 
     show = args.show_intermediate or args.show_image_step is not None
     still_steps = stills(args, steps) if show else []
     gif_steps = evenly_spaced(GIF_FRAMES, steps + 1) if args.gif else []
-    process = Process({*still_steps, *gif_steps}, timesteps)
-    pixels = generate(model, diffusion, args, timesteps, process, device)
+    process = Process({*still_steps, *gif_steps}, timesteps, space, KEPT[kind])
+    samples = generate(model, diffusion, args, timesteps, process, device)
 
     title = f"{args.num_images:,} samples ({args.sampler}, {steps} steps, seed {args.seed})"
-    write_output(pixels, args.output, title)
+    space.write(samples, args.output, title)
     written = [str(args.output)]
     if show:
         folder = args.output.parent / "intermediate"
-        write_intermediate(process.named(still_steps), folder)
+        write_intermediate(process.named(still_steps), space, folder)
         written.append(f"{folder / 'step_*.png'}, {folder / 'process.png'}")
     if args.gif:
-        write_gif(process, gif_steps, args.output.with_suffix(".gif"))
-        written.append(str(args.output.with_suffix(".gif")))
+        path = args.output.with_suffix(".gif")
+        frames = [process.states[k] for k in gif_steps]
+        captions = [f"t = {process.timestep_after[k]}" for k in gif_steps]
+        space.draw_animation(frames, captions, path, "The reverse process: from noise to samples")
+        written.append(str(path))
     print(f"wrote {', '.join(written)}")
 
 

@@ -1,21 +1,33 @@
-"""Train a diffusion model of images.
+"""Train a diffusion model of images or of 2-D points.
 
 python train.py                                  MNIST, 20 epochs, into outputs/
 python train.py --dataset digits --epochs 2      needs no download
+python train.py --dataset dino                   points, in seconds
+python train.py --dataset drawing.csv            your own points
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import cli
+from errors import InputError
+
+UNET_OPTIONS = ("base_channels",)
+MLP_OPTIONS = (
+    *("hidden_size", "hidden_layers", "hidden_dims", "embedding_size", "time_embedding"),
+    *("coordinates", "embedding_scale"),
+)
+# What the run adds to its options in config.json.
+DERIVED = ("kind", "mean", "scale")
 
 
-def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.Parser("Train a diffusion model of images.")
+def parse_arguments(argv: list[str]) -> argparse.Namespace:
+    parser = cli.Parser("Train a diffusion model of images or of 2-D points.")
     cli.add_data_options(parser)
     add_training_options(parser)
     add_model_options(parser)
@@ -23,9 +35,45 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add_output_options(parser)
     cli.add_device_option(parser)
     cli.add_seed_option(parser)
-    args = parser.parse_args(argv)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="take options from a .json file, such as a run's own config.json; options on the"
+        " command line override it",
+    )
+    given = parser.parse_args(argv)
+    args = given if given.config is None else parser.parse_args(read_config(given.config) + argv)
+    cli.fill_defaults(args)
+    cli.check_data_options(args)
     cli.check_schedule_options(args)
+    check_model_options(args)
     return args
+
+
+def read_config(path: Path) -> list[str]:
+    """The options in a configuration file, as they would stand on the command line.
+
+    So they pass through the same checks, and an unknown one is refused like a misspelt option.
+    """
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--config {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"--config {path} is not JSON: {error}") from None
+    if not isinstance(options, dict):
+        raise InputError(f"--config {path} must hold an object of options, {{...}}")
+    arguments = []
+    for name, value in options.items():
+        if name in (*DERIVED, "config") or value is None or value is False:
+            continue
+        if isinstance(value, dict):
+            raise InputError(f"--config {path}: {name} must not be an object")
+        if isinstance(value, list):
+            value = ",".join(map(str, value))
+        arguments.append(f"--{name}" if value is True else f"--{name}={value}")
+    return arguments
 
 
 def add_training_options(parser: cli.Parser) -> None:
@@ -35,35 +83,31 @@ def add_training_options(parser: cli.Parser) -> None:
         "--epochs",
         "--num_epochs",
         type=positive,
-        default=20,
         metavar="N",
-        help="passes over the data",
+        help="passes over the data" + cli.default_help("epochs"),
     )
     add(
         "--batch_size",
         "--train_batch_size",
         type=positive,
-        default=128,
         metavar="N",
-        help="images in one step",
+        help="examples in one step" + cli.default_help("batch_size"),
     )
     add(
         "--lr",
         "--learning_rate",
         type=cli.number(0, 1),
-        default=2e-4,
         metavar="LR",
-        help="learning rate of AdamW",
+        help="learning rate of AdamW" + cli.default_help("lr"),
     )
     add(
         "--lr_schedule",
         choices=("constant", "cosine"),
-        default="constant",
-        help="constant, or falling to zero along a cosine",
+        help="constant, or falling to zero along a cosine" + cli.default_help("lr_schedule"),
     )
     add(
         "--grad_clip",
-        type=cli.number(0, float("inf"), low_included=True),
+        type=cli.not_negative,
         default=1.0,
         metavar="NORM",
         help="largest norm of the gradient; 0 for no limit",
@@ -71,21 +115,20 @@ def add_training_options(parser: cli.Parser) -> None:
     add(
         "--ema_decay",
         type=cli.number(0, 0.999999, low_included=True),
-        default=0.999,
         metavar="DECAY",
-        help="decay of the weights' moving average; 0 for none",
+        help="decay of the weights' moving average; 0 for none" + cli.default_help("ema_decay"),
+    )
+    add(
+        "--loss_weighting",
+        type=cli.one_of("loss weighting", cli.LOSS_WEIGHTINGS),
+        default="uniform",
+        metavar="NAME",
+        help="weights of the squared errors: uniform, or inverse_sigma, 1 / (sigma^2 + 1e-4)",
     )
 
 
 def add_model_options(parser: cli.Parser) -> None:
     add = parser.add_argument
-    add(
-        "--base_channels",
-        type=cli.whole_number(1, 1024),
-        default=64,
-        metavar="C",
-        help="width of the U-Net",
-    )
     add(
         "--prediction",
         type=cli.one_of("prediction", cli.PREDICTIONS),
@@ -93,6 +136,75 @@ def add_model_options(parser: cli.Parser) -> None:
         metavar="NAME",
         help="what the network predicts: eps (the noise), x0 or v",
     )
+    add(
+        "--model",
+        type=cli.one_of("model", ("auto", "unet", "mlp")),
+        default="auto",
+        metavar="NAME",
+        help="unet (images only) or mlp; auto is unet for images, mlp for points",
+    )
+    width, layers = cli.whole_number(1, 8192), cli.whole_number(1, 100)
+    add("--base_channels", type=width, metavar="C", help="unet: width (default: 64)")
+    add("--hidden_size", type=width, metavar="N", help="mlp: width of its layers (default: 128)")
+    add("--hidden_layers", type=layers, metavar="N", help="mlp: how many layers (default: 3)")
+    add(
+        "--hidden_dims",
+        type=cli.list_of(width),
+        metavar="N,N,...",
+        help="mlp: the width of each layer, instead of the two options above",
+    )
+    add(
+        "--embedding_size",
+        type=cli.whole_number(2, 8192),
+        metavar="N",
+        help="mlp: size of the embeddings of time and coordinates, even (default: 128)",
+    )
+    add(
+        "--time_embedding",
+        type=cli.one_of("time embedding", cli.TIME_EMBEDDINGS),
+        metavar="NAME",
+        help=f"mlp: one of {', '.join(cli.TIME_EMBEDDINGS)} (default: sinusoidal)",
+    )
+    add(
+        "--coordinates",
+        type=cli.one_of("coordinate embedding", ("sinusoidal", "raw")),
+        metavar="NAME",
+        help="mlp on points: sinusoidal (Fourier features) or raw (default: sinusoidal)",
+    )
+    add(
+        "--embedding_scale",
+        type=cli.number(0, 1000),
+        metavar="SCALE",
+        help="mlp on points: larger for finer detail in Fourier features (default: 1)",
+    )
+
+
+def check_model_options(args: argparse.Namespace) -> None:
+    """Decide which network it is, refuse options of the other, and fill in the rest."""
+    kind = cli.kind_of(args.dataset)
+    if args.model == "auto":
+        args.model = "unet" if kind == "images" else "mlp"
+    if args.model == "unet":
+        if kind == "points":
+            raise InputError("--model unet is for images; points need --model mlp")
+        cli.refuse_given(args, MLP_OPTIONS, "is for --model mlp only")
+        args.base_channels = args.base_channels or 64
+        return
+    cli.refuse_given(args, UNET_OPTIONS, "is for --model unet only")
+    if kind == "images":
+        cli.refuse_given(args, ("coordinates", "embedding_scale"), "is for points only")
+    if args.hidden_dims is not None:
+        cli.refuse_given(args, ("hidden_size", "hidden_layers"), "clashes with --hidden_dims")
+    else:
+        args.hidden_dims = [args.hidden_size or 128] * (args.hidden_layers or 3)
+    args.hidden_size = args.hidden_layers = None
+    args.embedding_size = args.embedding_size or 128
+    if args.embedding_size % 2:
+        raise InputError(f"--embedding_size must be even, not {args.embedding_size}")
+    args.time_embedding = args.time_embedding or "sinusoidal"
+    if kind == "points":
+        args.coordinates = args.coordinates or "sinusoidal"
+        args.embedding_scale = args.embedding_scale or 1.0
 
 
 def add_output_options(parser: cli.Parser) -> None:
@@ -108,58 +220,70 @@ def add_output_options(parser: cli.Parser) -> None:
         "--num_samples",
         "--eval_batch_size",
         type=positive,
-        default=64,
         metavar="N",
-        help="samples in the picture after an epoch",
+        help="samples in the picture after an epoch" + cli.default_help("num_samples"),
+    )
+    add(
+        "--show_image_step",
+        type=positive,
+        metavar="T",
+        help="with the samples also draw how they came about, every so many timesteps",
     )
     add(
         "--sample_interval",
         type=positive,
-        default=1,
         metavar="EPOCHS",
-        help="draw samples every so many epochs",
+        help="draw samples every so many epochs" + cli.default_help("sample_interval"),
     )
     add(
         "--save_interval",
         type=positive,
-        default=5,
         metavar="EPOCHS",
-        help="save a checkpoint every so many epochs",
+        help="save a checkpoint every so many epochs" + cli.default_help("save_interval"),
     )
 
 
 def make_config(args: argparse.Namespace, dataset: str) -> dict[str, Any]:
-    """Every option of the run, plus what rebuilds the model without them: config.json."""
+    """Every option of the run, and what rebuilds the model without them: config.json."""
     config = {
         name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()
     }
-    return {**config, "kind": "images", "dataset": dataset, "model": "unet"}
+    return {**config, "kind": cli.kind_of(dataset), "dataset": dataset}
 
 
 def main() -> None:
-    args = parse_arguments()
+    args = parse_arguments(sys.argv[1:])
     # Imported only now, so that --help and wrong usage answer at once.
     import torch
 
-    from datasets import load_images
+    from datasets import load_dataset
     from diffusion import make_diffusion
     from models import build_model
+    from spaces import PointSpace, make_space
     from training import Trainer
     from utils import check_writable, choose_device, set_earlier_run_aside, write_json
 
     device = choose_device(args.device)
     check_writable(args.output_dir)
-    data = load_images(args.dataset, args.data_dir, subset=args.subset)
-    torch.manual_seed(args.seed)
+    data = load_dataset(args)
     config = make_config(args, data.name)
+    if config["kind"] == "points":
+        space = PointSpace.standardising(data.examples)
+        config.update(mean=space.mean.tolist(), scale=space.scale)
+    torch.manual_seed(args.seed)
     model = build_model(config)
-    trainer = Trainer(model, make_diffusion(config, device), data, args, config, device)
+    diffusion = make_diffusion(config, device)
+    trainer = Trainer(model, diffusion, data, make_space(config), args, config, device)
 
     if aside := set_earlier_run_aside(args.output_dir):
         print(f"moved the earlier run in {args.output_dir} to {aside}")
     write_json(args.output_dir / "config.json", config)
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    print(f"{data.name}: {len(data):,} images; U-Net with {size:.2f} M parameters on {device}")
+    network = {"unet": "U-Net", "mlp": "MLP"}[args.model]
+    print(
+        f"{data.name}: {len(data):,} {config['kind']}; {network} with {size:.2f} M parameters"
+        f" on {device}"
+    )
     print(f"{args.epochs} epochs of {trainer.steps_per_epoch} steps, batch {trainer.batch_size}")
     sys.stdout.flush()
     trainer.run()

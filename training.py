@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import plots
-from datasets import Images, to_pixels, to_unit
-from diffusion import Diffusion, ddim, final, trailing_timesteps
+from datasets import Dataset
+from diffusion import Diffusion, ddim, trailing_timesteps
 from errors import RunError
+from spaces import Space
 from utils import EMA, SeededNoise, atomic_write, save_checkpoint
 
 READ_EVERY = 20  # steps between two readings of the loss; each one makes the host wait
@@ -58,9 +59,10 @@ def learning_rate(kind: str, peak: float, step: int, total: int) -> float:
 
 
 class Trainer:
-    """Trains a network on images that stay on the device, and writes the run's files.
+    """Trains a network on data that stay on the device, and writes the run's files.
 
     Args:
+        space: how the data become what the network sees, and how they are drawn.
         options: the parsed arguments of train.py.
         config: what is stored with the weights, so that they can be used without any option.
     """
@@ -69,14 +71,16 @@ class Trainer:
         self,
         model: nn.Module,
         diffusion: Diffusion,
-        data: Images,
+        data: Dataset,
+        space: Space,
         options: argparse.Namespace,
         config: dict[str, object],
         device: torch.device,
     ) -> None:
         self.model = model.to(device).train()
         self.diffusion = diffusion
-        self.pixels = data.pixels.to(device)
+        self.space = space
+        self.examples = data.examples.to(device)
         self.options = options
         self.config = config
         self.device = device
@@ -91,7 +95,7 @@ class Trainer:
         self.ema = EMA(self.model, options.ema_decay)
         # The same starting noise after every epoch, so that only the network changes.
         self.preview_noise = SeededNoise(options.seed, 0, options.num_samples, device).draw(
-            1, *data.pixels.shape[1:]
+            *space.shape
         )
         self.history = History()
         self.unread: list[tuple[int, int, Tensor, float]] = []
@@ -125,16 +129,16 @@ class Trainer:
         self.save(self.folder / "model_final.pt")
 
     def train_epoch(self, epoch: int) -> None:
-        """One pass over the shuffled data. Every batch is full: the few images of an incomplete
+        """One pass over the shuffled data. Every batch is full: the few examples of an incomplete
         last one are left out of this epoch (others in the next), so that shapes never change."""
         self.bar.set_description(f"epoch {epoch}/{self.options.epochs}")
-        order = torch.randperm(len(self.pixels), device=self.device)
+        order = torch.randperm(len(self.examples), device=self.device)
         for i in range(self.steps_per_epoch):
-            batch = self.pixels[order[i * self.batch_size : (i + 1) * self.batch_size]]
+            batch = self.examples[order[i * self.batch_size : (i + 1) * self.batch_size]]
             lr = learning_rate(
                 self.options.lr_schedule, self.options.lr, self.step, self.total_steps
             )
-            loss = self.train_step(to_unit(batch), lr)
+            loss = self.train_step(self.space.to_model(batch), lr)
             self.step += 1
             self.unread.append((epoch, self.step, loss, lr))
             if len(self.unread) >= READ_EVERY:
@@ -142,7 +146,7 @@ class Trainer:
         self.read_losses()
 
     def train_step(self, x0: Tensor, lr: float) -> Tensor:
-        """One optimiser step on a batch x0 (B, 1, H, W); its loss, still on the device."""
+        """One optimiser step on a batch x0 (B, ...); its loss, still on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         loss = self.diffusion.loss(self.model, x0)
@@ -200,13 +204,20 @@ class Trainer:
         schedule = self.diffusion.schedule
         steps = min(PREVIEW_STEPS, len(schedule))
         timesteps = trailing_timesteps(len(schedule), steps)
-        denoise = self.diffusion.denoiser(self.ema.model)
-        samples = final(ddim(denoise, self.preview_noise, schedule, timesteps))
-        plots.save_grid(
-            to_pixels(samples).cpu(),
-            self.folder / "samples" / f"epoch_{epoch:03d}.png",
-            f"Samples after epoch {epoch} (ddim, {steps} steps)",
-        )
+        x = self.diffusion.starting_noise(self.preview_noise)
+        states = [x, *ddim(self.diffusion.denoiser(self.ema.model), x, schedule, timesteps)]
+        path = self.folder / "samples" / f"epoch_{epoch:03d}.png"
+        title = f"Samples after epoch {epoch} (ddim, {steps} steps)"
+        self.space.write(self.space.to_data(states[-1]), path, title)
+        if self.options.show_image_step:
+            stride = max(1, round(self.options.show_image_step * steps / len(schedule)))
+            shown = range(0, steps, stride)
+            self.space.draw_panels(
+                [self.space.to_data(states[i]) for i in (*shown, steps)],
+                [*(f"t = {timesteps[i]}" for i in shown), "sample"],
+                path.with_name(f"epoch_{epoch:03d}_process.png"),
+                title,
+            )
 
     def save(self, path: Path) -> None:
         save_checkpoint(path, self.config, self.model, self.ema)

@@ -1,105 +1,162 @@
-"""Show the forward process: how images turn into noise, as a still and as an animation.
+"""Show diffusion at work: how data turn into noise, and how a model turns noise into data.
 
-python visualize_diffusion.py                        outputs/forward_diffusion.png and .gif
-python visualize_diffusion.py --schedule cosine      the same with another noise schedule
+python visualize_diffusion.py                              images; a still and an animation
+python visualize_diffusion.py --dataset dino --arrows      points, and what pushes them back
+python visualize_diffusion.py --checkpoint outputs/model_final.pt     there and back
+python visualize_diffusion.py --gallery                    all built-in sets of points
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cli
+from errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from diffusion import Diffusion
+    from datasets import Dataset
+    from spaces import Space
 
-# For a process of 1000 timesteps; rescaled for another number.
-STILL_TIMESTEPS = (0, 50, 100, 200, 400, 600, 800, 999)
-GIF_FRAMES = 50
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
-MAX_GIF_IMAGES = 16
+GALLERY_POINTS = 8000
+SCHEDULE_OPTIONS = ("timesteps", "schedule", "beta_start", "beta_end", "sigma_min", "sigma_max")
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.Parser("Show how the forward process turns images into noise.")
+    parser = cli.Parser("Show how diffusion turns data into noise, and back.")
     cli.add_data_options(parser)
     add = parser.add_argument
     add(
         "--num_images",
         type=cli.whole_number(1, 100),
-        default=8,
         metavar="N",
-        help="how many images to show, one a row (the animation shows up to 16)",
+        help="images to show, one a row (the animation shows up to 16) (default: 8)",
     )
     add(
         "--save_path",
         type=Path,
-        default=Path("outputs/forward_diffusion.png"),
         metavar="FILE",
-        help="the still, a .png; the animation goes beside it as .gif",
+        help="the still, a .png; the other pictures go beside it"
+        " (default: outputs/forward_diffusion.png, or outputs/gallery.png with --gallery)",
+    )
+    add("--gif", action=argparse.BooleanOptionalAction, default=True, help="write animations too")
+    add(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="a model written by train.py: shows its reverse process too, on its own dataset and"
+        " schedule",
     )
     add(
-        "--gif", action=argparse.BooleanOptionalAction, default=True, help="write the animation too"
+        "--arrows",
+        action="store_true",
+        help="points: also draw where denoising pushes them, by the model of --checkpoint or else"
+        " by the exact answer for the data",
     )
+    add("--gallery", action="store_true", help="only draw all built-in sets of points on one sheet")
     cli.add_schedule_options(parser)
     cli.add_seed_option(parser)
     args = parser.parse_args(argv)
-    cli.check_schedule_options(args)
+    default = "outputs/gallery.png" if args.gallery else "outputs/forward_diffusion.png"
+    args.save_path = args.save_path or Path(default)
     cli.check_suffix(args.save_path, (".png",), "--save_path")
+    if args.checkpoint is not None:
+        cli.refuse_given(args, SCHEDULE_OPTIONS, "cannot be given with --checkpoint, which has it")
     return args
 
 
-def still_timesteps(total: int) -> list[int]:
-    """STILL_TIMESTEPS rescaled to a process of `total` timesteps, without doubles."""
-    return sorted({round(t * (total - 1) / 999) for t in STILL_TIMESTEPS})
+def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
+    """Fill in what was not given: from the checkpoint's configuration, or else the defaults."""
+    if config is not None:
+        if args.dataset is not None and cli.kind_of(args.dataset) != config["kind"]:
+            raise InputError(
+                f"--dataset {args.dataset} is not of the model's kind, {config['kind']}"
+            )
+        args.dataset = args.dataset or config["dataset"]
+        for option in SCHEDULE_OPTIONS:
+            setattr(args, option, config[option])
+    kind = cli.kind_of(args.dataset)
+    cli.check_data_options(args)
+    if config is None:
+        cli.fill_defaults(args)
+        cli.check_schedule_options(args)
+    if kind == "images" and args.arrows:
+        raise InputError("--arrows is for sets of points; add --dataset dino, for example")
+    if kind == "points":
+        cli.refuse_given(args, ["num_images"], "is for images only; points have --num_points")
+    args.num_images = args.num_images or 8
+    args.subset = CHOSEN_FROM if kind == "images" else None
 
 
-def noisy_pixels(diffusion: Diffusion, x0: Tensor, eps: Tensor, t: int) -> Tensor:
-    """The images at timestep t, uint8 (N, 28, 28); the same noise eps at every t."""
+def draw_gallery(args: argparse.Namespace) -> None:
     import torch
 
-    from datasets import to_pixels
+    import plots_points
+    from shapes import make_shape
 
-    return to_pixels(diffusion.add_noise(x0, torch.full((len(x0),), t), eps))
+    sets = []
+    for name in cli.POINT_DATASETS:
+        points, labels = make_shape(name, args.num_points or GALLERY_POINTS, args.seed)
+        sets.append((name, torch.from_numpy(points), torch.from_numpy(labels)))
+    plots_points.save_gallery(sets, args.save_path, "The built-in sets of points")
+    print(f"wrote {args.save_path}")
+
+
+def examples_and_space(data: Dataset, args: argparse.Namespace) -> tuple[Tensor, Tensor, Space]:
+    """What to show, x (N, ...), with its labels, and the space it lives in."""
+    import torch
+
+    from spaces import ImageSpace, PointSpace
+
+    if cli.kind_of(data.name) == "points":
+        space = PointSpace.standardising(data.examples)
+        return space.to_model(data.examples), data.labels, space
+    chosen = torch.randperm(len(data))[: args.num_images]
+    images = ImageSpace()
+    return images.to_model(data.examples[chosen]), data.labels[chosen], images
 
 
 def main() -> None:
     args = parse_arguments()
     import torch
 
-    import plots
-    from datasets import load_images, to_unit
-    from diffusion import Diffusion, make_schedule
-    from utils import check_writable
+    from datasets import load_dataset
+    from diffusion import Diffusion, exact_denoiser, make_diffusion, schedule_of
+    from film import Film, draw_arrows
+    from models import load_model
+    from spaces import PointSpace, make_space
+    from utils import check_writable, load_checkpoint
 
     check_writable(args.save_path.parent)
-    data = load_images(args.dataset, args.data_dir, subset=CHOSEN_FROM)
+    if args.gallery:
+        draw_gallery(args)
+        return
+    checkpoint = None if args.checkpoint is None else load_checkpoint(args.checkpoint)
+    config = None if checkpoint is None else checkpoint["config"]
+    complete(args, config)
+    data = load_dataset(args)
     torch.manual_seed(args.seed)
-    schedule = make_schedule(args.schedule, args.timesteps, args.beta_start, args.beta_end)
-    diffusion = Diffusion(schedule)
-    x0 = to_unit(data.pixels[torch.randperm(len(data))[: args.num_images]])
-    eps = torch.randn_like(x0)
+    x0, colours, space = examples_and_space(data, args)
+    if config is None:
+        diffusion = Diffusion(schedule_of(vars(args)), clip=False)
+    else:
+        diffusion, space = make_diffusion(config), make_space(config)
+    film = Film(diffusion, space, x0, colours)
     title = f"Forward diffusion of {data.name} ({args.schedule} schedule, T = {args.timesteps})"
-
-    def noise_level(t: int) -> str:
-        return f"σ = {schedule.at(t)[1]:.2f}"
-
-    times = still_timesteps(args.timesteps)
-    panels = torch.stack([noisy_pixels(diffusion, x0, eps, t) for t in times])
-    labels = [f"t = {t}\n{noise_level(t)}" for t in times]
-    plots.save_panels(panels, labels, args.save_path, title)
-    print(f"wrote {args.save_path}")
-    if args.gif:
-        times = plots.evenly_spaced(GIF_FRAMES, args.timesteps)
-        few = slice(MAX_GIF_IMAGES)
-        frames = [noisy_pixels(diffusion, x0[few], eps[few], t) for t in times]
-        captions = [f"t = {t}   {noise_level(t)}" for t in times]
-        path = args.save_path.with_suffix(".gif")
-        plots.save_animation(frames, captions, path, title)
+    written = film.forward(args.save_path, title, args.gif)
+    denoise = exact_denoiser(x0, diffusion.schedule)
+    if checkpoint is not None:
+        denoise = diffusion.denoiser(load_model(checkpoint))
+        written += film.reverse(denoise, args.save_path.parent, args.gif)
+    if args.arrows:
+        assert isinstance(space, PointSpace)
+        by = "exact" if checkpoint is None else "learned"
+        written += draw_arrows(film, space, denoise, args.save_path.parent, by)
+    for path in written:
         print(f"wrote {path}")
 
 

@@ -6,7 +6,10 @@ from typing import Any
 
 from torch import nn
 
+from diffusion import schedule_of
 from errors import InputError
+from models.embeddings import FourierFeatures, TimeEmbedding
+from models.mlp import MLP
 from models.unet import UNet
 
 
@@ -17,9 +20,17 @@ def build_model(config: dict[str, Any]) -> nn.Module:
         KeyError: a setting is missing.
         ValueError: the model is of a kind that is not known here.
     """
-    if config["model"] != "unet":
-        raise ValueError(f"unknown model {config['model']!r}; known: unet")
-    return UNet(channels=1, base_channels=config["base_channels"])
+    if config["model"] == "unet":
+        return UNet(channels=1, base_channels=config["base_channels"])
+    if config["model"] != "mlp":
+        raise ValueError(f"unknown model {config['model']!r}; known: unet, mlp")
+    size = config["embedding_size"]
+    time = TimeEmbedding(config["time_embedding"], size, schedule_of(config).half_log_snr)
+    features = None
+    if config["kind"] == "points" and config["coordinates"] == "sinusoidal":
+        features = FourierFeatures(2, size, config["embedding_scale"])
+    shape = (2,) if config["kind"] == "points" else (1, 28, 28)
+    return MLP(shape, config["hidden_dims"], time, features)
 
 
 def load_model(checkpoint: dict[str, Any], use_ema: bool = True) -> nn.Module:

@@ -1,11 +1,11 @@
-"""Sinusoidal embeddings: how a network is told the time."""
+"""Embeddings: how a network is told the time, and how an MLP gets to see fine detail."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
@@ -26,3 +26,65 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> T
     exponents = torch.arange(half, dtype=torch.float32, device=t.device) / half
     angles = t.float()[:, None] * torch.exp(-math.log(max_period) * exponents)
     return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
+
+
+class TimeEmbedding(nn.Module):
+    """Timesteps (B,) to vectors (B, `size`), in one of four ways.
+
+    Args:
+        kind: `sinusoidal` (fixed, as above), `learned` (a free vector for each timestep),
+            `linear` (t / T itself), or `log_sigma` (sine and cosine of half the logarithm of the
+            noise level sigma / alpha, Permenter & Yuan 2024).
+        dim: size asked for; the last two kinds have sizes of their own, 1 and 2.
+        half_log_snr: log(alpha_t / sigma_t) for all T timesteps.
+    """
+
+    noise_level: Tensor
+
+    def __init__(self, kind: str, dim: int, half_log_snr: Tensor) -> None:
+        super().__init__()
+        if kind not in TIME_EMBEDDINGS:
+            known = ", ".join(TIME_EMBEDDINGS)
+            raise ValueError(f"unknown time embedding {kind!r}; known: {known}")
+        self.kind = kind
+        self.timesteps = len(half_log_snr)
+        self.size = {"linear": 1, "log_sigma": 2}.get(kind, dim)
+        if kind == "learned":
+            self.table = nn.Embedding(self.timesteps, dim)
+        # Not in the state dict: the schedule in the configuration makes it anew.
+        self.register_buffer("noise_level", -half_log_snr.float() / 2, persistent=False)
+
+    def forward(self, t: Tensor) -> Tensor:
+        if self.kind == "sinusoidal":
+            return sinusoidal_embedding(t, self.size)
+        if self.kind == "learned":
+            return self.table(t)
+        if self.kind == "linear":
+            return t[:, None].float() / self.timesteps
+        half_log_sigma = self.noise_level[t][:, None]
+        return torch.cat([half_log_sigma.sin(), half_log_sigma.cos()], dim=1)
+
+
+class FourierFeatures(nn.Module):
+    """Coordinates (B, D) to themselves and `dim` cosines and sines of random projections of them.
+
+    Tancik et al. 2020, equation 5 ("Gaussian mapping"): a plain MLP is slow to learn detail that
+    is much finer than its inputs' range; with features that change quickly it is not.
+
+    Args:
+        scale: standard deviation of the frequencies, in cycles per unit; larger for finer detail.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, inputs: int, dim: int, scale: float) -> None:
+        super().__init__()
+        self.size = inputs + 2 * (dim // 2)
+        self.register_buffer("frequencies", scale * torch.randn(inputs, dim // 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = 2 * math.pi * (x @ self.frequencies)
+        return torch.cat([x, angles.cos(), angles.sin()], dim=1)

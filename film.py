@@ -1,0 +1,149 @@
+"""What happens to some examples over time: the states behind the pictures of a process.
+
+`visualize_diffusion.py` uses it to draw data on their way to noise, noise on its way to samples,
+and, for points, where denoising pushes them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import plots_points
+from diffusion import Denoiser, Diffusion, ddim, final, trailing_timesteps
+from plots import evenly_spaced
+from spaces import PointSpace, Space
+
+# For a process of 1000 timesteps; rescaled for another number.
+STILL_TIMESTEPS = (0, 50, 100, 200, 400, 600, 800, 999)
+GIF_FRAMES = 50
+ARROW_LEVELS = (0.2, 0.6, 1.5)  # small, middle, large noise sigma / alpha
+ARROWS, PATHS, FIELD_SIDE = 150, 25, 22
+
+
+def still_timesteps(total: int) -> list[int]:
+    """STILL_TIMESTEPS rescaled to a process of `total` timesteps, without doubles."""
+    return sorted({round(t * (total - 1) / 999) for t in STILL_TIMESTEPS})
+
+
+class Film:
+    """Draws what happens to some examples over time, at stills and in animations.
+
+    Args:
+        x0: the examples, as the network sees them.
+        colours: labels of points.
+    """
+
+    def __init__(self, diffusion: Diffusion, space: Space, x0: Tensor, colours: Tensor) -> None:
+        self.diffusion, self.space, self.x0, self.colours = diffusion, space, x0, colours
+        # The same noise at every t, so that each example can be followed.
+        self.eps = torch.randn_like(x0)
+
+    def noisy(self, t: int) -> Tensor:
+        """The examples at timestep t, as data."""
+        times = torch.full((len(self.x0),), t)
+        return self.space.to_data(self.diffusion.add_noise(self.x0, times, self.eps))
+
+    def caption(self, t: int, gap: str = "   ") -> str:
+        return f"t = {t}{gap}σ = {self.diffusion.schedule.at(t)[1]:.2f}"
+
+    def forward(self, path: Path, title: str, gif: bool) -> list[Path]:
+        total = len(self.diffusion.schedule)
+        times = still_timesteps(total)
+        labels = [self.caption(t, "\n") for t in times]
+        panels = [self.noisy(t) for t in times]
+        self.space.draw_panels(panels, labels, path, title, self.colours)
+        if not gif:
+            return [path]
+        times = evenly_spaced(GIF_FRAMES, total)
+        frames, captions = [self.noisy(t) for t in times], [self.caption(t) for t in times]
+        film = path.with_suffix(".gif")
+        self.space.draw_animation(frames, captions, film, title, self.colours)
+        return [path, film]
+
+    def reverse(self, denoise: Denoiser, folder: Path, gif: bool) -> list[Path]:
+        """From new noise to samples, and an animation that goes there and back."""
+        schedule = self.diffusion.schedule
+        steps = min(GIF_FRAMES, len(schedule))
+        timesteps = trailing_timesteps(len(schedule), steps)
+        x = self.diffusion.starting_noise(torch.randn_like(self.x0))
+        states = [self.space.to_data(x) for x in (x, *ddim(denoise, x, schedule, timesteps))]
+        captions = [*(self.caption(t) for t in timesteps), "sample"]
+        still, film = folder / "reverse_diffusion.png", folder / "there_and_back.gif"
+        shown = evenly_spaced(8, len(states))
+        title = "Reverse process (ddim): from noise to samples"
+        labels = [captions[i].replace("   ", "\n") for i in shown]
+        self.space.draw_panels([states[i] for i in shown], labels, still, title)
+        if not gif:
+            return [still]
+        times = evenly_spaced(GIF_FRAMES, len(schedule))
+        there = [self.noisy(t) for t in times]
+        self.space.draw_animation(
+            [*there, *states],
+            [*(f"data to noise   {self.caption(t)}" for t in times)]
+            + [f"noise to samples   {caption}" for caption in captions],
+            film,
+            "There (forward) and back (reverse)",
+        )
+        return [still, film]
+
+
+def nearest_timestep(diffusion: Diffusion, level: float) -> int:
+    """The timestep whose noise level sigma / alpha is nearest to `level`."""
+    schedule = diffusion.schedule
+    return int((schedule.half_log_snr.neg().exp() - level).abs().argmin())
+
+
+def draw_arrows(
+    film: Film, space: PointSpace, denoise: Denoiser, folder: Path, by: str
+) -> list[Path]:
+    """One-step denoising arrows, the score field, and the paths of a few points."""
+
+    schedule = film.diffusion.schedule
+    times = [nearest_timestep(film.diffusion, level) for level in ARROW_LEVELS]
+    clean = space.to_data(film.x0)
+    labels = [film.caption(t) for t in times]
+    feet = [
+        film.diffusion.add_noise(film.x0, torch.full((len(film.x0),), t), film.eps)[:ARROWS]
+        for t in times
+    ]
+    tips = [denoise(x, t)[0] for x, t in zip(feet, times, strict=True)]
+    data = space.to_data
+    arrows = folder / "arrows.png"
+    plots_points.save_arrows(
+        clean,
+        list(map(data, feet)),
+        list(map(data, tips)),
+        labels,
+        arrows,
+        f"From noisy points to the {by} estimate of where they came from",
+        space.limits,
+    )
+
+    timesteps = trailing_timesteps(len(schedule), min(GIF_FRAMES, len(schedule)))
+    x = film.diffusion.starting_noise(torch.randn(len(film.x0), 2))
+    samples = data(final(ddim(denoise, x, schedule, timesteps)))
+    ticks = torch.linspace(-space.REACH, space.REACH, FIELD_SIDE)
+    grid = torch.cartesian_prod(ticks, ticks)
+    # The score of the noisy density is -eps / sigma (Song et al. 2021b, section 3.3).
+    scores = [-denoise(grid, t)[1] / schedule.at(t)[1] for t in times]
+    field = folder / "score_field.png"
+    plots_points.save_field(
+        data(grid),
+        scores,
+        samples,
+        labels,
+        field,
+        f"Direction of the {by} score, over the density of samples",
+        space.limits,
+    )
+
+    few = x[:PATHS]
+    states = torch.stack([data(x) for x in (few, *ddim(denoise, few, schedule, timesteps))])
+    paths = folder / "trajectories.png"
+    plots_points.save_paths(
+        states, clean, paths, f"Paths of {PATHS} points from noise to data (ddim)", space.limits
+    )
+    return [arrows, field, paths]

@@ -1,0 +1,175 @@
+"""What differs between images and points: shape, clipping, units, files and pictures.
+
+The scripts and the training loop work on tensors x of any shape. A *space* turns data into such
+tensors and back, and draws them. `make_space` picks the one that a configuration describes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import plots
+import plots_points
+from datasets import IMAGE_SIZE, to_pixels, to_unit
+from utils import atomic_write
+
+
+class Space(Protocol):
+    """Data as people see it, on one side; x as the network sees it, on the other."""
+
+    shape: tuple[int, ...]  # of one example x
+
+    def to_model(self, data: Tensor) -> Tensor:
+        """Data (N, ...) to x (N, *shape)."""
+
+    def to_data(self, x: Tensor) -> Tensor:
+        """x (N, *shape) to data, on the CPU."""
+
+    def write(self, data: Tensor, path: Path, title: str) -> None:
+        """Write samples in the format that the suffix of `path` names."""
+
+    def draw_panels(
+        self,
+        panels: Sequence[Tensor],
+        labels: Sequence[str],
+        path: Path,
+        title: str,
+        colours: Tensor | None = None,
+    ) -> None:
+        """A still of the same examples at several times, each with its label."""
+
+    def draw_animation(
+        self,
+        frames: Sequence[Tensor],
+        captions: Sequence[str],
+        path: Path,
+        title: str,
+        colours: Tensor | None = None,
+    ) -> None:
+        """A GIF of the same examples at many times."""
+
+
+def write_array(data: Tensor, path: Path) -> None:
+    with atomic_write(path) as temporary:
+        np.save(temporary, data.numpy())
+
+
+class ImageSpace:
+    """Grey images: data are uint8 (N, 28, 28), x is float32 (N, 1, 28, 28) in [-1, 1]."""
+
+    shape: tuple[int, ...] = (1, IMAGE_SIZE, IMAGE_SIZE)
+    PANEL_IMAGES = 8
+    FRAME_IMAGES = 16
+
+    def to_model(self, data: Tensor) -> Tensor:
+        return to_unit(data)
+
+    def to_data(self, x: Tensor) -> Tensor:
+        return to_pixels(x).cpu()
+
+    def write(self, data: Tensor, path: Path, title: str) -> None:
+        if path.suffix.lower() == ".png":
+            plots.save_grid(data, path, title)
+        else:
+            write_array(data, path)
+
+    def draw_panels(
+        self,
+        panels: Sequence[Tensor],
+        labels: Sequence[str],
+        path: Path,
+        title: str,
+        colours: Tensor | None = None,
+    ) -> None:
+        shown = torch.stack([panel[: self.PANEL_IMAGES] for panel in panels])
+        plots.save_panels(shown, labels, path, title)
+
+    def draw_animation(
+        self,
+        frames: Sequence[Tensor],
+        captions: Sequence[str],
+        path: Path,
+        title: str,
+        colours: Tensor | None = None,
+    ) -> None:
+        shown = [frame[: self.FRAME_IMAGES] for frame in frames]
+        plots.save_animation(shown, captions, path, title)
+
+
+class PointSpace:
+    """2-D points: data are in their own units; x is shifted by a mean and divided by one scale.
+
+    Both are float32 (N, 2).
+
+    Args:
+        mean: (x, y) of the training data.
+        scale: root mean square distance of the training data from it, per axis; one number, so
+            that a circle stays a circle.
+    """
+
+    shape: tuple[int, ...] = (2,)
+    REACH = 2.9  # scales around the mean that pictures show: all of the data, most of the noise
+
+    def __init__(self, mean: Sequence[float], scale: float) -> None:
+        self.mean = torch.tensor(mean, dtype=torch.float32)
+        self.scale = scale
+        (x, y), reach = mean, self.REACH * scale
+        self.limits = (x - reach, x + reach, y - reach, y + reach)
+
+    @classmethod
+    def standardising(cls, points: Tensor) -> PointSpace:
+        """The space in which `points` (N, 2) have mean 0 and variance 1 (averaged over axes)."""
+        mean = points.double().mean(0)
+        scale = (points.double() - mean).square().mean().sqrt().item()
+        return cls(mean.tolist(), scale)
+
+    def to_model(self, data: Tensor) -> Tensor:
+        return (data - self.mean.to(data.device)) / self.scale
+
+    def to_data(self, x: Tensor) -> Tensor:
+        return x.float().cpu() * self.scale + self.mean
+
+    def write(self, data: Tensor, path: Path, title: str) -> None:
+        suffix = path.suffix.lower()
+        if suffix == ".png":
+            plots_points.save_scatter(data, path, title, self.limits)
+        elif suffix == ".npy":
+            write_array(data, path)
+        else:
+            with atomic_write(path) as temporary:
+                np.savetxt(
+                    temporary, data.numpy(), "%.9g", delimiter=",", header="x,y", comments=""
+                )
+
+    def draw_panels(
+        self,
+        panels: Sequence[Tensor],
+        labels: Sequence[str],
+        path: Path,
+        title: str,
+        colours: Tensor | None = None,
+    ) -> None:
+        plots_points.save_scatter_panels(panels, labels, path, title, self.limits, colours)
+
+    def draw_animation(
+        self,
+        frames: Sequence[Tensor],
+        captions: Sequence[str],
+        path: Path,
+        title: str,
+        colours: Tensor | None = None,
+    ) -> None:
+        plots_points.save_scatter_animation(frames, captions, path, title, self.limits, colours)
+
+
+def make_space(config: Mapping[str, Any]) -> Space:
+    """The space of a run's configuration: `kind` images, or points with their mean and scale."""
+    if config["kind"] == "images":
+        return ImageSpace()
+    return PointSpace(config["mean"], config["scale"])

@@ -134,7 +134,7 @@ def kind_of(dataset: str | None) -> str:
 DEFAULTS: dict[str, tuple[Any, Any]] = {  # option: (images, points)
     "epochs": (20, 200),
     "batch_size": (128, 500),
-    "lr": (2e-4, 3e-3),
+    "lr": (1e-3, 3e-3),
     "lr_schedule": ("constant", "cosine"),
     "ema_decay": (0.999, 0.99),
     "timesteps": (1000, 200),
@@ -201,10 +201,12 @@ def check_data_options(args: argparse.Namespace) -> None:
     """Refuse data options that the dataset has no use for, and fill in the rest."""
     if kind_of(args.dataset) == "images":
         refuse_given(args, ["num_points"], "is for sets of points only")
+    elif args.num_points is None:
+        args.num_points = 8000
     if Path(args.dataset or "").suffix.lower() not in DRAWING_SUFFIXES:
         refuse_given(args, ["jitter"], "is for drawings (files of points) only")
-    args.num_points = 8000 if args.num_points is None else args.num_points
-    args.jitter = 0.01 if args.jitter is None else args.jitter
+    elif args.jitter is None:
+        args.jitter = 0.01
 
 
 def add_schedule_options(parser: Parser) -> None:
@@ -242,7 +244,7 @@ def add_schedule_options(parser: Parser) -> None:
 
 
 def check_schedule_options(args: argparse.Namespace) -> None:
-    """Refuse schedule options that clash or do nothing, and fill in the noise levels.
+    """Refuse schedule options that clash or do nothing.
 
     Raises:
         InputError: naming the options.
@@ -256,13 +258,10 @@ def check_schedule_options(args: argparse.Namespace) -> None:
     end = 0.02 * 1000 / args.timesteps if args.beta_end is None else args.beta_end
     if start > end:
         raise InputError(f"--beta_start ({start:g}) must not be larger than --beta_end ({end:g})")
-    args.sigma_min = SIGMA_MIN if args.sigma_min is None else args.sigma_min
-    args.sigma_max = SIGMA_MAX if args.sigma_max is None else args.sigma_max
-    if args.sigma_min >= args.sigma_max:
-        raise InputError(
-            f"--sigma_min ({args.sigma_min:g}) must be smaller than --sigma_max"
-            f" ({args.sigma_max:g})"
-        )
+    low = SIGMA_MIN if args.sigma_min is None else args.sigma_min
+    high = SIGMA_MAX if args.sigma_max is None else args.sigma_max
+    if low >= high:
+        raise InputError(f"--sigma_min ({low:g}) must be smaller than --sigma_max ({high:g})")
 
 
 def add_seed_option(parser: Parser) -> None:

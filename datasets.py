@@ -68,7 +68,7 @@ def load_dataset(options: argparse.Namespace) -> Dataset:
         InputError: as `load_images` and `load_points`.
     """
     if options.dataset in SHAPES or is_drawing(options.dataset or ""):
-        data = load_points(options.dataset, options.num_points, options.jitter, options.seed)
+        data = load_points(options.dataset, options.num_points, options.jitter or 0.0, options.seed)
         return Dataset(data.name, data.examples[: options.subset], data.labels[: options.subset])
     return load_images(options.dataset, options.data_dir, subset=options.subset)
 

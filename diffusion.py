@@ -130,13 +130,13 @@ def make_schedule(
     timesteps: int = 1000,
     beta_start: float | None = None,
     beta_end: float | None = None,
-    sigma_min: float = 0.002,
-    sigma_max: float = 10.0,
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
 ) -> NoiseSchedule:
     """The noise schedule of that name, with T = `timesteps` entries.
 
-    All preserve variance except `log_linear`, where alpha = 1 and sigma goes from `sigma_min` to
-    `sigma_max`, in units of the data's standard deviation.
+    All preserve variance except `log_linear`, where alpha = 1 and sigma goes from `sigma_min`
+    (default 0.002) to `sigma_max` (10), in units of the data's standard deviation.
 
     `beta_start` and `beta_end` default to the 1e-4 and 0.02 of Ho et al. 2020, which are meant
     for T = 1000. For another T they are multiplied by 1000 / T (and kept below 1), so that the
@@ -152,9 +152,11 @@ def make_schedule(
     if name == "cosine":
         return NoiseSchedule.from_betas(cosine_betas(timesteps))
     if name == "log_linear":
-        if not 0 < sigma_min < sigma_max:
-            raise ValueError(f"0 < sigma_min < sigma_max is needed: {sigma_min:g}, {sigma_max:g}")
-        sigmas = log_linear_sigmas(timesteps, sigma_min, sigma_max)
+        low = 0.002 if sigma_min is None else sigma_min
+        high = 10.0 if sigma_max is None else sigma_max
+        if not 0 < low < high:
+            raise ValueError(f"0 < sigma_min < sigma_max is needed: {low:g}, {high:g}")
+        sigmas = log_linear_sigmas(timesteps, low, high)
         return NoiseSchedule(torch.ones_like(sigmas), sigmas)
     if name not in BETA_SCHEDULES:
         raise ValueError(f"unknown schedule {name!r}; known: {', '.join(SCHEDULES)}")

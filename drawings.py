@@ -80,7 +80,8 @@ def find_delimiter(text: str) -> str | None:
 def split(text: str, delimiter: str | None) -> list[str]:
     if delimiter is None:
         return text.split()
-    return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter))]
+    cells = next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
+    return [cell.strip() for cell in cells]
 
 
 def to_number(cell: str) -> float | None:
@@ -96,10 +97,12 @@ def choose_columns(path: Path, rows: list[list[str]]) -> tuple[int, int, bool]:
     Columns headed x and y come first; else the first two that hold numbers.
     """
     names = [cell.lower() for cell in rows[0]]
-    header = all(to_number(cell) is None for cell in rows[0])
+    header = all(to_number(cell) is None for cell in names)
+    if header and len(rows) == 1:
+        raise InputError(f"{path} has no points, only a line of names")
     if header and "x" in names and "y" in names:
         return names.index("x"), names.index("y"), True
-    body = rows[1] if header and len(rows) > 1 else rows[0]
+    body = rows[1] if header else rows[0]
     numeric = [k for k, cell in enumerate(body) if to_number(cell) is not None]
     if len(numeric) < 2:
         raise InputError(f"{path}: two columns of numbers are needed, x and y")

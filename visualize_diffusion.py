@@ -131,13 +131,14 @@ def main() -> None:
     from spaces import PointSpace, make_space
     from utils import check_writable, load_checkpoint
 
-    check_writable(args.save_path.parent)
     if args.gallery:
+        check_writable(args.save_path.parent)
         draw_gallery(args)
         return
     checkpoint = None if args.checkpoint is None else load_checkpoint(args.checkpoint)
     config = None if checkpoint is None else checkpoint["config"]
     complete(args, config)
+    check_writable(args.save_path.parent)
     data = load_dataset(args)
     torch.manual_seed(args.seed)
     x0, colours, space = examples_and_space(data, args)

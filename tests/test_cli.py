@@ -125,7 +125,7 @@ def test_history_has_a_row_for_each_step(trained):
     assert list(rows[0]) == ["epoch", "step", "loss", "lr", "seconds", "images_per_second"]
     assert [int(row["step"]) for row in rows] == list(range(1, 9))  # 300 // 64 = 4 steps an epoch
     assert [int(row["epoch"]) for row in rows] == [1] * 4 + [2] * 4
-    assert all(float(row["lr"]) == 2e-4 for row in rows)
+    assert all(float(row["lr"]) == 1e-3 for row in rows)
     assert all(0 < float(row["loss"]) < 2 for row in rows)
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert all(float(row["images_per_second"]) > 0 for row in rows)
@@ -187,7 +187,9 @@ def test_a_second_run_moves_the_first_aside(trained, tmp_path):
     [
         "--schedule cosine --prediction v --lr_schedule cosine --timesteps 50",
         "--schedule quadratic --beta_start 0.001 --beta_end 0.03 --prediction x0 --grad_clip 0",
-        "--schedule sigmoid --ema_decay 0 --lr 0.001 --sample_interval 2 --save_interval 2",
+        "--schedule log_linear --sigma_min 0.01 --sigma_max 5 --loss_weighting inverse_sigma",
+        "--model mlp --hidden_size 48 --hidden_layers 2 --embedding_size 20 --show_image_step 250",
+        "--schedule sigmoid --ema_decay 0 --lr 0.002 --sample_interval 2 --save_interval 2",
         "--num_epochs 1 --train_batch_size 1000 --learning_rate 1e-3 --num_timesteps 10"
         " --beta_schedule linear --eval_batch_size 2 --output_dir elsewhere/run --device cpu",
     ],
@@ -195,17 +197,22 @@ def test_a_second_run_moves_the_first_aside(trained, tmp_path):
 def test_every_training_option_works(options, tmp_path):
     """Each option reaches the run: it is in the history, the files or the configuration."""
     arguments = options.split()
-    succeed("train.py", *TRAIN, "--epochs", 2, *arguments, cwd=tmp_path)
+    common = [*TRAIN[:6], *TRAIN[8:]] if "mlp" in arguments else TRAIN  # no --base_channels
+    succeed("train.py", *common, "--epochs", 2, *arguments, cwd=tmp_path)
     given = dict(zip(arguments[::2], arguments[1::2], strict=True))
     outputs = tmp_path / given.get("--output_dir", "outputs")
     config = json.loads((outputs / "config.json").read_text())
+    if "mlp" in arguments:
+        assert config["hidden_dims"] == [48, 48]
+        assert_picture(outputs / "samples" / "epoch_002_process.png")
+        del given["--hidden_size"], given["--hidden_layers"]  # now in hidden_dims
     for name, value in given.items():
         if name[2:] in config:
             assert config[name[2:]] == type(config[name[2:]])(value)
     with (outputs / "history.csv").open() as file:
         rates = [float(row["lr"]) for row in csv.DictReader(file)]
     if given.get("--lr_schedule") == "cosine":
-        assert rates[0] == 2e-4
+        assert rates[0] == 1e-3
         assert rates[-1] < 0.1 * rates[0]
     if given.get("--sample_interval") == "2":
         assert [path.name for path in (outputs / "samples").iterdir()] == ["epoch_002.png"]
@@ -342,6 +349,161 @@ def test_every_visualization_option_works(options, tmp_path):
     assert len(iio.imread(tmp_path / "a" / "b.gif")) > 1
 
 
+# -------------------------------------------------------------------------------------- points
+
+POINTS = "--num_points 1000 --epochs 60 --batch_size 250 --hidden_size 32 --num_samples 200".split()
+
+
+@pytest.fixture(scope="session")
+def trained_points(tmp_path_factory) -> Path:
+    """A folder with a short run on a drawing, far from the origin and in large units."""
+    folder = tmp_path_factory.mktemp("points")
+    angle = np.linspace(0, 2 * np.pi, 400)
+    drawing = np.stack([5000 + 300 * np.cos(angle), -2000 + 100 * np.sin(angle)], axis=1)
+    np.savetxt(folder / "drawing.csv", drawing, delimiter=",", header="x,y", comments="")
+    options = ["--dataset", "drawing.csv", "--jitter", 0.02, "--sample_interval", 30]
+    succeed("train.py", *POINTS, *options, cwd=folder)
+    return folder
+
+
+def test_training_on_a_drawing_writes_every_file(trained_points):
+    outputs = trained_points / "outputs"
+    assert_picture(outputs / "training_loss.png")
+    names = [path.name for path in sorted((outputs / "samples").iterdir())]
+    assert names == ["epoch_030.png", "epoch_060.png"]
+    assert_picture(outputs / "samples" / "epoch_060.png")
+    config = json.loads((outputs / "config.json").read_text())
+    assert config["kind"] == "points"
+    assert config["mean"] == pytest.approx([5000, -2000], abs=40)
+    assert config["scale"] == pytest.approx(np.sqrt((300**2 + 100**2) / 4), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "options", ["", "--sampler ddim --steps 20", "--sampler ddim --momentum 2"]
+)
+def test_points_come_out_in_the_units_of_the_data(options, trained_points):
+    for suffix in ("npy", "csv"):
+        output = f"out/points.{suffix}"
+        succeed("sample.py", "--num_images", 300, "--output", output, *options.split(),
+                cwd=trained_points)  # fmt: skip
+    points = np.load(trained_points / "out" / "points.npy")
+    assert points.shape == (300, 2)
+    assert points.dtype == np.float32
+    assert points.mean(0) == pytest.approx([5000, -2000], abs=250)
+    table = np.loadtxt(trained_points / "out" / "points.csv", delimiter=",", skiprows=1)
+    assert np.array_equal(table.astype(np.float32), points)
+
+
+def test_pictures_of_the_process_of_points(trained_points):
+    succeed("sample.py", "--show_intermediate", "--gif", cwd=trained_points)
+    outputs = trained_points / "outputs"
+    steps = sorted(path.name for path in (outputs / "intermediate").glob("step_*"))
+    assert len(steps) == 10
+    assert steps[0] == "step_0000.png"
+    assert steps[-1] == "step_0199.png"
+    for name in (*steps, "process.png"):
+        assert_picture(outputs / "intermediate" / name)
+    assert_picture(outputs / "generated_samples.png")
+    assert len(iio.imread(outputs / "generated_samples.gif")) == 60
+    assert (outputs / "generated_samples.gif").stat().st_size < 3e6
+
+
+def test_visualizing_a_trained_model(trained_points):
+    checkpoint = Path("outputs", "model_final.pt")
+    succeed("visualize_diffusion.py", "--checkpoint", checkpoint, "--arrows", "--num_points", 500,
+            "--save_path", "v/forward.png", cwd=trained_points)  # fmt: skip
+    folder = trained_points / "v"
+    for name in ("forward", "reverse_diffusion", "arrows", "score_field", "trajectories"):
+        assert_picture(folder / f"{name}.png")
+    for name in ("forward.gif", "there_and_back.gif"):
+        assert len(iio.imread(folder / name)) >= 50
+        assert (folder / name).stat().st_size < 3e6
+
+
+def test_visualizing_images_of_a_trained_model(trained):
+    succeed("visualize_diffusion.py", "--checkpoint", "outputs/model_final.pt", "--num_images", 3,
+            "--save_path", "v/forward.png", "--no-gif", cwd=trained)  # fmt: skip
+    assert_picture(trained / "v" / "reverse_diffusion.png")
+    assert not list((trained / "v").glob("*.gif"))
+    error = refuse("visualize_diffusion.py", "--checkpoint", "outputs/model_final.pt",
+                   "--dataset", "dino", cwd=trained)  # fmt: skip
+    assert "not of the model's kind" in error
+
+
+def test_gallery_and_exact_arrows(tmp_path):
+    succeed("visualize_diffusion.py", "--gallery", cwd=tmp_path)
+    assert_picture(tmp_path / "outputs" / "gallery.png")
+    succeed("visualize_diffusion.py", "--dataset", "gaussians", "--arrows", "--no-gif",
+            "--num_points", 500, "--schedule", "log_linear", "--sigma_min", 0.01,
+            "--sigma_max", 3, cwd=tmp_path)  # fmt: skip
+    assert_picture(tmp_path / "outputs" / "arrows.png")
+    assert not (tmp_path / "outputs" / "reverse_diffusion.png").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--dataset swiss_roll --schedule log_linear --sigma_min 0.002 --sigma_max 2.0"
+        " --timesteps 40 --loss_weighting inverse_sigma --time_embedding log_sigma",
+        "--dataset tree --hidden_dims 16,32,16 --time_embedding learned --coordinates raw",
+        "--dataset picture.png --jitter 0 --time_embedding linear --embedding_scale 2 --subset 500"
+        " --embedding_size 16 --hidden_layers 1",
+    ],
+)
+def test_every_option_of_points_works(options, tmp_path):
+    ink = np.full((40, 40), 255, dtype=np.uint8)
+    ink[10:20, 5:35] = 0
+    iio.imwrite(tmp_path / "picture.png", ink)
+    arguments = options.split()
+    common = [
+        o for o in POINTS if not ("--hidden_dims" in arguments and o in ("--hidden_size", "32"))
+    ]
+    succeed("train.py", *common, *arguments, cwd=tmp_path)
+    config = json.loads((tmp_path / "outputs" / "config.json").read_text())
+    for name, value in zip(arguments[::2], arguments[1::2], strict=True):
+        if name == "--hidden_layers":
+            assert config["hidden_dims"] == [32]
+        elif name == "--hidden_dims":
+            assert config["hidden_dims"] == [16, 32, 16]
+        else:
+            assert config[name[2:]] == type(config[name[2:]])(value)
+    succeed("sample.py", "--num_images", 50, "--no_ema", cwd=tmp_path)
+
+
+def test_a_configuration_file_sets_options_and_flags_override_it(trained_points, tmp_path):
+    shutil.copy(trained_points / "drawing.csv", tmp_path)
+    shutil.copy(trained_points / "outputs" / "config.json", tmp_path)
+    succeed("train.py", "--config", "config.json", "--epochs", 2, cwd=tmp_path)
+    first, second = (
+        json.loads((folder / "outputs" / "config.json").read_text())
+        for folder in (trained_points, tmp_path)
+    )
+    assert {k for k in first if first[k] != second[k]} == {"epochs", "config"}
+    assert second["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('{"epochz": 3}', "--epochz=3"),
+        ('{"epochs": 0}', "at least 1"),
+        ('{"epochs": "many"}', "whole number"),
+        ("[1, 2]", "object of options"),
+        ("{", "not JSON"),
+        ('{"dataset": {"name": "dino"}}', "must not be an object"),
+    ],
+)
+def test_bad_configuration_files_are_refused(content, says, tmp_path):
+    (tmp_path / "c.json").write_text(content)
+    assert says in refuse("train.py", "--config", "c.json", cwd=tmp_path)
+
+
+def test_a_bad_drawing_is_refused_with_its_line(tmp_path):
+    (tmp_path / "bad.csv").write_text("x,y\n1,2\n3,oops\n")
+    error = refuse("train.py", "--dataset", "bad.csv", cwd=tmp_path)
+    assert "bad.csv, line 3: y is 'oops'" in error
+
+
 # ----------------------------------------------------------------------------------- bad input
 
 BAD_OPTIONS = [
@@ -356,7 +518,7 @@ BAD_OPTIONS = [
     ("train.py", "--lr 0", "above 0"),
     ("train.py", "--lr nan", "above 0"),
     ("train.py", "--lr inf", "at most 1"),
-    ("train.py", "--lr -1e-4", "above 0"),
+    ("train.py", "--lr=-1e-4", "above 0"),
     ("train.py", "--lr fast", "expected a number"),
     ("train.py", "--grad_clip -1", "at least 0"),
     ("train.py", "--ema_decay 1", "at most 0.999999"),
@@ -370,7 +532,7 @@ BAD_OPTIONS = [
     ("train.py", "--dataset fashon_mnist", "Did you mean 'fashion_mnist'?"),
     ("train.py", "--dataset cifar10", "mnist, fashion_mnist, digits"),
     ("train.py", "--device gpu", "auto, cuda, mps, cpu"),
-    ("train.py", "--base_channels 0", "1 to 1024"),
+    ("train.py", "--base_channels 0", "1 to 8192"),
     ("train.py", "--num_samples 0", "at least 1"),
     ("train.py", "--sample_interval 0", "at least 1"),
     ("train.py", "--save_interval 0", "at least 1"),
@@ -383,9 +545,30 @@ BAD_OPTIONS = [
     ("sample.py", "--show_image_step 0", "at least 1"),
     ("sample.py", "--sampler dddim", "Did you mean 'ddim'?"),
     ("sample.py", "--sampler ddim --eta 2", "at most 1"),
+    ("train.py", "--num_points 100", "sets of points only"),
+    ("train.py", "--dataset dino --jitter 0.1", "drawings"),
+    ("train.py", "--dataset dino --num_points 2", "at least 3"),
+    ("train.py", "--dataset x.csv --jitter -1", "at least 0"),
+    ("train.py", "--dataset dino --base_channels 8", "unet only"),
+    ("train.py", "--dataset dino --model unet", "need --model mlp"),
+    ("train.py", "--hidden_size 8", "mlp only"),
+    ("train.py", "--model mlp --embedding_scale 2", "points only"),
+    ("train.py", "--dataset dino --embedding_size 7", "even"),
+    ("train.py", "--dataset dino --hidden_dims 8,8 --hidden_layers 2", "--hidden_dims"),
+    ("train.py", "--dataset dino --hidden_dims 8,,8", "whole number"),
+    ("train.py", "--dataset dino --time_embedding learnt", "Did you mean 'learned'?"),
+    ("train.py", "--sigma_min 0.1", "log_linear only"),
+    ("train.py", "--schedule log_linear --beta_end 0.1", "log_linear"),
+    ("train.py", "--schedule log_linear --sigma_min 3 --sigma_max 2", "smaller"),
+    ("train.py", "--config missing.json", "missing.json"),
     ("sample.py", "--eta 0.5", "ddim only"),
-    ("sample.py", "--output samples.jpg", ".png or .npy"),
-    ("sample.py", "--output samples", ".png or .npy"),
+    ("sample.py", "--momentum 2", "ddim only"),
+    ("sample.py", "--sampler ddim --eta 0.5 --momentum 2", "--eta 0"),
+    ("sample.py", "--output samples.jpg", ".png or .npy or .csv"),
+    ("sample.py", "--output samples", ".png or .npy or .csv"),
+    ("visualize_diffusion.py", "--arrows", "sets of points"),
+    ("visualize_diffusion.py", "--dataset dino --num_images 3", "images only"),
+    ("visualize_diffusion.py", "--checkpoint x.pt --schedule cosine", "--checkpoint"),
     ("visualize_diffusion.py", "--num_images 0", "1 to 100"),
     ("visualize_diffusion.py", "--save_path picture.gif", ".png"),
     ("visualize_diffusion.py", "--timesteps 0", "2 to 100000"),
@@ -433,10 +616,6 @@ def test_damaged_data_is_refused_before_an_earlier_run_is_touched(trained, tmp_p
     assert (tmp_path / "outputs" / "model_final.pt").exists()
 
 
-def points_checkpoint(path: Path) -> None:
-    torch.save({"format": 1, "config": {"kind": "points"}, "model": {}, "ema": {}}, path)
-
-
 def incomplete_config(path: Path) -> None:
     torch.save({"format": 1, "config": {"kind": "images"}, "model": {}, "ema": {}}, path)
 
@@ -447,10 +626,9 @@ def incomplete_config(path: Path) -> None:
         (lambda path: None, "python train.py"),
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_text("not a checkpoint"), "cannot be read"),
-        (points_checkpoint, "points"),
         (incomplete_config, "configuration"),
     ],
-    ids="missing empty text points incomplete".split(),
+    ids="missing empty text incomplete".split(),
 )
 def test_bad_checkpoints_are_refused(make, says, tmp_path):
     make(tmp_path / "c.pt")

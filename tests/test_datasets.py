@@ -107,7 +107,7 @@ def write_mnist(folder: Path, count: int = 5) -> tuple[Path, Path, torch.Tensor]
 def test_idx_files_are_read(tmp_path):
     _, _, pixels = write_mnist(tmp_path)
     data = load_images("mnist", tmp_path)
-    assert torch.equal(data.pixels, pixels)
+    assert torch.equal(data.examples, pixels)
     assert data.labels.tolist() == [0, 1, 2, 3, 4]
     assert data.labels.dtype == torch.int64
     assert len(load_images("mnist", tmp_path, subset=2)) == 2
@@ -119,7 +119,7 @@ def test_torchvision_reads_the_same(tmp_path):
 
     images, labels, _ = write_mnist(tmp_path)
     data = load_images("mnist", tmp_path)
-    assert torch.equal(data.pixels, read_image_file(str(images)))
+    assert torch.equal(data.examples, read_image_file(str(images)))
     assert torch.equal(data.labels, read_label_file(str(labels)))
 
 

@@ -12,8 +12,10 @@ from diffusion import (
     PREDICTIONS,
     SCHEDULES,
     Diffusion,
+    accelerate,
     ddim,
     ddpm,
+    exact_denoiser,
     final,
     make_schedule,
     step_coefficients,
@@ -61,7 +63,10 @@ def test_quadratic_and_sigmoid_betas():
     )
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+PRESERVING = [name for name in SCHEDULES if name != "log_linear"]
+
+
+@pytest.mark.parametrize("name", PRESERVING)
 @pytest.mark.parametrize("timesteps", [1, 2, 10, 100, 1000, 4000])
 def test_schedules_preserve_variance_and_end_in_noise(name, timesteps):
     schedule = make_schedule(name, timesteps)
@@ -73,6 +78,12 @@ def test_schedules_preserve_variance_and_end_in_noise(name, timesteps):
     assert bool((schedule.half_log_snr.diff() < 0).all())
     if timesteps >= 100:  # at every usual T the data is gone at the end, whatever T is
         assert schedule.alphas[-1] < 0.05
+
+
+def test_log_linear_schedule():
+    schedule = make_schedule("log_linear", 101, sigma_min=0.01, sigma_max=100)
+    assert bool((schedule.alphas == 1).all())
+    assert schedule.sigmas[[0, 25, 50, 75, 100]].tolist() == pytest.approx([0.01, 0.1, 1, 10, 100])
 
 
 def test_given_betas_are_used_as_they_are():
@@ -88,10 +99,12 @@ def test_given_betas_are_used_as_they_are():
         ("linear", 10, 0.0, 0.1),
         ("linear", 10, 0.2, 0.1),
         ("linear", 10, 0.1, 1.0),
+        ("log_linear", 10, None, None, 0.0, 1.0),
+        ("log_linear", 10, None, None, 2.0, 1.0),
     ],
 )
 def test_impossible_schedules_are_refused(arguments):
-    with pytest.raises(ValueError, match=r"unknown|timestep|beta"):
+    with pytest.raises(ValueError, match=r"unknown|timestep|beta|sigma"):
         make_schedule(*arguments)
 
 
@@ -160,6 +173,43 @@ def test_loss_is_the_squared_error_of_the_target():
     assert seen[0].max() > 990
 
 
+def test_inverse_sigma_weights_the_squared_errors():
+    """With the same draws, the loss is the mean of error / (sigma^2 + 1e-4)."""
+    diffusion = Diffusion(make_schedule("linear"), "x0", weighting="inverse_sigma")
+    x0 = torch.randn(500, 1, 4, 4)
+    seen = []
+
+    def zero(x: Tensor, t: Tensor) -> Tensor:
+        seen.append(t)
+        return torch.zeros_like(x)
+
+    loss = diffusion.loss(zero, x0)
+    weights = 1 / (diffusion.schedule.sigmas[seen[0]] ** 2 + 1e-4)
+    expected = (weights * x0.double().square().mean((1, 2, 3))).mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    with pytest.raises(ValueError, match="unknown loss weighting"):
+        Diffusion(make_schedule("linear"), weighting="snr")
+
+
+@pytest.mark.parametrize("name", ["linear", "log_linear"])
+@pytest.mark.parametrize("t", [0, 500, 999])
+def test_the_network_sees_inputs_of_variance_one(name, t):
+    torch.manual_seed(0)
+    diffusion = Diffusion(make_schedule(name), clip=False)
+    seen = []
+
+    def model(x: Tensor, t: Tensor) -> Tensor:
+        seen.append(x)
+        return x
+
+    x0, times = torch.randn(20_000, 2), torch.full((20_000,), t)
+    diffusion.run_model(model, diffusion.add_noise(x0, times, torch.randn_like(x0)), times)
+    assert seen[0].var().item() == pytest.approx(1, abs=0.03)
+    start = diffusion.starting_noise(torch.randn(20_000, 2))
+    alpha, sigma = diffusion.schedule.at(999)
+    assert start.var().item() == pytest.approx(alpha**2 + sigma**2, rel=0.03)
+
+
 def test_unknown_prediction_is_refused():
     with pytest.raises(ValueError, match="unknown prediction"):
         Diffusion(make_schedule("linear"), "score")
@@ -202,7 +252,7 @@ def equation_7(cumprod: Tensor, t: int) -> tuple[float, float, float]:
     return on_x0, on_xt, (1 - abar(t - 1)) / (1 - abar(t)) * beta
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", PRESERVING)
 @pytest.mark.parametrize("t", [1, 2, 500, 1000])
 def test_one_ddpm_step_is_equation_7(name, t):
     schedule = make_schedule(name)
@@ -274,7 +324,7 @@ MEAN = torch.tensor([0.5, -0.3], dtype=torch.float64)
 COVARIANCE = torch.tensor([[0.40, 0.15], [0.15, 0.20]], dtype=torch.float64)
 
 
-def exact_denoiser(schedule):
+def exact_denoiser_of_gaussian(schedule):
     """E[x_0 | x_t] for data that are N(MEAN, COVARIANCE): linear in x_t."""
     eye = torch.eye(2, dtype=torch.float64)
 
@@ -296,16 +346,72 @@ def test_samplers_recover_a_gaussian(name, eta):
     schedule = make_schedule(name)
     timesteps = trailing_timesteps(len(schedule), len(schedule))
     start = torch.randn(count, 2, dtype=torch.float64)
+    if name == "log_linear":  # variance exploding: start as wide as the noisiest x is
+        start = MEAN + start @ torch.linalg.cholesky(COVARIANCE + 100 * torch.eye(2)).T
     if eta == "ddpm":
-        x = final(ddpm(exact_denoiser(schedule), start, schedule, timesteps))
+        x = final(ddpm(exact_denoiser_of_gaussian(schedule), start, schedule, timesteps))
     else:
-        x = final(ddim(exact_denoiser(schedule), start, schedule, timesteps, eta=eta))
+        x = final(ddim(exact_denoiser_of_gaussian(schedule), start, schedule, timesteps, eta=eta))
     mean_error = (x.mean(0) - MEAN).abs()
     assert bool((mean_error < 4 * (COVARIANCE.diagonal() / count).sqrt()).all())
     # The variance of an entry of a sample covariance of Gaussian data (Wishart).
     variances = COVARIANCE.diagonal()
     standard_error = ((COVARIANCE**2 + variances[:, None] * variances) / count).sqrt()
     assert bool(((torch.cov(x.T) - COVARIANCE).abs() < 4 * standard_error).all())
+
+
+def test_exact_denoiser_is_the_posterior_mean():
+    """For two data points it is a logistic function, known in closed form."""
+    schedule = make_schedule("linear")
+    data = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+    x = torch.tensor([[0.3, 2.0], [-0.1, 0.0]], dtype=torch.float64)
+    alpha, sigma = schedule.at(300)
+    x0, eps = exact_denoiser(data, schedule)(x, 300)
+    torch.testing.assert_close(x0[:, 0], torch.tanh(alpha * x[:, 0] / sigma**2))
+    torch.testing.assert_close(alpha * x0 + sigma * eps, x)
+
+
+def test_exact_denoiser_of_many_gaussian_points_is_that_of_the_gaussian():
+    torch.manual_seed(0)
+    schedule = make_schedule("linear")
+    data = MEAN + torch.randn(40_000, 2, dtype=torch.float64) @ torch.linalg.cholesky(COVARIANCE).T
+    x = torch.randn(50, 2, dtype=torch.float64)
+    by_points, by_formula = (
+        denoise(x, 400)[0]
+        for denoise in (exact_denoiser(data, schedule), exact_denoiser_of_gaussian(schedule))
+    )
+    torch.testing.assert_close(by_points, by_formula, rtol=0, atol=0.03)
+
+
+def test_acceleration_mixes_in_the_estimate_before():
+    schedule = make_schedule("linear")
+    plain = toy_denoiser(schedule)
+    xs = [torch.randn(4, 2, dtype=torch.float64) for _ in range(2)]
+    accelerated = accelerate(plain, schedule, 2.0)
+    first, second = accelerated(xs[0], 800), accelerated(xs[1], 400)
+    torch.testing.assert_close(first[1], plain(xs[0], 800)[1])
+    expected = 2 * plain(xs[1], 400)[1] - plain(xs[0], 800)[1]
+    torch.testing.assert_close(second[1], expected)
+    alpha, sigma = schedule.at(400)
+    torch.testing.assert_close(alpha * second[0] + sigma * second[1], xs[1])
+
+
+def test_acceleration_with_momentum_2_is_more_accurate_in_few_steps():
+    """Against the exact solution for a Gaussian, on the process of the paper (alpha = 1).
+
+    There the sampler is an affine map, so three points tell where all of them go.
+    """
+    schedule = make_schedule("log_linear", 400)
+    wide = torch.linalg.cholesky(COVARIANCE + 100 * torch.eye(2, dtype=torch.float64))
+    noise = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    errors = {}
+    for momentum in (1.0, 2.0):
+        denoise = accelerate(exact_denoiser_of_gaussian(schedule), schedule, momentum)
+        timesteps = trailing_timesteps(400, 15)
+        x = final(ddim(denoise, MEAN + noise @ wide.T, schedule, timesteps))
+        map_of_noise = (x[1:] - x[0]).T
+        errors[momentum] = (map_of_noise @ map_of_noise.T - COVARIANCE).norm().item()
+    assert errors[2.0] < 0.75 * errors[1.0]  # 0.086 and 0.122
 
 
 def test_denoiser_passes_one_timestep_for_the_whole_batch_and_no_gradient():

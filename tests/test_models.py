@@ -5,9 +5,15 @@ import math
 import pytest
 import torch
 
+from diffusion import make_schedule
 from errors import InputError
 from models import build_model, load_model
-from models.embeddings import sinusoidal_embedding
+from models.embeddings import (
+    TIME_EMBEDDINGS,
+    FourierFeatures,
+    TimeEmbedding,
+    sinusoidal_embedding,
+)
 from models.unet import UNet
 
 CONFIG = {"model": "unet", "base_channels": 8}
@@ -76,6 +82,60 @@ def test_sinusoidal_embedding_is_the_formula():
 def test_odd_embedding_sizes_are_refused(size):
     with pytest.raises(ValueError, match="even"):
         sinusoidal_embedding(torch.tensor([1]), size)
+
+
+MLP_CONFIG = {
+    **{"model": "mlp", "kind": "points", "hidden_dims": [32, 32], "embedding_size": 16},
+    **{"time_embedding": "sinusoidal", "coordinates": "sinusoidal", "embedding_scale": 1.0},
+    **{"schedule": "linear", "timesteps": 100, "beta_start": None, "beta_end": None},
+    **{"sigma_min": 0.002, "sigma_max": 10.0},
+}
+
+
+@pytest.mark.parametrize("time_embedding", TIME_EMBEDDINGS)
+@pytest.mark.parametrize("coordinates", ["sinusoidal", "raw"])
+def test_mlp_of_points(time_embedding, coordinates):
+    config = {**MLP_CONFIG, "time_embedding": time_embedding, "coordinates": coordinates}
+    model = build_model(config)
+    x, t = torch.randn(7, 2), torch.tensor([0, 1, 20, 50, 70, 98, 99])
+    assert not model(x, t).any()  # starts at zero
+    out = awakened(model)(x, t)
+    assert out.shape == (7, 2)
+    assert not torch.allclose(out, model(x, t.flip(0)), atol=1e-4)  # time matters
+    (out**2).mean().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_mlp_of_images_has_the_size_its_options_say():
+    config = {**MLP_CONFIG, "kind": "images", "hidden_dims": [2048] * 5, "embedding_size": 100}
+    model = build_model(config)
+    assert 24e6 < sum(p.numel() for p in model.parameters()) < 27e6
+    x = torch.randn(3, 1, 28, 28)
+    assert awakened(model)(x, torch.tensor([0, 50, 99])).shape == x.shape
+
+
+def test_mlp_widths_may_change_from_layer_to_layer():
+    model = build_model({**MLP_CONFIG, "hidden_dims": [128, 256, 256, 256, 128]})
+    widths = [block.linear.out_features for block in model.blocks]
+    assert widths == [128, 256, 256, 256, 128]
+    assert [block.residual for block in model.blocks] == [True, False, True, True, False]
+
+
+def test_log_sigma_embedding_is_the_formula():
+    schedule = make_schedule("log_linear", 50, sigma_min=0.01, sigma_max=5.0)
+    embedding = TimeEmbedding("log_sigma", 64, schedule.half_log_snr)
+    half_log_sigma = 0.5 * torch.log(schedule.sigmas[[3, 40]]).float()
+    expected = torch.stack([half_log_sigma.sin(), half_log_sigma.cos()], dim=1)
+    torch.testing.assert_close(embedding(torch.tensor([3, 40])), expected)
+
+
+def test_fourier_features_are_the_formula():
+    features = FourierFeatures(2, 8, scale=3.0)
+    assert features.frequencies.std().item() == pytest.approx(3.0, rel=0.9)
+    x = torch.tensor([[0.2, -0.7]])
+    angles = [2 * math.pi * (0.2 * a - 0.7 * b) for a, b in features.frequencies.T.tolist()]
+    expected = [0.2, -0.7, *(math.cos(a) for a in angles), *(math.sin(a) for a in angles)]
+    assert features(x)[0].tolist() == pytest.approx(expected, abs=1e-5)
 
 
 def test_load_model_takes_the_weights_asked_for():

@@ -138,6 +138,8 @@ DEFAULTS: dict[str, tuple[Any, Any]] = {  # option: (images, points)
     "lr_schedule": ("constant", "cosine"),
     "ema_decay": (0.999, 0.99),
     "timesteps": (1000, 200),
+    "schedule": ("linear", "cosine"),
+    "prediction": ("eps", "v"),
     "num_samples": (64, 1000),
     "sample_interval": (1, 20),
     "save_interval": (5, 100),
@@ -223,7 +225,7 @@ def add_schedule_options(parser: Parser) -> None:
         "--beta_schedule",
         type=one_of("schedule", SCHEDULES),
         metavar="NAME",
-        help=f"noise schedule, one of {', '.join(SCHEDULES)} (default: linear)",
+        help=f"noise schedule, one of {', '.join(SCHEDULES)}" + default_help("schedule"),
     )
     for end, value in (("start", "1e-4"), ("end", "0.02")):
         add(
@@ -249,7 +251,6 @@ def check_schedule_options(args: argparse.Namespace) -> None:
     Raises:
         InputError: naming the options.
     """
-    args.schedule = args.schedule or "linear"
     if args.schedule in ("cosine", "log_linear"):
         refuse_given(args, ["beta_start", "beta_end"], f"does not apply to {args.schedule}")
     if args.schedule != "log_linear":

@@ -164,7 +164,7 @@ def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Pa
     reach = max(1, len(losses) // 100)
     label = f"mean over {2 * reach + 1} steps"
     axes.plot(steps, smooth(losses, reach), color="tab:blue", label=label)
-    axes.set(title="Training loss", xlabel="step", ylabel="mean squared error", yscale="log")
+    axes.set(title="Training loss", xlabel="step", ylabel="loss", yscale="log")
     axes.set_xlim(1, max(2, len(losses)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:.2g}")

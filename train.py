@@ -132,9 +132,8 @@ def add_model_options(parser: cli.Parser) -> None:
     add(
         "--prediction",
         type=cli.one_of("prediction", cli.PREDICTIONS),
-        default="eps",
         metavar="NAME",
-        help="what the network predicts: eps (the noise), x0 or v",
+        help="what the network predicts: eps (the noise), x0 or v" + cli.default_help("prediction"),
     )
     add(
         "--model",

@@ -112,7 +112,7 @@ class Trainer:
         # Without a terminal a bar would fill a log file; a line for each epoch does not.
         with tqdm(
             total=self.total_steps * self.batch_size,
-            unit="img",
+            unit=f" {self.config['kind']}",
             disable=not sys.stderr.isatty(),
             smoothing=0.1,
         ) as self.bar:
@@ -123,6 +123,7 @@ class Trainer:
             except KeyboardInterrupt:
                 path = self.folder / "checkpoints" / "model_interrupted.pt"
                 self.save(path)
+                self.history.save(self.folder)
                 raise KeyboardInterrupt(
                     f"the model as it was after step {self.step} is in {path}"
                 ) from None
@@ -181,23 +182,26 @@ class Trainer:
     def finish_epoch(self, epoch: int) -> None:
         """Write what is due after this epoch."""
         options = self.options
-        last = epoch == options.epochs
-        self.history.save(self.folder)
-        if last or epoch % options.sample_interval == 0:
-            self.save_samples(epoch)
-            self.history.draw(self.folder)
         if epoch % options.save_interval == 0:
             self.save(self.folder / "checkpoints" / f"model_epoch_{epoch:03d}.pt")
-        if self.bar.disable:
-            rows = [row for row in self.history.rows if row[0] == epoch]
-            loss, rate = (sum(row[k] for row in rows) / len(rows) for k in (2, 5))
-            print(
-                f"epoch {epoch}/{options.epochs}  loss {loss:.4f}  {rate:.0f} images/s"
-                f"  {time.perf_counter() - self.started:.0f} s",
-                flush=True,
-            )
+        if epoch == options.epochs or epoch % options.sample_interval == 0:
+            self.save_samples(epoch)
+            self.history.draw(self.folder)
+            self.history.save(self.folder)
+            if self.bar.disable:
+                self.report(epoch)
         # What was written here is not training time: keep it out of the next rate.
         self.last_reading = time.perf_counter()
+
+    def report(self, epoch: int) -> None:
+        """Print what the bar would show, as a line: means over the epoch."""
+        rows = self.history.rows[-self.steps_per_epoch :]
+        loss, rate = (sum(row[k] for row in rows) / len(rows) for k in (2, 5))
+        print(
+            f"epoch {epoch}/{self.options.epochs}  loss {loss:.4f}  {rate:,.0f}"
+            f" {self.config['kind']}/s  {time.perf_counter() - self.started:.0f} s",
+            flush=True,
+        )
 
     def save_samples(self, epoch: int) -> None:
         """Draw the samples that the averaged weights make from the run's fixed noise."""

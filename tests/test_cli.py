@@ -445,7 +445,8 @@ def test_gallery_and_exact_arrows(tmp_path):
     [
         "--dataset swiss_roll --schedule log_linear --sigma_min 0.002 --sigma_max 2.0"
         " --timesteps 40 --loss_weighting inverse_sigma --time_embedding log_sigma",
-        "--dataset tree --hidden_dims 16,32,16 --time_embedding learned --coordinates raw",
+        "--dataset tree --schedule linear --prediction eps --hidden_dims 16,32,16"
+        " --time_embedding learned --coordinates raw",
         "--dataset picture.png --jitter 0 --time_embedding linear --embedding_scale 2 --subset 500"
         " --embedding_size 16 --hidden_layers 1",
     ],
@@ -548,6 +549,7 @@ BAD_OPTIONS = [
     ("train.py", "--num_points 100", "sets of points only"),
     ("train.py", "--dataset dino --jitter 0.1", "drawings"),
     ("train.py", "--dataset dino --num_points 2", "at least 3"),
+    ("train.py", "--dataset dino --beta_end 0.1", "does not apply to cosine"),
     ("train.py", "--dataset x.csv --jitter -1", "at least 0"),
     ("train.py", "--dataset dino --base_channels 8", "unet only"),
     ("train.py", "--dataset dino --model unet", "need --model mlp"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -182,8 +183,11 @@ def save_checkpoint(path: Path, config: dict[str, Any], model: nn.Module, ema: E
         "model": model.state_dict(),
         "ema": ema.model.state_dict(),
     }
+    # Through memory, because PyTorch's own writer turns a full disk into an obscure RuntimeError.
+    content = io.BytesIO()
+    torch.save(checkpoint, content)
     with atomic_write(path) as temporary:
-        torch.save(checkpoint, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

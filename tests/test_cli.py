@@ -27,7 +27,7 @@ def run(script: str, *arguments: object, cwd: Path) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "2"},
-        timeout=300,
+        timeout=200,
     )
 
 
@@ -658,8 +658,32 @@ def test_a_broken_model_is_an_error_and_not_a_black_picture(trained, tmp_path):
     assert not (tmp_path / "outputs" / "generated_samples.png").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
+def test_a_full_disk_is_one_clear_line_and_leaves_no_damaged_file(tmp_path):
+    """A limit on file sizes stands in for a full disk: writing fails half-way through a file."""
+    import resource
+
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "train.py"), *TRAIN, "--epochs", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "File too large" in done.stderr
+    written = [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()]
+    assert all(path.suffix in (".json", ".csv", ".png") for path in written)
+    for path in written:
+        if path.suffix == ".png":
+            assert_picture(path)
+
+
 def test_a_diverging_run_stops_and_says_where(tmp_path):
-    options = ["--epochs", 50, "--lr", 1, "--grad_clip", 0, "--prediction", "x0"]
-    error = refuse("train.py", *TRAIN, *options, cwd=tmp_path, code=1)
+    """Forty layers without normalisation and a learning rate of 1: infinite within a few steps."""
+    options = "--dataset circle --num_points 500 --hidden_layers 40 --lr 1 --grad_clip 0".split()
+    error = refuse("train.py", *options, cwd=tmp_path, code=1)
     assert "learning rate 1" in error
     assert "--lr" in error
+    assert not (tmp_path / "outputs" / "model_final.pt").exists()

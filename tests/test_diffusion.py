@@ -337,11 +337,14 @@ def exact_denoiser_of_gaussian(schedule):
     return denoise
 
 
-@pytest.mark.parametrize(
-    ("name", "eta"),
-    [*((name, "ddpm") for name in SCHEDULES), *((name, 0.0) for name in SCHEDULES)]
-    + [("linear", 0.5), ("linear", 1.0), ("log_linear", 0.5)],
-)
+SAMPLER_CASES = [
+    *((name, "ddpm") for name in SCHEDULES),
+    *((name, 0.0) for name in SCHEDULES),
+    *(("linear", 0.5), ("linear", 1.0), ("log_linear", 0.5)),
+]
+
+
+@pytest.mark.parametrize(("name", "eta"), SAMPLER_CASES)
 def test_samplers_recover_a_gaussian(name, eta):
     """With the exact denoiser the samples have the data's mean and covariance."""
     torch.manual_seed(3)

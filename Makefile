@@ -26,7 +26,7 @@ demo: $(VENV)/.installed
 	@ls outputs/*.png outputs/*.gif outputs/samples/*.png outputs/intermediate/*.png
 
 test: $(VENV)/.installed-dev
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow" -n auto
 
 test-slow: $(VENV)/.installed-dev
 	$(RUN) -m pytest -m slow

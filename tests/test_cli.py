@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -26,7 +25,6 @@ def run(script: str, *arguments: object, cwd: Path) -> subprocess.CompletedProce
         cwd=cwd,
         capture_output=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "2"},
         timeout=200,
     )
 
@@ -288,7 +286,6 @@ def test_samples_depend_on_seed_sampler_and_weights_but_not_on_the_batch(trained
     assert difference.mean() < 0.01
     fewer = sample_pixels(trained, "--num_images", 3)
     assert abs(fewer.astype(int) - reference[:3]).max() <= 1
-    assert np.array_equal(fewer, sample_pixels(trained, "--num_images", 3, "--seed", 0))
     for options in (
         ("--seed", 1),
         ("--sampler", "ddim"),
@@ -684,6 +681,6 @@ def test_a_diverging_run_stops_and_says_where(tmp_path):
     """Forty layers without normalisation and a learning rate of 1: infinite within a few steps."""
     options = "--dataset circle --num_points 500 --hidden_layers 40 --lr 1 --grad_clip 0".split()
     error = refuse("train.py", *options, cwd=tmp_path, code=1)
-    assert "learning rate 1" in error
-    assert "--lr" in error
+    assert "at step" in error
+    assert "try a smaller --lr" in error
     assert not (tmp_path / "outputs" / "model_final.pt").exists()

@@ -20,8 +20,8 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 # Built-in digits and a quick recipe: minutes on two cores, no download.
 demo: $(VENV)/.installed
 	$(RUN) visualize_diffusion.py --dataset digits
-	$(RUN) train.py --dataset digits --subset 20000 --epochs 3 --batch_size 32 --lr_schedule cosine --schedule cosine --prediction v
-	$(RUN) sample.py --sampler ddim --show_intermediate --gif
+	$(RUN) train.py --dataset digits --subset 18000 --epochs 3 --batch_size 32 --lr_schedule cosine --schedule cosine --prediction v
+	$(RUN) sample.py --steps 200 --show_intermediate --gif
 	@echo "Pictures to look at:"
 	@ls outputs/*.png outputs/*.gif outputs/samples/*.png outputs/intermediate/*.png
 

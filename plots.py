@@ -16,6 +16,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from utils import atomic_write
@@ -166,9 +167,9 @@ def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Pa
     axes.plot(steps, smooth(losses, reach), color="tab:blue", label=label)
     axes.set(title="Training loss", xlabel="step", ylabel="loss", yscale="log")
     axes.set_xlim(1, max(2, len(losses)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:.2g}")
-    axes.tick_params(axis="y", which="minor", labelsize=7)
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.legend(loc="upper right", fontsize=8)
     save_figure(figure, path)
 

@@ -57,25 +57,29 @@ def test_every_font_draws_ten_different_digits():
         assert torch.cdist(font, font).add(1e9 * torch.eye(10)).min() > 1
 
 
-def test_a_small_classifier_reads_digits_almost_always():
-    """Legible (97 % or more of unseen ones are read), but not all alike (less than 99.95 %)."""
+@pytest.mark.parametrize(
+    ("train_count", "epochs"), [(12_000, 4), pytest.param(None, 3, marks=pytest.mark.slow)]
+)
+def test_a_small_classifier_reads_digits_almost_always(train_count, epochs):
+    """Legible (97 % or more of unseen ones are read), but not all alike (99.9 % at most)."""
     torch.manual_seed(0)
     net = nn.Sequential(
         *(nn.Conv2d(1, 16, 5, stride=2), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2), nn.ReLU()),
         *(nn.Flatten(), nn.Linear(800, 64), nn.ReLU(), nn.Linear(64, 10)),
     )
-    pixels, labels = make_digits(train=True, count=12_000)
+    pixels, labels = make_digits(train=True, count=train_count)
     optimizer = torch.optim.Adam(net.parameters(), 2e-3)
-    for _ in range(4):
+    for _ in range(epochs):
         for batch in torch.randperm(len(labels)).split(64):
             loss = F.cross_entropy(net(to_unit(pixels[batch])), labels[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    pixels, labels = make_digits(train=False, count=5000)
+    pixels, labels = make_digits(train=False)
     with torch.no_grad():
         accuracy = (net(to_unit(pixels)).argmax(1) == labels).float().mean().item()
-    assert 0.97 <= accuracy <= 0.9995
+    print(f"accuracy {accuracy:.4f}")
+    assert 0.97 <= accuracy <= 0.999
 
 
 def test_unit_and_pixels_are_inverse():

@@ -64,6 +64,13 @@ def panel_grid(count: int, columns: int, title: str) -> tuple[Figure, list[Axes]
     return figure, axes[:count]
 
 
+def large_panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
+    """A row of `count` panels large enough for arrows."""
+    figure, axes = panel_grid(count, count, title)
+    figure.set_size_inches(3.6 * count, 4.0)
+    return figure, axes
+
+
 def save_scatter(points: Tensor, path: Path, title: str, limits: Limits) -> None:
     """One panel of samples."""
     figure = Figure(figsize=(5, 5), dpi=DPI, layout="constrained")
@@ -121,8 +128,7 @@ def save_arrows(
         clean: data (N, 2), drawn pale.
         noisy, denoised: for each panel the feet and the tips of the arrows, (K, 2).
     """
-    figure, axes = panel_grid(len(noisy), 3, title)
-    figure.set_size_inches(3.6 * len(noisy), 4.0)
+    figure, axes = large_panels(len(noisy), title)
     for one, feet, tips, label in zip(axes, noisy, denoised, labels, strict=True):
         new_axes(one, limits, label)
         backdrop(one, clean)
@@ -158,8 +164,7 @@ def save_field(
             since near the data the score is many times longer than far from it.
         samples: points from the trained model, (N, 2), whose density is the background.
     """
-    figure, axes = panel_grid(len(scores), 3, title)
-    figure.set_size_inches(3.6 * len(scores), 4.0)
+    figure, axes = large_panels(len(scores), title)
     left, right, bottom, top = limits
     density, xs, ys = np.histogram2d(
         samples[:, 0].numpy(), samples[:, 1].numpy(), bins=80, range=[[left, right], [bottom, top]]

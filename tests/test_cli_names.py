@@ -1,0 +1,20 @@
+"""cli.py must not import torch, so it repeats names of modules that do; here they are compared."""
+
+import pytest
+
+import cli
+import diffusion
+from models import embeddings
+
+
+def test_names_on_the_command_line_are_those_of_the_modules():
+    assert set(cli.SCHEDULES) == set(diffusion.SCHEDULES)
+    assert cli.PREDICTIONS == diffusion.PREDICTIONS
+    assert cli.LOSS_WEIGHTINGS == diffusion.LOSS_WEIGHTINGS
+    assert set(cli.SAMPLERS) == set(diffusion.DEFAULT_STEPS)
+    assert cli.TIME_EMBEDDINGS == embeddings.TIME_EMBEDDINGS
+
+
+def test_noise_levels_in_the_help_are_those_of_the_schedule():
+    sigmas = diffusion.make_schedule("log_linear", 10).sigmas
+    assert [sigmas[0].item(), sigmas[-1].item()] == pytest.approx([cli.SIGMA_MIN, cli.SIGMA_MAX])

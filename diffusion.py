@@ -8,9 +8,10 @@ Ho et al. write the same as x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps: our a
 of their cumulative product, `alphas_cumprod`. Their t = 1 ... T is our t = 0 ... T-1. Theirs is
 "variance preserving", alpha_t^2 + sigma_t^2 = 1; with alpha_t = 1 it is "variance exploding".
 
-This file knows no dataset, no network class and no file. A *model* is anything that maps
-(x_t, t) with shapes (B, ...) and (B,) to a tensor shaped like x_t; a *denoiser* is anything that
-maps (x_t, t), t one int for the whole batch, to the pair of estimates (x0, eps).
+This file knows no dataset, no network class and no file. A *model* is anything that maps (x_t, t)
+with shapes (B, ...) and (B,), or (1,) where all share one t, to a tensor shaped like x_t; a
+*denoiser* is anything that maps (x_t, t), t one int for the whole batch, to the pair of estimates
+(x0, eps).
 
 Papers, cited by name below
     Ho et al. 2020            Denoising Diffusion Probabilistic Models, arXiv:2006.11239
@@ -274,7 +275,7 @@ class Diffusion:
 
         @torch.no_grad()
         def denoise(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-            output = self.run_model(model, x, torch.full((len(x),), t, device=x.device))
+            output = self.run_model(model, x, torch.tensor([t], device=x.device))
             return self.estimates(output, x, t)
 
         return denoise

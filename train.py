@@ -174,7 +174,7 @@ def add_model_options(parser: cli.Parser) -> None:
         "--embedding_scale",
         type=cli.number(0, 1000),
         metavar="SCALE",
-        help="mlp on points: larger for finer detail in Fourier features (default: 1)",
+        help="mlp on points: larger for finer detail in Fourier features (default: 2)",
     )
 
 
@@ -203,7 +203,7 @@ def check_model_options(args: argparse.Namespace) -> None:
     args.time_embedding = args.time_embedding or "sinusoidal"
     if kind == "points":
         args.coordinates = args.coordinates or "sinusoidal"
-        args.embedding_scale = args.embedding_scale or 1.0
+        args.embedding_scale = args.embedding_scale or 2.0
 
 
 def add_output_options(parser: cli.Parser) -> None:

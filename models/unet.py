@@ -89,7 +89,8 @@ class UNet(nn.Module):
         channels: of the image.
         base_channels: width at 14x14; twice that at 7x7.
 
-    Shapes: x (B, channels, H, W) with H and W divisible by 4, t (B,) -> (B, channels, H, W).
+    Shapes: x (B, channels, H, W) with H and W divisible by 4, t (B,), or (1,) for
+    one timestep shared by all -> (B, channels, H, W).
     """
 
     def __init__(self, channels: int = 1, base_channels: int = 64) -> None:

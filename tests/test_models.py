@@ -138,6 +138,24 @@ def test_fourier_features_are_the_formula():
     assert features(x)[0].tolist() == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("timesteps", [10, 100])
+@pytest.mark.parametrize("time_embedding", TIME_EMBEDDINGS)
+def test_mlp_answers_alike_however_the_time_is_embedded(time_embedding, timesteps):
+    """Row by row, once for each timestep (batches larger than T), or one for all: (1,)."""
+    config = {**MLP_CONFIG, "time_embedding": time_embedding, "timesteps": timesteps}
+    model = awakened(build_model(config))
+    x, t = torch.randn(50, 2), torch.randint(10, (50,))
+    one_by_one = torch.cat([model(x[i : i + 1], t[i : i + 1]) for i in range(50)])
+    torch.testing.assert_close(model(x, t), one_by_one)
+    torch.testing.assert_close(model(x, torch.tensor([7])), model(x, torch.full((50,), 7)))
+
+
+def test_unet_answers_alike_to_a_timestep_shared_by_all():
+    model = awakened(UNet(base_channels=8))
+    x = torch.randn(3, 1, 28, 28)
+    torch.testing.assert_close(model(x, torch.tensor([7])), model(x, torch.full((3,), 7)))
+
+
 def test_load_model_takes_the_weights_asked_for():
     last, average = awakened(build_model(CONFIG)), build_model(CONFIG)
     checkpoint = {"config": CONFIG, "model": last.state_dict(), "ema": average.state_dict()}

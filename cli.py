@@ -288,6 +288,22 @@ def add_device_option(parser: Parser) -> None:
     )
 
 
+def add_compute_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="of the network: auto is bf16 for images on a processor made for it, else fp32",
+    )
+    parser.add_argument(
+        "--compile",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="translate the network into machine code first, which takes up to a minute; auto does"
+        " so where the run is long enough to earn it",
+    )
+
+
 def check_suffix(path: Path, allowed: Sequence[str], option: str) -> None:
     """Refuse an output file whose suffix names no format that we write."""
     if path.suffix.lower() not in allowed:

@@ -225,12 +225,17 @@ class Diffusion:
     def loss(self, model: Model, x0: Tensor) -> Tensor:
         """The training loss of a batch x0 (B, ...): a scalar.
 
-        With uniform weights it is L_simple of Ho et al. 2020, equation 14. Each example gets its
-        own t, uniform over 0 ... T-1, and its own noise, both from PyTorch's default generator on
-        the device of x0.
+        Each example gets its own t, uniform over 0 ... T-1, and its own noise, both from PyTorch's
+        default generator on the device of x0.
         """
         t = torch.randint(len(self.schedule), (len(x0),), device=x0.device)
-        eps = torch.randn_like(x0)
+        return self.loss_at(model, x0, t, torch.randn_like(x0))
+
+    def loss_at(self, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """The loss for given timesteps t (B,) and noise eps (B, ...); it draws nothing itself.
+
+        With uniform weights it is L_simple of Ho et al. 2020, equation 14.
+        """
         output = self.run_model(model, self.add_noise(x0, t, eps), t)
         squared_error = (output - self.target(x0, t, eps)).square()
         if self.weighting == "inverse_sigma":

@@ -7,6 +7,7 @@ python sample.py --sampler ddim --steps 50 --gif     twenty times fewer steps, a
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ DEFAULT_CHECKPOINT = Path("outputs/model_final.pt")
 DEFAULT_NUMBER = {"images": 64, "points": 1000}
 DEFAULT_BATCH = {"images": 256, "points": 10_000}
 SUFFIXES = {"images": (".png", ".npy"), "points": (".png", ".npy", ".csv")}
+COMPILE_EARNS = 500_000  # evaluations (images times steps) from which on compiling pays
 STILLS = 10  # pictures of --show_intermediate, about
 STRIP_STILLS = 12  # most columns of process.png
 KEPT = {"images": 64, "points": 2000}  # examples shown in the pictures of the process
@@ -104,6 +106,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--no_ema", action="store_true", help="use the last weights, not their moving average")
     cli.add_device_option(parser)
+    cli.add_compute_options(parser)
     cli.add_seed_option(parser)
     args = parser.parse_args(argv)
     cli.check_suffix(args.output, SUFFIXES["points"], "--output")
@@ -182,6 +185,48 @@ def run_sampler(
     return ddim(denoise, x, schedule, timesteps, args.eta or 0.0, noise.randn_like)
 
 
+def equal_batches(total: int, largest: int) -> int:
+    """The size of the fewest equal batches of at most `largest` that make up `total` or more."""
+    return math.ceil(total / math.ceil(total / largest))
+
+
+def prepare_network(
+    model: Model,
+    args: argparse.Namespace,
+    kind: str,
+    steps: int,
+    shape: tuple[int, ...],
+    device: torch.device,
+) -> tuple[Model, str]:
+    """The network in the precision that suits the machine, compiled if that is worthwhile."""
+    import torch
+
+    from compute import (
+        choose_precision,
+        compile_or_fall_back,
+        in_precision,
+        reason_not_to_compile,
+    )
+
+    precision = choose_precision(args.precision, kind, device)
+    network = in_precision(model, precision, device)
+    worthwhile = kind == "images" and args.num_images * steps >= COMPILE_EARNS
+    reason = reason_not_to_compile(args.compile, device, worthwhile)
+    if reason:
+        if args.compile == "on":
+            print(f"not compiled: {reason}")
+        return network, precision
+    print("compiling, a quarter of a minute or so ...", flush=True)
+    count = equal_batches(args.num_images, args.batch_size)
+    example = (
+        torch.zeros(count, *shape, device=device),
+        torch.zeros(1, dtype=torch.int64, device=device),
+    )
+    with torch.no_grad():
+        network = compile_or_fall_back(network, lambda f: f(*example), device)
+    return network, precision
+
+
 def generate(
     model: Model,
     diffusion: Diffusion,
@@ -190,17 +235,21 @@ def generate(
     process: Process,
     device: torch.device,
 ) -> Tensor:
-    """All samples, as data, made batch by batch; `process` sees the first batch."""
+    """All samples, as data, made batch by batch; `process` sees the first batch.
+
+    Every batch is equally large, so that a compiled network sees one shape; what the last has too
+    much is cut off.
+    """
     import torch
     from tqdm import tqdm
 
     from utils import SeededNoise
 
     done = []
-    starts = range(0, args.num_images, args.batch_size)
+    count = equal_batches(args.num_images, args.batch_size)
+    starts = range(0, args.num_images, count)
     with tqdm(total=len(starts) * len(timesteps), unit="step", disable=None) as bar:
         for start in starts:
-            count = min(args.batch_size, args.num_images - start)
             noise = SeededNoise(args.seed, start, count, device)
             x = diffusion.starting_noise(noise.draw(*process.space.shape))
             states = run_sampler(model, diffusion, args, timesteps, x, noise)
@@ -213,7 +262,7 @@ def generate(
             if not bool(torch.isfinite(x).all()):
                 raise RunError("the samples are not finite numbers; the model is broken")
             done.append(process.space.to_data(x))
-    return torch.cat(done)
+    return torch.cat(done)[: args.num_images]
 
 
 def write_intermediate(states: dict[int, Tensor], space: Space, folder: Path) -> None:
@@ -266,8 +315,10 @@ def main() -> None:
     args.num_images = args.num_images or DEFAULT_NUMBER[kind]
     args.batch_size = args.batch_size or DEFAULT_BATCH[kind]
     check_writable(args.output.parent)
+    model, precision = prepare_network(model, args, kind, steps, space.shape, device)
     print(
-        f"{args.num_images:,} {kind}, {args.sampler}, {steps} steps, seed {args.seed}", flush=True
+        f"{args.num_images:,} {kind}, {args.sampler}, {steps} steps, seed {args.seed}, {precision}",
+        flush=True,
     )
 
     show = args.show_intermediate or args.show_image_step is not None

@@ -12,10 +12,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cli
 from errors import InputError
+
+if TYPE_CHECKING:
+    from training import Trainer
 
 UNET_OPTIONS = ("base_channels",)
 MLP_OPTIONS = (
@@ -34,6 +37,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     cli.add_schedule_options(parser)
     add_output_options(parser)
     cli.add_device_option(parser)
+    cli.add_compute_options(parser)
     cli.add_seed_option(parser)
     parser.add_argument(
         "--config",
@@ -250,9 +254,8 @@ def make_config(args: argparse.Namespace, dataset: str) -> dict[str, Any]:
     return {**config, "kind": cli.kind_of(dataset), "dataset": dataset}
 
 
-def main() -> None:
-    args = parse_arguments(sys.argv[1:])
-    # Imported only now, so that --help and wrong usage answer at once.
+def make_trainer(args: argparse.Namespace) -> Trainer:
+    """Everything that the options ask for, loaded, built and seeded; nothing is written yet."""
     import torch
 
     from datasets import load_dataset
@@ -260,7 +263,7 @@ def main() -> None:
     from models import build_model
     from spaces import PointSpace, make_space
     from training import Trainer
-    from utils import check_writable, choose_device, set_earlier_run_aside, write_json
+    from utils import check_writable, choose_device
 
     device = choose_device(args.device)
     check_writable(args.output_dir)
@@ -272,16 +275,24 @@ def main() -> None:
     torch.manual_seed(args.seed)
     model = build_model(config)
     diffusion = make_diffusion(config, device)
-    trainer = Trainer(model, diffusion, data, make_space(config), args, config, device)
+    return Trainer(model, diffusion, data, make_space(config), args, config, device)
 
+
+def main() -> None:
+    args = parse_arguments(sys.argv[1:])
+    # Imported only now, so that --help and wrong usage answer at once.
+    from utils import set_earlier_run_aside, write_json
+
+    trainer = make_trainer(args)
+    config = trainer.config
     if aside := set_earlier_run_aside(args.output_dir):
         print(f"moved the earlier run in {args.output_dir} to {aside}")
     write_json(args.output_dir / "config.json", config)
-    size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    size = sum(parameter.numel() for parameter in trainer.parameters) / 1e6
     network = {"unet": "U-Net", "mlp": "MLP"}[args.model]
     print(
-        f"{data.name}: {len(data):,} {config['kind']}; {network} with {size:.2f} M parameters"
-        f" on {device}"
+        f"{config['dataset']}: {len(trainer.examples):,} {config['kind']}; {network} with"
+        f" {size:.2f} M parameters on {trainer.device}, {trainer.precision}"
     )
     print(f"{args.epochs} epochs of {trainer.steps_per_epoch} steps, batch {trainer.batch_size}")
     sys.stdout.flush()

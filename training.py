@@ -7,6 +7,7 @@ import csv
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import plots
+from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
 from datasets import Dataset
 from diffusion import Diffusion, ddim, trailing_timesteps
 from errors import RunError
@@ -23,6 +25,7 @@ from spaces import Space
 from utils import EMA, SeededNoise, atomic_write, save_checkpoint
 
 READ_EVERY = 20  # steps between two readings of the loss; each one makes the host wait
+COMPILE_EARNS = 200_000  # images from which on compiling for a GPU pays
 PREVIEW_STEPS = 20  # denoising steps of the picture after each epoch: quick, and good enough
 
 
@@ -93,6 +96,12 @@ class Trainer:
             self.parameters, lr=options.lr, weight_decay=0.0, fused=device.type != "mps"
         )
         self.ema = EMA(self.model, options.ema_decay)
+        self.precision = choose_precision(options.precision, str(config["kind"]), device)
+        self.network = in_precision(self.model, self.precision, device)
+        self.averaged_network = in_precision(self.ema.model, self.precision, device)
+        # Half precision loses small gradients, so they are scaled up; otherwise this does nothing.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        self.batch_loss: Callable[[Tensor, Tensor, Tensor], Tensor] = self.eager_loss
         # The same starting noise after every epoch, so that only the network changes.
         self.preview_noise = SeededNoise(options.seed, 0, options.num_samples, device).draw(
             *space.shape
@@ -108,6 +117,7 @@ class Trainer:
             RunError: the loss is no longer finite.
             KeyboardInterrupt: after saving what was learned so far; its text says where.
         """
+        self.compile()
         self.started = self.last_reading = time.perf_counter()
         # Without a terminal a bar would fill a log file; a line for each epoch does not.
         with tqdm(
@@ -139,25 +149,59 @@ class Trainer:
             lr = learning_rate(
                 self.options.lr_schedule, self.options.lr, self.step, self.total_steps
             )
-            loss = self.train_step(self.space.to_model(batch), lr)
+            loss = self.train_step(batch, lr)
             self.step += 1
             self.unread.append((epoch, self.step, loss, lr))
             if len(self.unread) >= READ_EVERY:
                 self.read_losses()
         self.read_losses()
 
-    def train_step(self, x0: Tensor, lr: float) -> Tensor:
-        """One optimiser step on a batch x0 (B, ...); its loss, still on the device."""
+    def eager_loss(self, examples: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """The loss of a batch as it is stored, with its timesteps and noise. All that depends on
+        the network is in here, and no randomness: it is what gets compiled."""
+        return self.diffusion.loss_at(self.network, self.space.to_model(examples), t, eps)
+
+    def compile(self) -> None:
+        """Replace `eager_loss` by a compiled one where that is possible and worthwhile."""
+        images = self.total_steps * self.batch_size
+        # Not on a CPU: convolutions are two thirds of a step there, and the fused rest takes as
+        # long as PyTorch's own kernels (715 images/s compiled, 725 without; benchmarks/RESULTS.md).
+        worthwhile = self.device.type == "cuda" and images >= COMPILE_EARNS
+        reason = reason_not_to_compile(self.options.compile, self.device, worthwhile)
+        if reason:
+            if self.options.compile == "on":
+                print(f"not compiled: {reason}", flush=True)
+            return
+        print("compiling, half a minute or so ...", flush=True)
+        self.batch_loss = compile_or_fall_back(self.eager_loss, self.try_step, self.device)
+
+    def try_step(self, loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        """A step that changes nothing, with a batch of the run's shape."""
+        t, eps = self.draw(torch.Generator(self.device))
+        loss(self.examples[: self.batch_size], t, eps).backward()
+        self.optimizer.zero_grad()
+
+    def draw(self, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Timesteps (B,), uniform over 0 ... T-1, and noise (B, ...) of a batch."""
+        count, device = self.batch_size, self.device
+        timesteps = len(self.diffusion.schedule)
+        t = torch.randint(timesteps, (count,), generator=generator, device=device)
+        return t, torch.randn(count, *self.space.shape, generator=generator, device=device)
+
+    def train_step(self, examples: Tensor, lr: float) -> Tensor:
+        """One optimiser step on a batch (B, ...); its loss, still on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        loss = self.diffusion.loss(self.model, x0)
-        loss.backward()
+        loss = self.batch_loss(examples, *self.draw())
+        self.scaler.scale(loss).backward()
         if self.options.grad_clip > 0:
+            self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.parameters, self.options.grad_clip)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad()
         self.ema.update(self.model)
-        return loss.detach()
+        return loss.detach().clone()  # the next replay of a CUDA graph overwrites its outputs
 
     def read_losses(self) -> None:
         """Fetch the losses since the last reading, in one transfer, into history and bar."""
@@ -209,7 +253,7 @@ class Trainer:
         steps = min(PREVIEW_STEPS, len(schedule))
         timesteps = trailing_timesteps(len(schedule), steps)
         x = self.diffusion.starting_noise(self.preview_noise)
-        states = [x, *ddim(self.diffusion.denoiser(self.ema.model), x, schedule, timesteps)]
+        states = [x, *ddim(self.diffusion.denoiser(self.averaged_network), x, schedule, timesteps)]
         path = self.folder / "samples" / f"epoch_{epoch:03d}.png"
         title = f"Samples after epoch {epoch} (ddim, {steps} steps)"
         self.space.write(self.space.to_data(states[-1]), path, title)

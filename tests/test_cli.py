@@ -265,6 +265,22 @@ def test_samples_depend_on_seed_sampler_and_weights_but_not_on_the_batch(trained
     assert abs(fewer.astype(int) - as_ddpm).max() <= 1
 
 
+def test_precision_and_compilation_hardly_change_the_samples(trained):
+    options = ["--num_images", 5, "--batch_size", 3, "--sampler", "ddim", "--steps", 5]
+    exact = sample_pixels(trained, *options, "--precision", "fp32").astype(int)
+    compiled = sample_pixels(trained, *options, "--precision", "fp32", "--compile", "on")
+    rounded = sample_pixels(trained, *options, "--precision", "bf16").astype(int)
+    assert abs(compiled - exact).max() <= 1
+    assert 0 < abs(rounded - exact).mean() < 3
+
+
+def test_without_a_compiler_sampling_goes_on_and_says_so(trained, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CXX", raising=False)
+    out = succeed("sample.py", "--num_images", 2, "--steps", 2, "--compile", "on", cwd=trained)
+    assert "not compiled: no C++ compiler" in out
+
+
 def test_show_image_step_and_output_name(trained, tmp_path):
     options = ["--checkpoint", trained / "outputs" / "model_final.pt", "--num_images", 2]
     succeed("sample.py", *options, "--sampler", "ddim", "--steps", 20, "--show_image_step", 5,
@@ -516,7 +532,7 @@ BAD_OPTIONS = [
     ("train.py", "--num_points 100", "sets of points only"),
     ("train.py", "--dataset dino --jitter 0.1", "drawings"),
     ("train.py", "--dataset dino --num_points 2", "at least 3"),
-    ("train.py", "--dataset dino --beta_end 0.1", "does not apply to cosine"),
+    ("train.py", "--dataset dino --schedule cosine --beta_end 0.1", "does not apply to cosine"),
     ("train.py", "--dataset x.csv --jitter -1", "at least 0"),
     ("train.py", "--dataset dino --base_channels 8", "unet only"),
     ("train.py", "--dataset dino --model unet", "need --model mlp"),

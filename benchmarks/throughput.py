@@ -1,0 +1,193 @@
+"""Images a second in training and sampling, this project beside its rivals, in one run.
+
+    pip install -r benchmarks/requirements.txt
+    python benchmarks/throughput.py --compile on
+
+All train in the same step: noise prediction, backward pass, AdamW (PyTorch's fused one), batch
+128, 28x28x1 images, on the same threads. Each rival is its own U-Net at its smallest usual size,
+in float32 and in bfloat16 autocast with channels_last, neither compiled, as their training
+examples run it. Rounds alternate between all rows, because a shared machine drifts by more than
+the rows differ; the table gives medians and, in brackets, the slowest and the fastest round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+import cli  # noqa: E402
+from compute import compile_or_fall_back, in_precision  # noqa: E402
+from models.unet import UNet  # noqa: E402
+from utils import choose_device  # noqa: E402
+
+BATCH = 128
+SIZE = 28
+
+
+def diffusers_unet(*widths: int) -> nn.Module:
+    from diffusers import UNet2DModel
+
+    return UNet2DModel(
+        sample_size=SIZE,
+        in_channels=1,
+        out_channels=1,
+        layers_per_block=1,
+        block_out_channels=widths,
+        down_block_types=("DownBlock2D",) * len(widths),
+        up_block_types=("UpBlock2D",) * len(widths),
+        norm_num_groups=8,
+    )
+
+
+def lucidrains_unet() -> nn.Module:
+    from denoising_diffusion_pytorch import Unet
+
+    return Unet(32, dim_mults=(1, 2, 4), channels=1)
+
+
+def smalldiffusion_unet() -> nn.Module:
+    from smalldiffusion import Unet
+
+    return Unet(SIZE, 1, 1, ch=64, ch_mult=(1, 1, 2), attn_resolutions=(14,))
+
+
+RIVALS: dict[str, Callable[[], nn.Module]] = {
+    "diffusers UNet2DModel (32, 64, 128)": lambda: diffusers_unet(32, 64, 128),
+    "diffusers UNet2DModel (64, 64, 128)": lambda: diffusers_unet(64, 64, 128),
+    "lucidrains Unet(32, (1, 2, 4))": lucidrains_unet,
+    "smalldiffusion Fashion-MNIST": smalldiffusion_unet,
+}
+
+
+@dataclass
+class Row:
+    """One model in one mode: its step, its forward pass, and how fast each round of them was."""
+
+    name: str
+    mode: str
+    parameters: int
+    step: Callable[[], None]
+    forward: Callable[[], None]
+    train_rates: list[float] = field(default_factory=list)
+    sample_rates: list[float] = field(default_factory=list)
+
+
+def awakened(model: nn.Module) -> nn.Module:
+    """Without layers at zero, through which no gradient would flow."""
+    for parameter in model.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.02)
+    return model
+
+
+def make_row(name: str, model: nn.Module, precision: str, compiled: bool, device) -> Row:
+    ours = isinstance(model, UNet)
+    model = awakened(model).to(device)
+    if precision != "fp32" and not ours:
+        model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=device.type != "mps")
+    images = torch.randn(BATCH, 1, SIZE, SIZE, device=device)
+    eps = torch.randn_like(images)
+    t = torch.randint(1000, (BATCH,), device=device)
+
+    def answer(x: Tensor, t: Tensor) -> Tensor:
+        output = model(x, t)
+        return getattr(output, "sample", output)  # diffusers wraps it
+
+    network = in_precision(answer, precision, device)
+
+    def loss(x: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        return F.mse_loss(network(x, t), eps)
+
+    evaluate = network
+    if compiled:
+        loss = compile_or_fall_back(loss, lambda f: f(images, t, eps).backward(), device)
+        with torch.no_grad():
+            evaluate = compile_or_fall_back(network, lambda f: f(images, t), device)
+
+    def step() -> None:
+        loss(images, t, eps).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def forward() -> None:
+        with torch.no_grad():
+            evaluate(images, t)
+
+    mode = f"{precision}{', compiled' if compiled else ''}"
+    return Row(name, mode, sum(p.numel() for p in model.parameters()), step, forward)
+
+
+def rate(function: Callable[[], None], seconds: float, device: torch.device) -> float:
+    """Images a second over at least `seconds`, after one call that does not count."""
+    function()
+    wait(device)
+    start, calls = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - start) < seconds:
+        function()
+        wait(device)
+        calls += 1
+    return calls * BATCH / elapsed
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def all_rows(compiled: bool, device: torch.device) -> list[Row]:
+    modes = [("fp32", False), ("bf16", False)]
+    if compiled:
+        modes += [("fp32", True), ("bf16", True)]
+    rows = [make_row("**this project**", UNet(), *mode, device) for mode in modes]
+    for name, build in RIVALS.items():
+        try:
+            rows += [make_row(name, build(), *mode, device) for mode in modes[:2]]
+        except ImportError as error:
+            print(f"left out: {name} ({error})", file=sys.stderr)
+    return rows
+
+
+def spread(rates: list[float]) -> str:
+    return f"{statistics.median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f})"
+
+
+def main() -> None:
+    parser = cli.Parser("Compare the speed of this project's U-Net with its rivals'.")
+    parser.add_argument("--rounds", type=cli.positive_int, default=5, help="measurements of each")
+    parser.add_argument("--seconds", type=cli.not_negative, default=2.0, help="length of each")
+    parser.add_argument("--compile", choices=("on", "off"), default="off", help="also compiled")
+    cli.add_device_option(parser)
+    args: argparse.Namespace = parser.parse_args()
+    device = choose_device(args.device)
+    rows = all_rows(args.compile == "on", device)
+    for _ in range(args.rounds):
+        for row in rows:
+            row.train_rates.append(rate(row.step, args.seconds, device))
+            row.sample_rates.append(rate(row.forward, args.seconds / 2, device))
+    print(
+        f"{device}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, batch {BATCH}"
+    )
+    print("\n| U-Net | parameters | mode | train, images/s | forward, images/s |")
+    print("|---|---|---|---|---|")
+    for row in rows:
+        print(
+            f"| {row.name} | {row.parameters / 1e6:.2f} M | {row.mode} |"
+            f" {spread(row.train_rates)} | {spread(row.sample_rates)} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

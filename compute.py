@@ -1,0 +1,110 @@
+"""How the network is computed: in which precision, and compiled or not.
+
+Both are chosen by the machine and the length of the run, unless the user chooses. Weights, samples
+and the mathematics between two evaluations of the network are float32 in every case.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from diffusion import Model
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Function = TypeVar("Function", bound=Callable[..., Tensor])
+
+
+# ------------------------------------------------------------------------------------ precision
+
+
+def has_bf16_matrix_unit(device: torch.device) -> bool:
+    """Whether this processor multiplies matrices in bfloat16 much faster than in float32.
+
+    On a CPU that takes AMX (Intel, since 2023) or the bfloat16 products of AVX-512 (AMD, since Zen
+    4: measured there, a training step takes 0.6 of the time). Without them PyTorch emulates
+    bfloat16, which is slower than float32.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return device.type == "cpu" and any(
+        capabilities.get(unit, False) for unit in ("amx_bf16", "avx512_bf16")
+    )
+
+
+def choose_precision(name: str, kind: str, device: torch.device) -> str:
+    """fp32, bf16 or fp16. `auto` is bf16 for images where the processor is made for it.
+
+    Points stay in float32: three digits are too few for thin lines, and so small a network gains
+    nothing.
+    """
+    if name != "auto":
+        return name
+    return "bf16" if kind == "images" and has_bf16_matrix_unit(device) else "fp32"
+
+
+def in_precision(model: Model, precision: str, device: torch.device) -> Model:
+    """`model` computed in that precision; it takes and answers float32 all the same."""
+    if precision == "fp32":
+        if device.type == "cuda":
+            # TensorFloat-32: ten bits of mantissa in products, float32 sums.
+            torch.backends.cuda.matmul.allow_tf32 = True
+            torch.backends.cudnn.allow_tf32 = True
+        return model
+
+    def run(x: Tensor, t: Tensor) -> Tensor:
+        with torch.autocast(device.type, DTYPES[precision]):
+            return model(x, t).float()
+
+    return run
+
+
+# ---------------------------------------------------------------------------------- compilation
+
+
+def reason_not_to_compile(name: str, device: torch.device, worthwhile: bool) -> str:
+    """Why `--compile auto` or `on` cannot or should not compile here; empty if it should.
+
+    Args:
+        worthwhile: compiling will save more time in this run than it takes.
+    """
+    if name == "off":
+        return "--compile off"
+    if name == "auto" and not worthwhile:
+        return "it would not pay off in this run"
+    if device.type == "mps":
+        return "no compiler for mps"
+    if device.type == "cpu" and not any(
+        shutil.which(compiler) for compiler in (os.environ.get("CXX", ""), "g++", "clang++")
+    ):
+        return "no C++ compiler (g++ or clang++) found"
+    return ""
+
+
+def compile_or_fall_back(
+    function: Function, trial: Callable[[Function], object], device: torch.device
+) -> Function:
+    """`function` compiled, after `trial` has called it once; `function` itself if that fails.
+
+    A compiler can fail in very many ways (no headers, no disk space, a bug), and none of them
+    should end a run that does as well without it.
+    """
+    # On a GPU the kernels of a step are recorded once and replayed as one, as a CUDA graph.
+    mode = "reduce-overhead" if device.type == "cuda" else None
+    compiled = cast(Function, torch.compile(function, dynamic=False, mode=mode))
+    try:
+        trial(compiled)
+    except Exception as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        text = str(error).strip() or repr(error)
+        print(f"compiling failed, going on without: {text.splitlines()[0]}")
+        return function
+    return compiled

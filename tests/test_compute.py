@@ -1,0 +1,81 @@
+"""compute.py: the machine chooses precision and compilation; both only change the speed."""
+
+import pytest
+import torch
+
+import compute
+from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
+from diffusion import Diffusion, make_schedule
+from models.unet import UNet
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("unit", "images"), [("amx_bf16", "bf16"), ("avx512_bf16", "bf16"), ("avx512_f", "fp32")]
+)
+def test_auto_precision_follows_the_processor(unit, images, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {unit: True})
+    assert choose_precision("auto", "images", CPU) == images
+    assert choose_precision("auto", "points", CPU) == "fp32"
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
+def test_a_given_precision_is_taken(name):
+    assert choose_precision(name, "images", CPU) == name
+
+
+def filled_unet() -> UNet:
+    torch.manual_seed(0)
+    model = UNet(base_channels=16)
+    for parameter in model.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    return model
+
+
+@pytest.mark.parametrize(("precision", "error"), [("bf16", 2**-8), ("fp16", 2**-11)])
+def test_lower_precision_answers_almost_the_same_in_float32(precision, error):
+    model = filled_unet()
+    x, t = torch.randn(8, 1, 28, 28), torch.tensor([500])
+    exact, fast = model(x, t), in_precision(model, precision, CPU)(x, t)
+    assert fast.dtype == torch.float32
+    relative = (fast - exact).norm() / exact.norm()
+    assert 0 < relative < 4 * error  # rounded, and rounded only
+
+
+def test_gradients_of_bf16_point_the_same_way():
+    model, diffusion = filled_unet(), Diffusion(make_schedule("linear"))
+    x, t, eps = torch.randn(8, 1, 28, 28), torch.arange(0, 800, 100), torch.randn(8, 1, 28, 28)
+    gradients = []
+    for precision in ("fp32", "bf16"):
+        loss = diffusion.loss_at(in_precision(model, precision, CPU), x, t, eps)
+        parameters = torch.autograd.grad(loss, list(model.parameters()))
+        gradients.append(torch.cat([g.flatten() for g in parameters]))
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_when_to_compile(monkeypatch):
+    monkeypatch.setattr(compute.shutil, "which", lambda name: f"/usr/bin/{name}" if name else None)
+    assert reason_not_to_compile("on", CPU, worthwhile=False) == ""
+    assert reason_not_to_compile("auto", CPU, worthwhile=True) == ""
+    assert "pay off" in reason_not_to_compile("auto", CPU, worthwhile=False)
+    assert "off" in reason_not_to_compile("off", CPU, worthwhile=True)
+    monkeypatch.setattr(compute.shutil, "which", lambda name: None)
+    assert "C++ compiler" in reason_not_to_compile("on", CPU, worthwhile=True)
+
+
+def test_a_compiler_that_fails_is_done_without(monkeypatch, capsys):
+    def broken(function, **options):
+        def fail(*arguments):
+            raise RuntimeError("no Python.h\nand a page of other text")
+
+        return fail
+
+    def double(x):
+        return 2 * x
+
+    monkeypatch.setattr(torch, "compile", broken)
+    function = compile_or_fall_back(double, lambda f: f(torch.ones(1)), CPU)
+    assert function is double
+    assert capsys.readouterr().out == "compiling failed, going on without: no Python.h\n"

@@ -1,0 +1,46 @@
+"""The training loop, in this process: compiled against eager, and one graph for a whole run."""
+
+import torch
+from torch._dynamo.utils import counters
+
+import train
+
+RUN = "--dataset digits --subset 70 --batch_size 32 --epochs 3 --base_channels 8 --num_samples 4"
+
+
+def weights_after(options: str, folder) -> torch.Tensor:
+    args = train.parse_arguments(f"{RUN} {options} --output_dir {folder}".split())
+    trainer = train.make_trainer(args)
+    trainer.run()
+    return torch.cat([parameter.detach().flatten() for parameter in trainer.parameters])
+
+
+def test_a_compiled_run_has_one_graph_and_learns_the_same(tmp_path):
+    torch._dynamo.reset()
+    counters.clear()
+    compiled = weights_after("--compile on --precision fp32", tmp_path)
+    # Three epochs with samples between them, which switch gradients off and on again.
+    assert counters["stats"]["unique_graphs"] == 1
+    assert counters["recompile_limit"] == {}
+    eager = weights_after("--compile off --precision fp32", tmp_path)
+    assert counters["stats"]["unique_graphs"] == 1
+    initial = weights_after("--compile off --precision fp32 --lr 1e-12", tmp_path)
+    # Adam turns rounding errors of tiny gradients into whole steps, so single weights may differ.
+    assert (compiled - eager).norm() < 0.02 * (eager - initial).norm()
+
+
+def test_bf16_learns_almost_the_same(tmp_path):
+    exact, rounded, initial = (
+        weights_after(options, tmp_path)
+        for options in ("--precision fp32", "--precision bf16", "--precision fp32 --lr 1e-12")
+    )
+    similarity = torch.cosine_similarity(exact - initial, rounded - initial, dim=0)
+    assert 0.9 < similarity < 0.99999
+
+
+def test_half_precision_scales_its_gradients(tmp_path):
+    args = train.parse_arguments(f"{RUN} --precision fp16 --output_dir {tmp_path}".split())
+    trainer = train.make_trainer(args)
+    trainer.run()
+    assert trainer.scaler.is_enabled()
+    assert all(bool(parameter.isfinite().all()) for parameter in trainer.parameters)

@@ -29,7 +29,7 @@ SIGMA_MIN, SIGMA_MAX = 0.002, 10.0
 LOSS_WEIGHTINGS = ("uniform", "inverse_sigma")
 TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 PREDICTIONS = ("eps", "x0", "v")
-SAMPLERS = ("ddpm", "ddim")
+SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):

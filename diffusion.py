@@ -1,4 +1,4 @@
-"""The mathematics of diffusion: noise schedules, the forward process, the loss, the samplers.
+"""The mathematics of diffusion: noise schedules, the forward process, the loss.
 
 A diffusion process is a table of T pairs (alpha_t, sigma_t), t = 0 ... T-1, increasing in noise:
 
@@ -11,25 +11,20 @@ of their cumulative product, `alphas_cumprod`. Their t = 1 ... T is our t = 0 ..
 This file knows no dataset, no network class and no file. A *model* is anything that maps (x_t, t)
 with shapes (B, ...) and (B,), or (1,) where all share one t, to a tensor shaped like x_t; a
 *denoiser* is anything that maps (x_t, t), t one int for the whole batch, to the pair of estimates
-(x0, eps).
+(x0, eps). The reverse process, which calls denoisers, is in samplers.py.
 
 Papers, cited by name below
     Ho et al. 2020            Denoising Diffusion Probabilistic Models, arXiv:2006.11239
-    Song et al. 2021          Denoising Diffusion Implicit Models, arXiv:2010.02502
     Nichol & Dhariwal 2021    Improved Denoising Diffusion Probabilistic Models, arXiv:2102.09672
-    Kingma et al. 2021        Variational Diffusion Models, arXiv:2107.00630
     Salimans & Ho 2022        Progressive Distillation for Fast Sampling, arXiv:2202.00512
     Song et al. 2021b         Score-Based Generative Modeling through SDEs, arXiv:2011.13456
     Permenter & Yuan 2024     Interpreting and Improving Diffusion Models ..., arXiv:2306.04848
-    Lin et al. 2023           Common Diffusion Noise Schedules ... Are Flawed, arXiv:2305.08891
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -37,7 +32,6 @@ from torch import Tensor
 
 Model = Callable[[Tensor, Tensor], Tensor]
 Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
-RandnLike = Callable[[Tensor], Tensor]
 
 PREDICTIONS = ("eps", "x0", "v")
 LOSS_WEIGHTINGS = ("uniform", "inverse_sigma")
@@ -301,131 +295,3 @@ def schedule_of(config: Mapping[str, Any]) -> NoiseSchedule:
     """The noise schedule that a run's configuration describes."""
     options = ("timesteps", "beta_start", "beta_end", "sigma_min", "sigma_max")
     return make_schedule(config["schedule"], *(config[option] for option in options))
-
-
-# ------------------------------------------------------------------------------ reverse process
-
-
-def trailing_timesteps(timesteps: int, steps: int) -> list[int]:
-    """`steps` of the T = `timesteps` indices, evenly spaced and decreasing from T - 1.
-
-    Lin et al. 2023, table 2, "trailing": sampling starts from pure noise, so the noisiest
-    timestep must be among those visited.
-
-    Raises:
-        ValueError: steps is not between 1 and `timesteps`.
-    """
-    if not 1 <= steps <= timesteps:
-        raise ValueError(
-            f"{steps} denoising steps are not possible: the process has {timesteps} timesteps, "
-            f"so choose from 1 to {timesteps}"
-        )
-    return [round(timesteps - i * timesteps / steps) - 1 for i in range(steps)]
-
-
-def step_coefficients(
-    schedule: NoiseSchedule, t: int, s: int, eta: float
-) -> tuple[float, float, float]:
-    """Weights of x0, eps and fresh noise in one step from t to the less noisy s.
-
-    With alpha_ts = alpha_t / alpha_s and sigma2_ts = sigma_t^2 - alpha_ts^2 sigma_s^2, the
-    posterior q(x_s | x_t, x_0) has the variance tau^2 = sigma2_ts sigma_s^2 / sigma_t^2 (Kingma et
-    al. 2021, equations 32-34; beta-tilde of Ho et al. 2020 where s = t - 1), and
-
-        x_s = alpha_s x0 + sqrt(sigma_s^2 - eta^2 tau^2) eps + eta tau z
-
-    is DDIM for eta = 0 and DDPM for eta = 1 (Song et al. 2021, equation 12). At s = CLEAN the
-    last two weights are zero: no noise is added on the last step.
-    """
-    alpha_t, sigma_t = schedule.at(t)
-    alpha_s, sigma_s = schedule.at(s)
-    sigma2_ts = sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2
-    noise_variance = eta**2 * sigma2_ts * sigma_s**2 / sigma_t**2
-    return alpha_s, math.sqrt(sigma_s**2 - noise_variance), math.sqrt(noise_variance)
-
-
-def ddim(
-    denoise: Denoiser,
-    x: Tensor,
-    schedule: NoiseSchedule,
-    timesteps: list[int],
-    eta: float = 0.0,
-    randn_like: RandnLike = torch.randn_like,
-) -> Iterator[Tensor]:
-    """Sample by DDIM (Song et al. 2021), yielding x after every step; the last one is the sample.
-
-    Args:
-        denoise: (x, t) -> (x0, eps), see `Diffusion.denoiser`.
-        x: the starting noise, x_T, shape (B, ...).
-        timesteps: decreasing indices, from `trailing_timesteps`.
-        eta: share of fresh noise, 0 (deterministic) to 1 (ancestral, as `ddpm`).
-        randn_like: source of the fresh noise.
-    """
-    for t, s in pairwise((*timesteps, CLEAN)):
-        x0, eps = denoise(x, t)
-        on_x0, on_eps, on_noise = step_coefficients(schedule, t, s, eta)
-        x = on_x0 * x0 + on_eps * eps
-        if on_noise > 0:
-            x = x + on_noise * randn_like(x)
-        yield x
-
-
-def exact_denoiser(data: Tensor, schedule: NoiseSchedule) -> Denoiser:
-    """The best denoiser there is for data that are exactly the points of `data` (N, D).
-
-    Given x_t, each data point y has the weight N(x_t; alpha_t y, sigma_t^2 I), by Bayes' rule; x0
-    is the mean of the data under these weights (De Bortoli 2022, section 2).
-    """
-
-    def denoise(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        alpha, sigma = schedule.at(t)
-        squared_distance = torch.cdist(x, alpha * data).square()
-        weights = torch.softmax(-squared_distance / (2 * sigma**2), dim=1)
-        x0 = weights @ data
-        return x0, (x - alpha * x0) / sigma
-
-    return denoise
-
-
-def accelerate(denoise: Denoiser, schedule: NoiseSchedule, momentum: float) -> Denoiser:
-    """A denoiser with a memory, for `ddim` with eta = 0: Permenter & Yuan 2024, algorithm 2.
-
-    It answers momentum * eps + (1 - momentum) * (eps of the call before) and the x0 that goes with
-    it. 1 changes nothing; with the paper's 2, few steps come closer to the data. Make a new one
-    for every batch.
-    """
-    before: Tensor | None = None
-
-    def denoise_with_momentum(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        nonlocal before
-        _, eps = denoise(x, t)
-        mixed = eps if before is None else momentum * eps + (1 - momentum) * before
-        before = eps
-        alpha, sigma = schedule.at(t)
-        return (x - sigma * mixed) / alpha, mixed
-
-    return denoise_with_momentum
-
-
-def ddpm(
-    denoise: Denoiser,
-    x: Tensor,
-    schedule: NoiseSchedule,
-    timesteps: list[int],
-    randn_like: RandnLike = torch.randn_like,
-) -> Iterator[Tensor]:
-    """Ancestral sampling with the posterior variance (Ho et al. 2020, algorithm 2).
-
-    It draws x_s from q(x_s | x_t, x0), which is the step of `ddim` at eta = 1.
-    """
-    return ddim(denoise, x, schedule, timesteps, eta=1.0, randn_like=randn_like)
-
-
-def final(states: Iterator[Tensor]) -> Tensor:
-    """Run a sampler to its end and return its last state, the sample."""
-    *_, sample = deque(states, maxlen=1)
-    return sample
-
-
-# Denoising steps when the user names none; None means every timestep of the process.
-DEFAULT_STEPS: dict[str, int | None] = {"ddpm": None, "ddim": 50}

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 import plots_points
-from diffusion import Denoiser, Diffusion, ddim, final, trailing_timesteps
+from diffusion import Denoiser, Diffusion
 from plots import evenly_spaced
+from samplers import ddim, final, trailing_timesteps
 from spaces import PointSpace, Space
 
 # For a process of 1000 timesteps; rescaled for another number.

@@ -19,8 +19,9 @@ from tqdm import tqdm
 import plots
 from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
 from datasets import Dataset
-from diffusion import Diffusion, ddim, trailing_timesteps
+from diffusion import Diffusion
 from errors import RunError
+from samplers import ddim, trailing_timesteps
 from spaces import Space
 from utils import EMA, SeededNoise, atomic_write, save_checkpoint
 

@@ -125,9 +125,10 @@ def main() -> None:
     import torch
 
     from datasets import load_dataset
-    from diffusion import Diffusion, exact_denoiser, make_diffusion, schedule_of
+    from diffusion import Diffusion, make_diffusion, schedule_of
     from film import Film, draw_arrows
     from models import load_model
+    from samplers import exact_denoiser
     from spaces import PointSpace, make_space
     from utils import check_writable, load_checkpoint
 

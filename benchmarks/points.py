@@ -34,9 +34,10 @@ sys.path.insert(0, str(REPOSITORY))
 
 from cli import POINT_DATASETS  # noqa: E402
 from datasets import load_points  # noqa: E402
-from diffusion import ddpm, final, make_diffusion, trailing_timesteps  # noqa: E402
+from diffusion import make_diffusion  # noqa: E402
 from metrics import energy_distance, nearest, sliced_wasserstein  # noqa: E402
 from models import load_model  # noqa: E402
+from samplers import ddpm, final, trailing_timesteps  # noqa: E402
 from spaces import make_space  # noqa: E402
 from utils import SeededNoise, load_checkpoint  # noqa: E402
 

@@ -265,6 +265,18 @@ def test_samples_depend_on_seed_sampler_and_weights_but_not_on_the_batch(trained
     assert abs(fewer.astype(int) - as_ddpm).max() <= 1
 
 
+@pytest.mark.parametrize("sampler", ["heun", "dpmpp"])
+def test_second_order_samplers_take_20_steps_and_agree_with_ddim(sampler, trained):
+    """All three follow the same path from noise to image, so with more steps they meet."""
+    options = ["--num_images", 3, "--precision", "fp32"]
+    out = succeed("sample.py", *options, "--sampler", sampler, cwd=trained)
+    assert f"{sampler}, 20 steps" in out
+    images = sample_pixels(trained, *options, "--sampler", sampler, "--steps", 100).astype(int)
+    path = sample_pixels(trained, *options, "--sampler", "ddim", "--steps", 1000)
+    coarse = sample_pixels(trained, *options, "--sampler", "ddim", "--steps", 100)
+    assert abs(images - path).mean() < abs(coarse - path).mean()
+
+
 def test_precision_and_compilation_hardly_change_the_samples(trained):
     options = ["--num_images", 5, "--batch_size", 3, "--sampler", "ddim", "--steps", 5]
     exact = sample_pixels(trained, *options, "--precision", "fp32").astype(int)

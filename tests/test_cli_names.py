@@ -4,6 +4,7 @@ import pytest
 
 import cli
 import diffusion
+import samplers
 from models import embeddings
 
 
@@ -11,7 +12,7 @@ def test_names_on_the_command_line_are_those_of_the_modules():
     assert set(cli.SCHEDULES) == set(diffusion.SCHEDULES)
     assert cli.PREDICTIONS == diffusion.PREDICTIONS
     assert cli.LOSS_WEIGHTINGS == diffusion.LOSS_WEIGHTINGS
-    assert set(cli.SAMPLERS) == set(diffusion.DEFAULT_STEPS)
+    assert set(cli.SAMPLERS) == set(samplers.DEFAULT_STEPS)
     assert cli.TIME_EMBEDDINGS == embeddings.TIME_EMBEDDINGS
 
 

@@ -1,0 +1,127 @@
+"""How the cost of the U-Net grows: with batch size, width, images made, and denoising steps.
+
+    python benchmarks/scaling.py
+
+Prints a table and writes docs/scaling.png, where a straight line of slope 1 means "in proportion".
+Everything but the quantity that varies has its default: 64 base channels, batch 128 in training;
+64 images and 20 steps in sampling. Medians of five rounds.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+import cli  # noqa: E402
+from compute import choose_precision, in_precision  # noqa: E402
+from diffusion import Diffusion, make_schedule  # noqa: E402
+from models.unet import UNet  # noqa: E402
+from plots import save_figure  # noqa: E402
+from samplers import ddim, final, trailing_timesteps  # noqa: E402
+from utils import choose_device  # noqa: E402
+
+ROUNDS = 5
+LARGEST_BATCH = 256  # of sampling, as in sample.py
+EXPERIMENTS: dict[str, tuple[int, ...]] = {
+    "training step: batch size": (8, 16, 32, 64, 128, 256),
+    "training step: base channels": (16, 32, 64, 96, 128),
+    "sampling: images": (16, 64, 256, 512),
+    "sampling: steps": (5, 10, 20, 40, 80),
+}
+
+
+def median_seconds(function: Callable[[], object], device: torch.device) -> float:
+    """Of one call, after one that does not count."""
+    times = []
+    for _ in range(ROUNDS + 1):
+        start = time.perf_counter()
+        function()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
+
+
+def training_step(batch: int, channels: int, device: torch.device) -> Callable[[], None]:
+    model = UNet(base_channels=channels).to(device)
+    network = in_precision(model, choose_precision("auto", "images", device), device)
+    diffusion = Diffusion(make_schedule("linear"), device=device)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=device.type != "mps")
+    images = torch.rand(batch, 1, 28, 28, device=device) * 2 - 1
+
+    def step() -> None:
+        diffusion.loss(network, images).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def sampling(images: int, steps: int, device: torch.device) -> Callable[[], None]:
+    network = in_precision(UNet().to(device), choose_precision("auto", "images", device), device)
+    diffusion = Diffusion(make_schedule("linear"), device=device)
+    timesteps = trailing_timesteps(1000, steps)
+
+    def sample() -> None:
+        for start in range(0, images, LARGEST_BATCH):
+            x = torch.randn(min(LARGEST_BATCH, images - start), 1, 28, 28, device=device)
+            final(ddim(diffusion.denoiser(network), x, diffusion.schedule, timesteps))
+
+    return sample
+
+
+def make_work(experiment: str, value: int, device: torch.device) -> Callable[[], None]:
+    if experiment == "training step: batch size":
+        return training_step(value, 64, device)
+    if experiment == "training step: base channels":
+        return training_step(128, value, device)
+    if experiment == "sampling: images":
+        return sampling(value, 20, device)
+    return sampling(64, value, device)
+
+
+def draw(axes: Axes, experiment: str, seconds: dict[int, float]) -> None:
+    values = list(seconds)
+    axes.loglog(values, list(seconds.values()), "o-", label="measured")
+    last = seconds[values[-1]]
+    axes.loglog(values, [last * v / values[-1] for v in values], ":", c="0.5", label="slope 1")
+    what, quantity = experiment.split(": ")
+    axes.set(xlabel=quantity, ylabel="seconds", title=what)
+    axes.set_xticks(values, [str(value) for value in values], fontsize=8)
+    axes.minorticks_off()
+    axes.grid(True, which="major", alpha=0.3)
+
+
+def main() -> None:
+    parser = cli.Parser("Measure how the cost of training and sampling grows.")
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "docs/scaling.png")
+    cli.add_device_option(parser)
+    args = parser.parse_args()
+    device = choose_device(args.device)
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    panels = figure.subplots(2, 2).ravel()
+    print("| what varies | value | seconds | per unit, ms |\n|---|---|---|---|")
+    for axes, (experiment, values) in zip(panels, EXPERIMENTS.items(), strict=True):
+        seconds = {}
+        for value in values:
+            seconds[value] = median_seconds(make_work(experiment, value, device), device)
+            per_unit = 1000 * seconds[value] / value
+            print(f"| {experiment} | {value} | {seconds[value]:.3f} | {per_unit:.2f} |", flush=True)
+        draw(axes, experiment, seconds)
+    panels[0].legend()
+    figure.suptitle(f"Cost of the U-Net ({device})")
+    save_figure(figure, args.output)
+
+
+if __name__ == "__main__":
+    main()

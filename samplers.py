@@ -1,0 +1,200 @@
+"""The reverse process: samplers, and what stands in for a trained network in tests and pictures.
+
+All samplers are generators with the same first arguments: a denoiser, the starting noise x, the
+schedule and a decreasing list of timesteps. They yield x after every step; the last is the sample.
+Each step from t to a less noisy s is a weighted sum of x0, eps and fresh noise. The weights are
+floats, computed on the CPU in float64.
+
+Papers, cited by name below, beside those of diffusion.py
+    Song et al. 2021          Denoising Diffusion Implicit Models, arXiv:2010.02502
+    Kingma et al. 2021        Variational Diffusion Models, arXiv:2107.00630
+    Karras et al. 2022        Elucidating the Design Space of Diffusion-Based ..., arXiv:2206.00364
+    Lu et al. 2022            DPM-Solver++, arXiv:2211.01095
+    De Bortoli 2022           Convergence of Denoising Diffusion Models ..., arXiv:2208.05314
+    Lin et al. 2023           Common Diffusion Noise Schedules ... Are Flawed, arXiv:2305.08891
+    Permenter & Yuan 2024     Interpreting and Improving Diffusion Models ..., arXiv:2306.04848
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from diffusion import CLEAN, Denoiser, NoiseSchedule
+
+RandnLike = Callable[[Tensor], Tensor]
+
+
+def trailing_timesteps(timesteps: int, steps: int) -> list[int]:
+    """`steps` of the T = `timesteps` indices, evenly spaced and decreasing from T - 1.
+
+    Lin et al. 2023, table 2, "trailing": sampling starts from pure noise, so the noisiest
+    timestep must be among those visited.
+
+    Raises:
+        ValueError: steps is not between 1 and `timesteps`.
+    """
+    if not 1 <= steps <= timesteps:
+        raise ValueError(
+            f"{steps} denoising steps are not possible: the process has {timesteps} timesteps, "
+            f"so choose from 1 to {timesteps}"
+        )
+    return [round(timesteps - i * timesteps / steps) - 1 for i in range(steps)]
+
+
+def step_coefficients(
+    schedule: NoiseSchedule, t: int, s: int, eta: float
+) -> tuple[float, float, float]:
+    """Weights of x0, eps and fresh noise in one step from t to the less noisy s.
+
+    With alpha_ts = alpha_t / alpha_s and sigma2_ts = sigma_t^2 - alpha_ts^2 sigma_s^2, the
+    posterior q(x_s | x_t, x_0) has the variance tau^2 = sigma2_ts sigma_s^2 / sigma_t^2 (Kingma et
+    al. 2021, equations 32-34; beta-tilde of Ho et al. 2020 where s = t - 1), and
+
+        x_s = alpha_s x0 + sqrt(sigma_s^2 - eta^2 tau^2) eps + eta tau z
+
+    is DDIM for eta = 0 and DDPM for eta = 1 (Song et al. 2021, equation 12). At s = CLEAN the
+    last two weights are zero: no noise is added on the last step.
+    """
+    alpha_t, sigma_t = schedule.at(t)
+    alpha_s, sigma_s = schedule.at(s)
+    sigma2_ts = sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2
+    noise_variance = eta**2 * sigma2_ts * sigma_s**2 / sigma_t**2
+    return alpha_s, math.sqrt(sigma_s**2 - noise_variance), math.sqrt(noise_variance)
+
+
+def ddim(
+    denoise: Denoiser,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    timesteps: list[int],
+    eta: float = 0.0,
+    randn_like: RandnLike = torch.randn_like,
+) -> Iterator[Tensor]:
+    """Sample by DDIM (Song et al. 2021), yielding x after every step; the last one is the sample.
+
+    Args:
+        denoise: (x, t) -> (x0, eps), see `Diffusion.denoiser`.
+        x: the starting noise, x_T, shape (B, ...).
+        timesteps: decreasing indices, from `trailing_timesteps`.
+        eta: share of fresh noise, 0 (deterministic) to 1 (ancestral, as `ddpm`).
+        randn_like: source of the fresh noise.
+    """
+    for t, s in pairwise((*timesteps, CLEAN)):
+        x0, eps = denoise(x, t)
+        on_x0, on_eps, on_noise = step_coefficients(schedule, t, s, eta)
+        x = on_x0 * x0 + on_eps * eps
+        if on_noise > 0:
+            x = x + on_noise * randn_like(x)
+        yield x
+
+
+def ddpm(
+    denoise: Denoiser,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    timesteps: list[int],
+    randn_like: RandnLike = torch.randn_like,
+) -> Iterator[Tensor]:
+    """Ancestral sampling with the posterior variance (Ho et al. 2020, algorithm 2).
+
+    It draws x_s from q(x_s | x_t, x0), which is the step of `ddim` at eta = 1.
+    """
+    return ddim(denoise, x, schedule, timesteps, eta=1.0, randn_like=randn_like)
+
+
+def heun(
+    denoise: Denoiser, x: Tensor, schedule: NoiseSchedule, timesteps: list[int]
+) -> Iterator[Tensor]:
+    """Second-order sampling by Heun's method (Karras et al. 2022, algorithm 1).
+
+    A `ddim` step to s, a second look from there, and the step again with the mean of both. Theirs
+    averages eps, in the variables x / alpha and sigma / alpha; this averages x0, in x / sigma and
+    alpha / sigma, so that nothing is divided by alpha, which is zero in pure noise. N steps take
+    2 N - 1 evaluations: the last step, to CLEAN, is `ddim`'s.
+    """
+    for t, s in pairwise((*timesteps, CLEAN)):
+        x0, eps = denoise(x, t)
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.at(t), schedule.at(s)
+        x = alpha_s * x0 + sigma_s * eps
+        if s != CLEAN:
+            x0_there, _ = denoise(x, s)
+            x = x + 0.5 * (alpha_s - alpha_t * sigma_s / sigma_t) * (x0_there - x0)
+        yield x
+
+
+def dpmpp(
+    denoise: Denoiser, x: Tensor, schedule: NoiseSchedule, timesteps: list[int]
+) -> Iterator[Tensor]:
+    """DPM-Solver++ (2M), second order at one evaluation a step (Lu et al. 2022, algorithm 2).
+
+    It is the step of `ddim`, written for x0 alone, with x0 extrapolated from the step before along
+    lambda = log(alpha / sigma). The first and the last step have nothing to extrapolate.
+    """
+    half_log_snr = schedule.half_log_snr.tolist()
+    before: Tensor | None = None
+    last_length = math.inf
+    for t, s in pairwise((*timesteps, CLEAN)):
+        x0, _ = denoise(x, t)
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.at(t), schedule.at(s)
+        extrapolated = x0
+        if s != CLEAN:
+            length = half_log_snr[s] - half_log_snr[t]
+            if before is not None:
+                extrapolated = x0 + 0.5 * (length / last_length) * (x0 - before)
+            last_length = length
+        before = x0
+        x = sigma_s / sigma_t * x + (alpha_s - alpha_t * sigma_s / sigma_t) * extrapolated
+        yield x
+
+
+def accelerate(denoise: Denoiser, schedule: NoiseSchedule, momentum: float) -> Denoiser:
+    """A denoiser with a memory, for `ddim` with eta = 0: Permenter & Yuan 2024, algorithm 2.
+
+    It answers momentum * eps + (1 - momentum) * (eps of the call before) and the x0 that goes with
+    it. 1 changes nothing; with the paper's 2, few steps come closer to the data. Make a new one
+    for every batch.
+    """
+    before: Tensor | None = None
+
+    def denoise_with_momentum(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        nonlocal before
+        _, eps = denoise(x, t)
+        mixed = eps if before is None else momentum * eps + (1 - momentum) * before
+        before = eps
+        alpha, sigma = schedule.at(t)
+        return (x - sigma * mixed) / alpha, mixed
+
+    return denoise_with_momentum
+
+
+def exact_denoiser(data: Tensor, schedule: NoiseSchedule) -> Denoiser:
+    """The best denoiser there is for data that are exactly the points of `data` (N, D).
+
+    Given x_t, each data point y has the weight N(x_t; alpha_t y, sigma_t^2 I), by Bayes' rule; x0
+    is the mean of the data under these weights (De Bortoli 2022, section 2).
+    """
+
+    def denoise(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        alpha, sigma = schedule.at(t)
+        squared_distance = torch.cdist(x, alpha * data).square()
+        weights = torch.softmax(-squared_distance / (2 * sigma**2), dim=1)
+        x0 = weights @ data
+        return x0, (x - alpha * x0) / sigma
+
+    return denoise
+
+
+def final(states: Iterator[Tensor]) -> Tensor:
+    """Run a sampler to its end and return its last state, the sample."""
+    *_, sample = deque(states, maxlen=1)
+    return sample
+
+
+# Denoising steps when the user names none; None means every timestep of the process.
+DEFAULT_STEPS: dict[str, int | None] = {"ddpm": None, "ddim": 50, "heun": 20, "dpmpp": 20}

@@ -24,9 +24,9 @@ DATASETS = IMAGE_DATASETS + POINT_DATASETS
 DRAWING_SUFFIXES = (".csv", ".tsv", ".txt", ".png", ".jpg", ".jpeg", ".bmp", ".gif")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 BETA_SCHEDULES = ("linear", "quadratic", "sigmoid")
-SCHEDULES = (*BETA_SCHEDULES, "cosine", "log_linear")
+SCHEDULES = (*BETA_SCHEDULES, "cosine", "log_linear", "flow")
 SIGMA_MIN, SIGMA_MAX = 0.002, 10.0
-LOSS_WEIGHTINGS = ("uniform", "inverse_sigma")
+LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
 TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 PREDICTIONS = ("eps", "x0", "v")
 SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp")
@@ -159,6 +159,8 @@ def default_help(option: str) -> str:
 def fill_defaults(args: argparse.Namespace) -> None:
     """Set what was not given among the options whose default depends on the kind of the data."""
     which = 0 if kind_of(args.dataset) == "images" else 1
+    if args.schedule == "flow" and getattr(args, "prediction", 0) is None:
+        args.prediction = "v"  # its velocity; eps is not possible there
     for option, values in DEFAULTS.items():
         if getattr(args, option, 0) is None:
             setattr(args, option, values[which])
@@ -258,7 +260,7 @@ def check_schedule_options(args: argparse.Namespace) -> None:
     Raises:
         InputError: naming the options.
     """
-    if args.schedule in ("cosine", "log_linear"):
+    if args.schedule not in BETA_SCHEDULES:
         refuse_given(args, ["beta_start", "beta_end"], f"does not apply to {args.schedule}")
     if args.schedule != "log_linear":
         refuse_given(args, ["sigma_min", "sigma_max"], "applies to --schedule log_linear only")
@@ -266,6 +268,16 @@ def check_schedule_options(args: argparse.Namespace) -> None:
     end = 0.02 * 1000 / args.timesteps if args.beta_end is None else args.beta_end
     if start > end:
         raise InputError(f"--beta_start ({start:g}) must not be larger than --beta_end ({end:g})")
+    if args.schedule == "flow" and getattr(args, "prediction", None) == "eps":
+        raise InputError(
+            "--prediction eps is not possible with --schedule flow: at its last timestep x is pure"
+            " noise, and knowing eps tells nothing about the data; take v or x0"
+        )
+    if args.schedule == "flow" and getattr(args, "loss_weighting", None) == "min_snr":
+        raise InputError(
+            "--loss_weighting min_snr is not possible with --schedule flow: it weighs by the"
+            " signal, and the last timesteps of flow have none"
+        )
     low = SIGMA_MIN if args.sigma_min is None else args.sigma_min
     high = SIGMA_MAX if args.sigma_max is None else args.sigma_max
     if low >= high:

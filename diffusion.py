@@ -18,6 +18,8 @@ Papers, cited by name below
     Nichol & Dhariwal 2021    Improved Denoising Diffusion Probabilistic Models, arXiv:2102.09672
     Salimans & Ho 2022        Progressive Distillation for Fast Sampling, arXiv:2202.00512
     Song et al. 2021b         Score-Based Generative Modeling through SDEs, arXiv:2011.13456
+    Lipman et al. 2023        Flow Matching for Generative Modeling, arXiv:2210.02747
+    Hang et al. 2023          Efficient Diffusion Training via Min-SNR ..., arXiv:2303.09556
     Permenter & Yuan 2024     Interpreting and Improving Diffusion Models ..., arXiv:2306.04848
 """
 
@@ -34,7 +36,8 @@ Model = Callable[[Tensor, Tensor], Tensor]
 Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
 PREDICTIONS = ("eps", "x0", "v")
-LOSS_WEIGHTINGS = ("uniform", "inverse_sigma")
+LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
+MIN_SNR_GAMMA = 5.0
 
 # The timestep "before" t = 0: the data itself, alpha = 1 and sigma = 0. With it in the table the
 # last denoising step needs no case of its own.
@@ -48,12 +51,18 @@ class NoiseSchedule:
     """The table (alpha_t, sigma_t), kept in float64 on the CPU (MPS has no float64).
 
     Attributes:
-        alphas, sigmas: float64 tensors of shape (T,), with sigma / alpha strictly increasing.
+        alphas, sigmas: float64 tensors of shape (T,), with sigma / alpha strictly increasing. The
+            last alpha may be zero.
+        velocity: the weights (a, b) of eps and -x_0 in what `v` prediction predicts, a eps - b x_0;
+            (alpha, sigma) unless given.
     """
 
-    def __init__(self, alphas: Tensor, sigmas: Tensor) -> None:
+    def __init__(
+        self, alphas: Tensor, sigmas: Tensor, velocity: tuple[Tensor, Tensor] | None = None
+    ) -> None:
         self.alphas = alphas.double().cpu()
         self.sigmas = sigmas.double().cpu()
+        self.velocity = velocity or (self.alphas, self.sigmas)
         if not bool((self.sigmas / self.alphas).diff().gt(0).all()):
             raise ValueError("the noise level sigma / alpha must rise at every timestep")
 
@@ -79,6 +88,11 @@ class NoiseSchedule:
     def half_log_snr(self) -> Tensor:
         """lambda_t = log(alpha_t / sigma_t), shape (T,)."""
         return torch.log(self.alphas / self.sigmas)
+
+    def velocity_at(self, t: int) -> tuple[float, float]:
+        """The weights (a, b) of eps and -x_0 in v, as Python floats."""
+        a, b = self.velocity
+        return a[t].item(), b[t].item()
 
     def at(self, t: int) -> tuple[float, float]:
         """(alpha_t, sigma_t) as Python floats; `CLEAN` gives (1, 0)."""
@@ -111,13 +125,24 @@ def cosine_betas(timesteps: int, offset: float = 0.008, max_beta: float = 0.999)
 
 
 BETA_SCHEDULES = {"linear": linear_betas, "quadratic": quadratic_betas, "sigmoid": sigmoid_betas}
-SCHEDULES = (*BETA_SCHEDULES, "cosine", "log_linear")
+SCHEDULES = (*BETA_SCHEDULES, "cosine", "log_linear", "flow")
 
 
 def log_linear_sigmas(timesteps: int, sigma_min: float, sigma_max: float) -> Tensor:
     """Noise levels with evenly spaced logarithms (Permenter & Yuan 2024, section 5)."""
     low, high = math.log(sigma_min), math.log(sigma_max)
     return torch.linspace(low, high, timesteps, dtype=torch.float64).exp()
+
+
+def flow_schedule(timesteps: int) -> NoiseSchedule:
+    """The straight path of rectified flow, alpha = 1 - u and sigma = u, for u from 1 / T to 1.
+
+    Lipman et al. 2023, equation 22 (with sigma_min = 0, and time running from data to noise). Its
+    v is what flow matching learns, the velocity dx/du = eps - x_0.
+    """
+    u = torch.arange(1, timesteps + 1, dtype=torch.float64) / timesteps
+    ones = torch.ones_like(u)
+    return NoiseSchedule(1 - u, u, velocity=(ones, ones))
 
 
 def make_schedule(
@@ -131,7 +156,8 @@ def make_schedule(
     """The noise schedule of that name, with T = `timesteps` entries.
 
     All preserve variance except `log_linear`, where alpha = 1 and sigma goes from `sigma_min`
-    (default 0.002) to `sigma_max` (10), in units of the data's standard deviation.
+    (default 0.002) to `sigma_max` (10), in units of the data's standard deviation, and `flow`,
+    where alpha = 1 - sigma.
 
     `beta_start` and `beta_end` default to the 1e-4 and 0.02 of Ho et al. 2020, which are meant
     for T = 1000. For another T they are multiplied by 1000 / T (and kept below 1), so that the
@@ -146,6 +172,8 @@ def make_schedule(
         raise ValueError(f"a schedule needs at least one timestep, not {timesteps}")
     if name == "cosine":
         return NoiseSchedule.from_betas(cosine_betas(timesteps))
+    if name == "flow":
+        return flow_schedule(timesteps)
     if name == "log_linear":
         low = 0.002 if sigma_min is None else sigma_min
         high = 10.0 if sigma_max is None else sigma_max
@@ -165,16 +193,62 @@ def make_schedule(
 # --------------------------------------------------------------- forward process and the loss
 
 
+def check_pure_noise(schedule: NoiseSchedule, prediction: str, weighting: str) -> None:
+    """Refuse what cannot learn from a timestep at which x_t is nothing but noise (alpha = 0).
+
+    Raises:
+        ValueError: eps prediction, or min_snr weights, on such a schedule.
+    """
+    if schedule.alphas[-1] > 0:
+        return
+    if prediction == "eps":
+        raise ValueError("at the last timestep x is pure noise, and eps = x tells nothing about x0")
+    if weighting == "min_snr":
+        raise ValueError("min_snr weighs by the signal, and the last timesteps have none")
+
+
+def loss_weights(schedule: NoiseSchedule, prediction: str, weighting: str) -> Tensor:
+    """The weight of the squared error of the prediction at each timestep, float64 (T,).
+
+    `uniform` is 1, `inverse_sigma` 1 / (sigma^2 + 1e-4). `min_snr` weighs the squared error of x_0
+    by min(SNR, 5) (Hang et al. 2023, section 3.4), so that no timestep dominates the others.
+
+    Raises:
+        ValueError: the weighting is unknown.
+    """
+    alphas, sigmas = schedule.alphas, schedule.sigmas
+    if weighting == "uniform":
+        return torch.ones_like(sigmas)
+    if weighting == "inverse_sigma":
+        return 1 / (sigmas**2 + 1e-4)
+    if weighting != "min_snr":
+        known = ", ".join(LOSS_WEIGHTINGS)
+        raise ValueError(f"unknown loss weighting {weighting!r}; known: {known}")
+    snr = (alphas / sigmas) ** 2
+    a, b = schedule.velocity
+    # The squared error of x_0 as a multiple of that of the prediction.
+    of_x0 = {
+        "x0": torch.ones_like(snr),
+        "eps": 1 / snr,
+        "v": (sigmas / (a * alphas + b * sigmas)) ** 2,
+    }
+    return snr.clamp(max=MIN_SNR_GAMMA) * of_x0[prediction]
+
+
 class Diffusion:
     """A noise schedule together with what the network predicts.
 
     Args:
         schedule: the table (alpha_t, sigma_t).
         prediction: what the network is trained to output: the noise `eps` (Ho et al. 2020), the
-            data `x0`, or the velocity `v` = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022).
+            data `x0`, or the velocity `v` = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022), with
+            the `flow` schedule eps - x_0.
         clip: clamp estimates of x_0 to [-1, 1]. Right for images, wrong for points.
-        weighting: of the squared errors: `uniform`, or `inverse_sigma`, 1 / (sigma_t^2 + 1e-4).
+        weighting: of the squared errors, see `loss_weights`.
         device: where the tables for training live.
+
+    Raises:
+        ValueError: an unknown name, or a combination that cannot work (the text says why).
     """
 
     def __init__(
@@ -187,20 +261,22 @@ class Diffusion:
     ) -> None:
         if prediction not in PREDICTIONS:
             raise ValueError(f"unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}")
-        if weighting not in LOSS_WEIGHTINGS:
-            known = ", ".join(LOSS_WEIGHTINGS)
-            raise ValueError(f"unknown loss weighting {weighting!r}; known: {known}")
+        check_pure_noise(schedule, prediction, weighting)
         self.schedule = schedule
         self.prediction = prediction
         self.clip = clip
-        self.weighting = weighting
         self.alphas = schedule.alphas.float().to(device)
         self.sigmas = schedule.sigmas.float().to(device)
+        self.velocity = tuple(table.float().to(device) for table in schedule.velocity)
+        self.weights = loss_weights(schedule, prediction, weighting).float().to(device)
 
     def coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """alpha_t and sigma_t for t of shape (B,), shaped (B, 1, ...) to multiply `like`."""
-        shape = (-1,) + (1,) * (like.dim() - 1)
-        return self.alphas[t].view(shape), self.sigmas[t].view(shape)
+        return self.rows(self.alphas, t, like), self.rows(self.sigmas, t, like)
+
+    def rows(self, table: Tensor, t: Tensor, like: Tensor) -> Tensor:
+        """The entries t (B,) of a table (T,), shaped (B, 1, ...) to multiply `like`."""
+        return table[t].view((-1,) + (1,) * (like.dim() - 1))
 
     def add_noise(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """Draw from q(x_t | x_0), Ho et al. 2020, equation 4: x0, eps (B, ...) and t (B,)."""
@@ -213,8 +289,8 @@ class Diffusion:
             return eps
         if self.prediction == "x0":
             return x0
-        alpha, sigma = self.coefficients(t, x0)
-        return alpha * eps - sigma * x0
+        a, b = (self.rows(table, t, x0) for table in self.velocity)
+        return a * eps - b * x0
 
     def loss(self, model: Model, x0: Tensor) -> Tensor:
         """The training loss of a batch x0 (B, ...): a scalar.
@@ -232,10 +308,7 @@ class Diffusion:
         """
         output = self.run_model(model, self.add_noise(x0, t, eps), t)
         squared_error = (output - self.target(x0, t, eps)).square()
-        if self.weighting == "inverse_sigma":
-            _, sigma = self.coefficients(t, x0)
-            squared_error = squared_error / (sigma**2 + 1e-4)
-        return squared_error.mean()
+        return (self.rows(self.weights, t, x0) * squared_error).mean()
 
     def run_model(self, model: Model, x: Tensor, t: Tensor) -> Tensor:
         """The network's output at x_t. It sees x_t / sqrt(alpha_t^2 + sigma_t^2), whose variance
@@ -263,8 +336,9 @@ class Diffusion:
         elif self.prediction == "x0":
             x0 = output
         else:
-            # Solve v = alpha eps - sigma x0 and x = alpha x0 + sigma eps for x0.
-            x0 = (alpha * x - sigma * output) / (alpha**2 + sigma**2)
+            # Solve v = a eps - b x0 and x = alpha x0 + sigma eps for x0.
+            a, b = self.schedule.velocity_at(t)
+            x0 = (a * x - sigma * output) / (a * alpha + b * sigma)
         if self.clip:
             x0 = x0.clamp(-1, 1)
         return x0, (x - alpha * x0) / sigma

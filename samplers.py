@@ -164,8 +164,11 @@ def accelerate(denoise: Denoiser, schedule: NoiseSchedule, momentum: float) -> D
 
     def denoise_with_momentum(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
         nonlocal before
-        _, eps = denoise(x, t)
-        mixed = eps if before is None else momentum * eps + (1 - momentum) * before
+        x0, eps = denoise(x, t)
+        if before is None:
+            before = eps
+            return x0, eps
+        mixed = momentum * eps + (1 - momentum) * before
         before = eps
         alpha, sigma = schedule.at(t)
         return (x - sigma * mixed) / alpha, mixed

@@ -127,7 +127,8 @@ def add_training_options(parser: cli.Parser) -> None:
         type=cli.one_of("loss weighting", cli.LOSS_WEIGHTINGS),
         default="uniform",
         metavar="NAME",
-        help="weights of the squared errors: uniform, or inverse_sigma, 1 / (sigma^2 + 1e-4)",
+        help="weights of the squared errors: uniform, min_snr (of x0's by min(SNR, 5)), or"
+        " inverse_sigma, 1 / (sigma^2 + 1e-4)",
     )
 
 

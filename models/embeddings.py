@@ -54,8 +54,10 @@ class TimeEmbedding(nn.Module):
         self.size = {"linear": 1, "log_sigma": 2}.get(kind, dim)
         if kind == "learned":
             self.table = nn.Embedding(self.timesteps, dim)
-        # Not in the state dict: the schedule in the configuration makes it anew.
-        self.register_buffer("noise_level", -half_log_snr.float() / 2, persistent=False)
+        # Not in the state dict: the schedule in the configuration makes it anew. Pure noise has an
+        # infinite level, which has no sine.
+        levels = (-half_log_snr.float() / 2).clamp(max=10)
+        self.register_buffer("noise_level", levels, persistent=False)
 
     def forward(self, t: Tensor) -> Tensor:
         if self.kind == "sinusoidal":

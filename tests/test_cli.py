@@ -153,6 +153,8 @@ def test_a_second_run_moves_the_first_aside(trained, tmp_path):
         "--schedule cosine --prediction v --lr_schedule cosine --timesteps 50",
         "--schedule quadratic --beta_start 0.001 --beta_end 0.03 --prediction x0 --grad_clip 0",
         "--schedule log_linear --sigma_min 0.01 --sigma_max 5 --loss_weighting inverse_sigma",
+        "--schedule flow --precision bf16 --compile off",
+        "--loss_weighting min_snr --precision fp16",
         "--model mlp --hidden_size 48 --hidden_layers 2 --embedding_size 20 --show_image_step 250",
         "--schedule sigmoid --ema_decay 0 --lr 0.002 --sample_interval 2 --save_interval 2",
         "--num_epochs 1 --train_batch_size 1000 --learning_rate 1e-3 --num_timesteps 10"
@@ -545,6 +547,9 @@ BAD_OPTIONS = [
     ("train.py", "--dataset dino --jitter 0.1", "drawings"),
     ("train.py", "--dataset dino --num_points 2", "at least 3"),
     ("train.py", "--dataset dino --schedule cosine --beta_end 0.1", "does not apply to cosine"),
+    ("train.py", "--schedule flow --prediction eps", "take v or x0"),
+    ("train.py", "--schedule flow --loss_weighting min_snr", "have none"),
+    ("train.py", "--precision fp64", "invalid choice"),
     ("train.py", "--dataset x.csv --jitter -1", "at least 0"),
     ("train.py", "--dataset dino --base_channels 8", "unet only"),
     ("train.py", "--dataset dino --model unet", "need --model mlp"),

@@ -18,6 +18,7 @@ WEIGHTED = f"--epochs 400 {VE} --prediction x0 --loss_weighting inverse_sigma"
         pytest.param("--epochs 100", id="defaults"),
         pytest.param(VP, id="vp"),
         pytest.param(f"--epochs 100 {VE} --prediction eps", id="ve"),
+        pytest.param("--epochs 100 --schedule flow", id="flow"),
         pytest.param(WEIGHTED, id="weighted", marks=pytest.mark.slow),
     ],
 )

@@ -1,9 +1,13 @@
 """The training loop, in this process: compiled against eager, and one graph for a whole run."""
 
+import imageio.v3 as iio
+import pytest
 import torch
 from torch._dynamo.utils import counters
 
+import cli
 import train
+from errors import InputError
 
 RUN = "--dataset digits --subset 70 --batch_size 32 --epochs 3 --base_channels 8 --num_samples 4"
 
@@ -36,6 +40,26 @@ def test_bf16_learns_almost_the_same(tmp_path):
     )
     similarity = torch.cosine_similarity(exact - initial, rounded - initial, dim=0)
     assert 0.9 < similarity < 0.99999
+
+
+@pytest.mark.parametrize("weighting", cli.LOSS_WEIGHTINGS)
+@pytest.mark.parametrize("prediction", cli.PREDICTIONS)
+@pytest.mark.parametrize("schedule", cli.SCHEDULES)
+def test_every_combination_trains_and_samples_or_is_refused(
+    schedule, prediction, weighting, tmp_path
+):
+    combination = f"--schedule {schedule} --prediction {prediction} --loss_weighting {weighting}"
+    options = f"--dataset line --num_points 500 --epochs 3 --sample_interval 3 {combination}"
+    command = f"{options} --hidden_size 16 --output_dir {tmp_path}".split()
+    if schedule == "flow" and (prediction == "eps" or weighting == "min_snr"):
+        with pytest.raises(InputError, match="not possible with --schedule flow"):
+            train.parse_arguments(command)
+        return
+    trainer = train.make_trainer(train.parse_arguments(command))
+    trainer.run()
+    samples = iio.imread(tmp_path / "samples" / "epoch_003.png")
+    assert samples.std() > 5
+    assert all(bool(parameter.isfinite().all()) for parameter in trainer.parameters)
 
 
 def test_half_precision_scales_its_gradients(tmp_path):

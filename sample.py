@@ -310,9 +310,12 @@ def restore(args: argparse.Namespace, device: torch.device) -> tuple[Model, Diff
 
 def main() -> None:
     args = parse_arguments()
+    from compute import fit_threads_to_cores
     from plots import evenly_spaced
     from utils import check_writable, choose_device
 
+    if warning := fit_threads_to_cores():
+        print(warning)
     device = choose_device(args.device)
     model, diffusion, space, kind = restore(args, device)
     timesteps = denoising_timesteps(args, len(diffusion.schedule))

@@ -282,8 +282,11 @@ def make_trainer(args: argparse.Namespace) -> Trainer:
 def main() -> None:
     args = parse_arguments(sys.argv[1:])
     # Imported only now, so that --help and wrong usage answer at once.
+    from compute import fit_threads_to_cores
     from utils import set_earlier_run_aside, write_json
 
+    if warning := fit_threads_to_cores():
+        print(warning)
     trainer = make_trainer(args)
     config = trainer.config
     if aside := set_earlier_run_aside(args.output_dir):

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 import compute
-from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
+from compute import (
+    choose_precision,
+    compile_or_fall_back,
+    fit_threads_to_cores,
+    in_precision,
+    reason_not_to_compile,
+)
 from diffusion import Diffusion, make_schedule
 from models.unet import UNet
 
@@ -53,6 +59,30 @@ def test_gradients_of_bf16_point_the_same_way():
         parameters = torch.autograd.grad(loss, list(model.parameters()))
         gradients.append(torch.cat([g.flatten() for g in parameters]))
     assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_threads_are_kept_to_the_usable_cores(monkeypatch):
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(compute, "usable_cores", lambda: 2)
+    try:
+        torch.set_num_threads(4)
+        monkeypatch.setenv("OMP_NUM_THREADS", "4")
+        assert "4 threads on 2 usable cores" in fit_threads_to_cores()
+        assert torch.get_num_threads() == 4
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        assert fit_threads_to_cores() == ""
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("content", "cores"), [("150000 100000\n", 2), ("max 100000\n", 8), ("", 8)]
+)
+def test_a_container_may_allow_fewer_cores(content, cores, monkeypatch):
+    monkeypatch.setattr(compute.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(compute.Path, "read_text", lambda path: content)
+    assert compute.usable_cores() == cores
 
 
 def test_when_to_compile(monkeypatch):

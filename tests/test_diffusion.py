@@ -92,7 +92,7 @@ def test_flow_schedule_is_the_straight_path():
     ("prediction", "weighting"), [("eps", "uniform"), ("v", "min_snr"), ("x0", "min_snr")]
 )
 def test_what_pure_noise_makes_impossible_is_refused(prediction, weighting):
-    with pytest.raises(ValueError, match="noise|none"):
+    with pytest.raises(ValueError, match=r"noise|none"):
         Diffusion(make_schedule("flow"), prediction, weighting=weighting)
 
 

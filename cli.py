@@ -300,6 +300,67 @@ def add_device_option(parser: Parser) -> None:
     )
 
 
+def add_checkpoint_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="file written by train.py (default: outputs/model_final.pt, or the newest in"
+        " outputs/checkpoints while that is missing)",
+    )
+
+
+def add_sampler_options(parser: Parser, default: str) -> None:
+    add = parser.add_argument
+    add(
+        "--sampler",
+        type=one_of("sampler", SAMPLERS),
+        default=default,
+        metavar="NAME",
+        help=f"one of {', '.join(SAMPLERS)}",
+    )
+    add(
+        "--timesteps",
+        "--steps",
+        type=positive_int,
+        metavar="N",
+        help="denoising steps (default: all that the model was trained with for ddpm, 50 for ddim,"
+        " 20 for heun and dpmpp)",
+    )
+    add(
+        "--eta",
+        type=number(0, 1, low_included=True),
+        metavar="ETA",
+        help="share of fresh noise in ddim, from 0 (deterministic) to 1 (as ddpm) (default: 0)",
+    )
+    add(
+        "--momentum",
+        type=number(0, 10),
+        metavar="GAMMA",
+        help="of ddim with eta 0: 2 comes closer to the data in few steps (default: 1, none)",
+    )
+    add(
+        "--batch_size",
+        type=positive_int,
+        metavar="N",
+        help="samples made at a time; changes memory and speed, not the samples (default: 256"
+        " images, 10000 points)",
+    )
+    add("--no_ema", action="store_true", help="use the last weights, not their moving average")
+
+
+def check_sampler_options(args: argparse.Namespace) -> None:
+    """Refuse sampler options that the chosen sampler does not have.
+
+    Raises:
+        InputError: naming the option.
+    """
+    if args.sampler != "ddim":
+        refuse_given(args, ["eta", "momentum"], "applies to --sampler ddim only")
+    if args.momentum is not None and args.eta:
+        raise InputError("--momentum needs --eta 0")
+
+
 def add_compute_options(parser: Parser) -> None:
     parser.add_argument(
         "--precision",

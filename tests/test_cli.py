@@ -14,7 +14,7 @@ import pytest
 import torch
 from scripts import REPOSITORY, assert_picture, refuse, succeed
 
-SCRIPTS = ("train.py", "sample.py", "visualize_diffusion.py")
+SCRIPTS = ("train.py", "sample.py", "visualize_diffusion.py", "evaluate.py")
 TRAIN = "--dataset digits --subset 300 --batch_size 64 --base_channels 8 --num_samples 9".split()
 
 
@@ -597,6 +597,7 @@ def test_a_folder_that_cannot_be_written_is_refused(script, trained, tmp_path):
         "train.py": ("--output_dir", "file/outputs"),
         "sample.py": ("--output", "file/samples.png"),
         "visualize_diffusion.py": ("--save_path", "file/forward.png"),
+        "evaluate.py": ("--json", "file/figures.json"),
     }[script]
     extra = (
         ["--checkpoint", trained / "outputs" / "model_final.pt"]

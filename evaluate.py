@@ -1,0 +1,93 @@
+"""How good are a model's samples? Figures beside the same figures for real data, and a picture.
+
+python evaluate.py                                    10,000 samples of outputs/model_final.pt
+python evaluate.py --num_samples 2000 --sampler ddpm  other samples
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import cli
+
+FEW = 5000  # samples below which FID is mostly bias
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = cli.Parser("Measure how close a model's samples are to the data.")
+    cli.add_checkpoint_option(parser)
+    add = parser.add_argument
+    add(
+        "--num_samples",
+        dest="num_images",
+        type=cli.whole_number(100),
+        default=10_000,
+        metavar="N",
+        help="how many samples to make; FID and the energy distance depend on it",
+    )
+    cli.add_sampler_options(parser, default="dpmpp")
+    add(
+        "--data_dir",
+        type=Path,
+        default=Path("data"),
+        metavar="DIR",
+        help="where image datasets are, and where the classifier that compares images is kept",
+    )
+    add(
+        "--json",
+        type=Path,
+        default=Path("outputs/evaluation.json"),
+        metavar="FILE",
+        help="file for the figures; the picture goes beside it",
+    )
+    cli.add_device_option(parser)
+    cli.add_compute_options(parser)
+    cli.add_seed_option(parser)
+    args = parser.parse_args()
+    cli.check_sampler_options(args)
+    cli.check_suffix(args.json, (".json",), "--json")
+    return args
+
+
+def main() -> None:
+    args = parse_arguments()
+    from compute import fit_threads_to_cores
+    from evaluation import evaluate_images, evaluate_points
+    from generation import denoising_timesteps, generate, prepare_network, restore
+    from utils import atomic_write, check_writable, choose_device
+
+    if warning := fit_threads_to_cores():
+        print(warning)
+    device = choose_device(args.device)
+    check_writable(args.json.parent)
+    trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
+    timesteps = denoising_timesteps(args.sampler, args.timesteps, len(trained.diffusion.schedule))
+    precision = prepare_network(trained, args, len(timesteps), device)
+    made_by = f"{args.sampler}, {len(timesteps)} steps, seed {args.seed}, {precision}"
+    print(f"{args.num_images:,} {trained.kind}, {made_by}", flush=True)
+    if trained.kind == "images" and args.num_images < FEW:
+        print(f"with fewer than {FEW:,} samples FID is too high; compare at equal numbers only")
+    samples = generate(trained, args, timesteps, device)
+    evaluate = evaluate_images if trained.kind == "images" else evaluate_points
+    picture = args.json.with_suffix(".png")
+    figures = evaluate(samples, trained, args.data_dir, picture, device)
+
+    width = max(map(len, figures))
+    print(f"\n{'':{width}}  {'samples':>10}  {'real data':>10}")
+    for name, (value, floor) in figures.items():
+        print(f"{name:{width}}  {value:10.4g}  {floor:10.4g}")
+    content = {
+        "checkpoint": str(trained.path),
+        "num_samples": args.num_images,
+        "made_by": made_by,
+        "figures": {name: {"samples": a, "real": b} for name, (a, b) in figures.items()},
+    }
+    with atomic_write(args.json) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    print(f"\nwrote {args.json}, {picture}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

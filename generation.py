@@ -1,0 +1,167 @@
+"""From a checkpoint to samples: what sample.py and evaluate.py have in common."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
+from diffusion import Diffusion, Model, make_diffusion
+from errors import InputError, RunError
+from models import load_model
+from samplers import (
+    DEFAULT_STEPS,
+    accelerate,
+    ddim,
+    ddpm,
+    dpmpp,
+    heun,
+    trailing_timesteps,
+)
+from spaces import Space, make_space
+from utils import SeededNoise, find_checkpoint, load_checkpoint
+
+DEFAULT_CHECKPOINT = Path("outputs/model_final.pt")
+LARGEST_BATCH = {"images": 256, "points": 10_000}  # unless --batch_size is given
+COMPILE_EARNS = 500_000  # evaluations (images times steps) from which on compiling pays
+Watch = Callable[[int, Tensor], None]
+
+
+@dataclass
+class Trained:
+    """A trained network with all that its checkpoint says about it."""
+
+    path: Path
+    config: dict[str, Any]
+    model: Model
+    diffusion: Diffusion
+    space: Space
+
+    @property
+    def kind(self) -> str:
+        return self.config["kind"]
+
+
+def restore(path: Path | None, device: torch.device, use_ema: bool = True) -> Trained:
+    """The network, process and space of a checkpoint; None looks in the default places.
+
+    Raises:
+        InputError: there is no checkpoint, or it is not a valid one.
+    """
+    path = path or find_checkpoint(DEFAULT_CHECKPOINT)
+    checkpoint = load_checkpoint(path)
+    config = checkpoint["config"]
+    try:
+        model = load_model(checkpoint, use_ema=use_ema).to(device)
+        trained = Trained(path, config, model, make_diffusion(config, device), make_space(config))
+        timesteps = len(trained.diffusion.schedule)
+        print(f"{path}: {config['dataset']}, T = {timesteps}, on {device}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its configuration is not valid ({error!r})") from error
+    return trained
+
+
+def denoising_timesteps(sampler: str, steps: int | None, total: int) -> list[int]:
+    """The decreasing timesteps to visit; without a number of steps, the sampler's default.
+
+    Raises:
+        InputError: more steps than the process has timesteps.
+    """
+    try:
+        return trailing_timesteps(total, steps or min(DEFAULT_STEPS[sampler] or total, total))
+    except ValueError as error:
+        raise InputError(f"--steps: {error}") from None
+
+
+def batch_size(args: argparse.Namespace, kind: str) -> int:
+    """The size of the fewest equal batches, of at most --batch_size, that are enough."""
+    largest = args.batch_size or LARGEST_BATCH[kind]
+    return math.ceil(args.num_images / math.ceil(args.num_images / largest))
+
+
+def prepare_network(
+    trained: Trained, args: argparse.Namespace, steps: int, device: torch.device
+) -> str:
+    """Put the network into the precision that suits the machine, compiled if that is worthwhile.
+
+    Returns:
+        The precision, for a line that says so.
+    """
+    precision = choose_precision(args.precision, trained.kind, device)
+    trained.model = in_precision(trained.model, precision, device)
+    worthwhile = trained.kind == "images" and args.num_images * steps >= COMPILE_EARNS
+    reason = reason_not_to_compile(args.compile, device, worthwhile)
+    if reason:
+        if args.compile == "on":
+            print(f"not compiled: {reason}")
+        return precision
+    print("compiling, a quarter of a minute or so ...", flush=True)
+    x = torch.zeros(batch_size(args, trained.kind), *trained.space.shape, device=device)
+    t = torch.tensor([0], device=device)
+    with torch.no_grad():
+        trained.model = compile_or_fall_back(trained.model, lambda f: f(x, t), device)
+    return precision
+
+
+def run_sampler(
+    trained: Trained,
+    args: argparse.Namespace,
+    timesteps: list[int],
+    x: Tensor,
+    noise: SeededNoise,
+) -> Iterator[Tensor]:
+    """The states after each step of the sampler that was asked for, from x on."""
+    schedule = trained.diffusion.schedule
+    denoise = trained.diffusion.denoiser(trained.model)
+    if args.sampler == "dpmpp":
+        return dpmpp(denoise, x, schedule, timesteps)
+    if args.sampler == "heun":
+        return heun(denoise, x, schedule, timesteps)
+    if args.sampler == "ddpm":
+        return ddpm(denoise, x, schedule, timesteps, randn_like=noise.randn_like)
+    if args.momentum is not None:
+        denoise = accelerate(denoise, schedule, args.momentum)
+    return ddim(denoise, x, schedule, timesteps, args.eta or 0.0, noise.randn_like)
+
+
+def generate(
+    trained: Trained,
+    args: argparse.Namespace,
+    timesteps: list[int],
+    device: torch.device,
+    watch: Watch = lambda steps_done, x: None,
+) -> Tensor:
+    """All samples, as data, made batch by batch; `watch` sees each state of the first batch.
+
+    Every batch is equally large, so that a compiled network sees one shape; what the last has too
+    much is cut off.
+
+    Raises:
+        RunError: the samples are not finite.
+    """
+    done = []
+    count = batch_size(args, trained.kind)
+    starts = range(0, args.num_images, count)
+    with tqdm(total=len(starts) * len(timesteps), unit="step", disable=None) as bar:
+        for start in starts:
+            noise = SeededNoise(args.seed, start, count, device)
+            x = trained.diffusion.starting_noise(noise.draw(*trained.space.shape))
+            states = run_sampler(trained, args, timesteps, x, noise)
+            if start == 0:
+                watch(0, x)
+            for steps_done, x in enumerate(states, start=1):
+                if start == 0:
+                    watch(steps_done, x)
+                bar.update()
+            if not bool(torch.isfinite(x).all()):
+                raise RunError("the samples are not finite numbers; the model is broken")
+            done.append(trained.space.to_data(x))
+    return torch.cat(done)[: args.num_images]

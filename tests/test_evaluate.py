@@ -1,0 +1,111 @@
+"""evaluate.py as a person runs it, and the classifier it compares images with."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import torch
+from scripts import assert_picture, refuse, succeed
+
+from classifier import Classifier, augment, cache_path, classify, load_classifier
+from datasets import Dataset, load_images
+from digits import make_digits
+
+
+def write_small_mnist(folder) -> None:
+    """600 training and 300 test images in MNIST's format, of built-in digits."""
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for split, count in (("train", 600), ("t10k", 300)):
+        pixels, labels = make_digits(train=split == "train", count=count)
+        header = struct.pack(">IIII", 0x0803, count, 28, 28)
+        (raw / f"{split}-images-idx3-ubyte").write_bytes(header + pixels.numpy().tobytes())
+        header = struct.pack(">II", 0x0801, count)
+        labels = labels.numpy().astype(np.uint8)
+        (raw / f"{split}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
+
+
+def test_evaluating_images(tmp_path):
+    write_small_mnist(tmp_path / "data")
+    train = "--dataset mnist --epochs 1 --batch_size 64 --base_channels 8 --num_samples 4"
+    succeed("train.py", *train.split(), cwd=tmp_path)
+    options = "--num_samples 100 --sampler ddim --steps 2".split()
+    out = succeed("evaluate.py", *options, cwd=tmp_path)
+    assert "100 images, ddim, 2 steps" in out
+    assert "FID is too high" in out
+    assert_picture(tmp_path / "outputs" / "evaluation.png")
+    figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
+    assert figures["FID"]["samples"] > 3 * figures["FID"]["real"] > 0  # hardly trained
+    assert figures["precision"]["samples"] < figures["precision"]["real"]
+    assert all(np.isfinite(list(figure.values())).all() for figure in figures.values())
+    # A second time the classifier comes from the cache, and the figures are the same.
+    cached = list((tmp_path / "data" / "classifiers").iterdir())
+    assert len(cached) == 1
+    succeed("evaluate.py", *options, "--json", "again/figures.json", cwd=tmp_path)
+    again = json.loads((tmp_path / "again" / "figures.json").read_text())["figures"]
+    assert again == figures
+
+
+def test_evaluating_points(tmp_path):
+    train = "--dataset line --num_points 500 --epochs 2 --sample_interval 2"
+    succeed("train.py", *train.split(), cwd=tmp_path)
+    out = succeed("evaluate.py", "--num_samples", 500, "--sampler", "heun", cwd=tmp_path)
+    assert "energy distance" in out
+    assert_picture(tmp_path / "outputs" / "evaluation.png")
+    figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
+    assert figures["energy distance"]["samples"] > 5 * figures["energy distance"]["real"]
+    assert figures["share of samples off the data"]["samples"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--num_samples 5", "at least 100"),
+        ("--json figures.txt", "must end in .json"),
+        ("--eta 0.5", "applies to --sampler ddim only"),
+        ("", "python train.py"),
+    ],
+)
+def test_bad_options_are_refused(options, says, tmp_path):
+    assert says in refuse("evaluate.py", *options.split(), cwd=tmp_path)
+
+
+def test_the_classifier_is_the_same_every_time_and_cached_by_its_data(tmp_path):
+    pixels, labels = make_digits(train=True, count=400)
+    data, other = Dataset("digits", pixels, labels), Dataset("digits", pixels, labels.flip(0))
+    first = load_classifier(data, tmp_path)
+    kept = cache_path(data, tmp_path)
+    from_cache = load_classifier(data, tmp_path)
+    kept.unlink()
+    trained_again = load_classifier(data, tmp_path)
+    for model in (from_cache, trained_again):
+        for one, two in zip(first.state_dict().values(), model.state_dict().values(), strict=True):
+            assert torch.equal(one, two)
+    assert cache_path(other, tmp_path) != kept
+
+
+def test_classify_gives_features_and_probabilities():
+    features, probabilities = classify(Classifier().eval(), make_digits(True, 7)[0], "cpu")
+    assert features.shape == (7, 128)
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(7))
+
+
+def test_augmenting_moves_or_mirrors():
+    x = torch.full((8, 1, 28, 28), -1.0)
+    x[:, :, 10, 5] = 1.0
+    generator = torch.Generator().manual_seed(0)
+    moved = [augment(x, False, generator) for _ in range(40)]
+    spots = [(image[0, 0] == 1).nonzero()[0].tolist() for image in moved]
+    assert {row for row, _ in spots} == {8, 9, 10, 11, 12}
+    assert {column for _, column in spots} == {3, 4, 5, 6, 7}
+    mirrored = augment(x, True, generator)
+    assert {(image[0] == 1).nonzero()[0].tolist()[1] for image in mirrored} == {5, 22}
+
+
+@pytest.mark.slow
+def test_the_classifier_reads_digits(tmp_path):
+    data = load_images("digits", tmp_path)
+    test = load_images("digits", tmp_path, train=False)
+    _, probabilities = classify(load_classifier(data, tmp_path), test.examples, "cpu")
+    assert (probabilities.argmax(1) == test.labels).float().mean() > 0.994

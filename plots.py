@@ -165,11 +165,13 @@ def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Pa
     reach = max(1, len(losses) // 100)
     label = f"mean over {2 * reach + 1} steps"
     axes.plot(steps, smooth(losses, reach), color="tab:blue", label=label)
-    axes.set(title="Training loss", xlabel="step", ylabel="loss", yscale="log")
+    axes.set(title="Training loss", xlabel="step", ylabel="loss")
     axes.set_xlim(1, max(2, len(losses)))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    if max(losses) > 10 * min(losses):  # less has too few round numbers on a logarithmic scale
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.legend(loc="upper right", fontsize=8)
     save_figure(figure, path)
 

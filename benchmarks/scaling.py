@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
@@ -98,7 +99,10 @@ def draw(axes: Axes, experiment: str, seconds: dict[int, float]) -> None:
     what, quantity = experiment.split(": ")
     axes.set(xlabel=quantity, ylabel="seconds", title=what)
     axes.set_xticks(values, [str(value) for value in values], fontsize=8)
-    axes.minorticks_off()
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(True, which="major", alpha=0.3)
 
 

@@ -601,7 +601,7 @@ def test_a_folder_that_cannot_be_written_is_refused(script, trained, tmp_path):
     }[script]
     extra = (
         ["--checkpoint", trained / "outputs" / "model_final.pt"]
-        if script == "sample.py"
+        if script in ("sample.py", "evaluate.py")
         else ["--dataset", "digits"]
     )
     assert "cannot write into" in refuse(script, option, target, *extra, cwd=tmp_path)

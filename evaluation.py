@@ -18,11 +18,10 @@ from classifier import classify, load_classifier
 from datasets import load_images, load_points
 from generation import Trained
 from image_metrics import frechet_distance, kernel_distance, precision_and_recall
-from metrics import energy_distance, nearest, sliced_wasserstein
+from metrics import energy_distance, nearest, share_off, sliced_wasserstein
 
 CONFIDENT = 0.9  # probability from which on the classifier is sure of a class
 SHOWN = 16
-NEAR = 0.05  # of the spread: how far a point may be from the data to count as on them
 
 Figures = dict[str, tuple[float, float]]
 
@@ -35,11 +34,11 @@ def evaluate_images(
     train, test = load_images(name, data_dir), load_images(name, data_dir, train=False)
     model = load_classifier(train, data_dir, device)
     chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
-    real = train.examples[chosen[: len(samples)]]
+    real = chosen[: len(samples)]
     of_samples, classes = classify(model, samples, device)
-    of_real, real_classes = classify(model, real, device)
     of_test, _ = classify(model, test.examples, device)
-    of_train, _ = classify(model, train.examples, device)
+    of_train, train_classes = classify(model, train.examples, device)
+    of_real, real_classes = of_train[real], train_classes[real]
 
     precision, recall = precision_and_recall(of_test, of_samples)
     real_precision, real_recall = precision_and_recall(of_test, of_real)
@@ -112,7 +111,7 @@ def evaluate_points(
     samples, fresh, other = (trained.space.to_model(x) for x in (samples, fresh, other))
 
     def off(points: Tensor, centres: Tensor) -> float:
-        return (nearest(points, centres) > NEAR).float().mean().item()
+        return share_off(nearest(points, centres))
 
     return {
         "energy distance": (energy_distance(samples, fresh), energy_distance(other, fresh)),

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+NEAR = 0.05  # of the spread: how far a point may be from the data to count as on them
+
 
 def energy_distance(a: Tensor, b: Tensor) -> float:
     """2 E|a - b| - E|a - a'| - E|b - b'| over all pairs (Szekely & Rizzo 2013, equation 2.1).
@@ -37,3 +39,8 @@ def sliced_wasserstein(a: Tensor, b: Tensor, slices: int = 200, seed: int = 0) -
 def nearest(a: Tensor, b: Tensor) -> Tensor:
     """For each point of `a`, the distance to the nearest of `b`: shape (N,)."""
     return torch.cat([torch.cdist(part, b).min(1).values for part in a.split(2000)])
+
+
+def share_off(distances: Tensor) -> float:
+    """The share of distances to the nearest point (in units of the spread) that exceed `NEAR`."""
+    return (distances > NEAR).float().mean().item()

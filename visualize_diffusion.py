@@ -144,7 +144,8 @@ def main() -> None:
     torch.manual_seed(args.seed)
     x0, colours, space = examples_and_space(data, args)
     if config is None:
-        diffusion = Diffusion(schedule_of(vars(args)), clip=False)
+        # No network answers here, so it is all the same; v is possible with every schedule.
+        diffusion = Diffusion(schedule_of(vars(args)), "v", clip=False)
     else:
         diffusion, space = make_diffusion(config), make_space(config)
     film = Film(diffusion, space, x0, colours)

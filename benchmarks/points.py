@@ -35,7 +35,7 @@ sys.path.insert(0, str(REPOSITORY))
 from cli import POINT_DATASETS  # noqa: E402
 from datasets import load_points  # noqa: E402
 from diffusion import make_diffusion  # noqa: E402
-from metrics import energy_distance, nearest, sliced_wasserstein  # noqa: E402
+from metrics import energy_distance, nearest, share_off, sliced_wasserstein  # noqa: E402
 from models import load_model  # noqa: E402
 from samplers import ddpm, final, trailing_timesteps  # noqa: E402
 from spaces import make_space  # noqa: E402
@@ -43,7 +43,6 @@ from utils import SeededNoise, load_checkpoint  # noqa: E402
 
 COUNT = 4000
 JITTER = 0.01
-NEAR = 0.05
 FRESH_SETS = 8
 
 
@@ -87,7 +86,7 @@ def compare(name: str, checkpoint: dict) -> str:
     to_data, floor = nearest(samples, drawn), nearest(other, drawn)
     to_samples, missed_floor = nearest(drawn, samples), nearest(drawn, other)
     off, off_floor, missed, missed_floor = (
-        f"{100 * (distances > NEAR).float().mean().item():.1f} %"
+        f"{100 * share_off(distances):.1f} %"
         for distances in (to_data, floor, to_samples, missed_floor)
     )
     stray = (

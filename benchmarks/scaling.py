@@ -26,13 +26,13 @@ sys.path.insert(0, str(REPOSITORY))
 import cli  # noqa: E402
 from compute import choose_precision, in_precision  # noqa: E402
 from diffusion import Diffusion, make_schedule  # noqa: E402
+from generation import LARGEST_BATCH  # noqa: E402
 from models.unet import UNet  # noqa: E402
 from plots import save_figure  # noqa: E402
 from samplers import ddim, final, trailing_timesteps  # noqa: E402
 from utils import choose_device  # noqa: E402
 
 ROUNDS = 5
-LARGEST_BATCH = 256  # of sampling, as in sample.py
 EXPERIMENTS: dict[str, tuple[int, ...]] = {
     "training step: batch size": (8, 16, 32, 64, 128, 256),
     "training step: base channels": (16, 32, 64, 96, 128),
@@ -74,8 +74,9 @@ def sampling(images: int, steps: int, device: torch.device) -> Callable[[], None
     timesteps = trailing_timesteps(1000, steps)
 
     def sample() -> None:
-        for start in range(0, images, LARGEST_BATCH):
-            x = torch.randn(min(LARGEST_BATCH, images - start), 1, 28, 28, device=device)
+        largest = LARGEST_BATCH["images"]
+        for start in range(0, images, largest):
+            x = torch.randn(min(largest, images - start), 1, 28, 28, device=device)
             final(ddim(diffusion.denoiser(network), x, diffusion.schedule, timesteps))
 
     return sample

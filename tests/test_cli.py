@@ -14,6 +14,8 @@ import pytest
 import torch
 from scripts import REPOSITORY, assert_picture, refuse, succeed
 
+from cli import SCHEDULES
+
 SCRIPTS = ("train.py", "sample.py", "visualize_diffusion.py", "evaluate.py")
 TRAIN = "--dataset digits --subset 300 --batch_size 64 --base_channels 8 --num_samples 9".split()
 
@@ -315,6 +317,14 @@ def test_fewer_steps_than_pictures(trained, tmp_path):
 
 
 # ---------------------------------------------------------------------- visualize_diffusion.py
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_schedule_can_be_shown_with_its_arrows(schedule, tmp_path):
+    options = "--dataset line --num_points 300 --timesteps 20 --arrows --no-gif".split()
+    succeed("visualize_diffusion.py", *options, "--schedule", schedule, cwd=tmp_path)
+    for name in ("forward_diffusion", "arrows", "score_field", "trajectories"):
+        assert_picture(tmp_path / "outputs" / f"{name}.png")
 
 
 def test_forward_process_pictures(tmp_path):

@@ -26,15 +26,16 @@ FLIPPED = ("fashion_mnist",)  # datasets whose images are mirrored instead: they
 
 
 class Classifier(nn.Module):
-    """Two pairs of convolutions, at 14x14 and 7x7, a mean over positions, one layer to 10 classes.
+    """2x2 pixels folded into channels, two convolutions at 14x14 and two at 7x7, a mean over
+    positions, one layer to 10 classes.
 
     Shapes: x (B, 1, 28, 28) in [-1, 1] -> logits (B, 10); `features` gives (B, 128).
     """
 
     def __init__(self) -> None:
         super().__init__()
-        widths = ((1, 32, 2), (32, 64, 1), (64, 128, 2), (128, FEATURES, 1))
-        layers: list[nn.Module] = []
+        widths = ((4, 32, 1), (32, 64, 1), (64, 128, 2), (128, FEATURES, 1))
+        layers: list[nn.Module] = [nn.PixelUnshuffle(2)]
         for inputs, outputs, stride in widths:
             layers += [
                 nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
@@ -52,13 +53,16 @@ class Classifier(nn.Module):
 
 
 def augment(x: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
-    """The batch moved by up to `SHIFT` pixels, all alike; or half of it mirrored, with `flip`."""
+    """Each image moved by up to `SHIFT` pixels; or half of the images mirrored, with `flip`."""
     if flip:
         mirrored = torch.rand(len(x), 1, 1, 1, generator=generator).to(x.device) < 0.5
         return torch.where(mirrored, x.flip(3), x)
-    down, right = torch.randint(-SHIFT, SHIFT + 1, (2,), generator=generator).tolist()
     x = F.pad(x, (SHIFT,) * 4, value=-1.0)
-    return x[:, :, SHIFT + down : SHIFT + down + 28, SHIFT + right : SHIFT + right + 28]
+    down, right = torch.randint(2 * SHIFT + 1, (2, len(x), 1), generator=generator).to(x.device)
+    pixels = torch.arange(28, device=x.device)
+    rows, columns = (down + pixels)[:, :, None], (right + pixels)[:, None, :]
+    every = torch.arange(len(x), device=x.device)[:, None, None]
+    return x[every, 0, rows, columns][:, None]
 
 
 def train_classifier(data: Dataset, device: torch.device | str = "cpu") -> Classifier:

@@ -103,6 +103,20 @@ def one_of(kind: str, names: Sequence[str]) -> Callable[[str], str]:
     return parse
 
 
+def label_list(text: str) -> list[int]:
+    """An argument type: class labels, such as `3`, `0,1,7`, `0-9` or `0-3,7`."""
+    labels: list[int] = []
+    for part in text.split(","):
+        first, dash, last = (end.strip() for end in part.partition("-"))
+        if not (first.isdecimal() and (last.isdecimal() if dash else True)):
+            raise argparse.ArgumentTypeError(f"expected labels such as 3, 0,1,7 or 0-9: {text!r}")
+        low, high = int(first), int(last or first)
+        if not low <= high < 10_000:
+            raise argparse.ArgumentTypeError(f"no labels: {part!r}")
+        labels += range(low, high + 1)
+    return labels
+
+
 def list_of(item: Callable[[str], int]) -> Callable[[str], list[int]]:
     """An argument type: values of type `item` with commas between them."""
 
@@ -137,7 +151,7 @@ DEFAULTS: dict[str, tuple[Any, Any]] = {  # option: (images, points)
     "batch_size": (128, 1000),
     "lr": (1e-3, 5e-3),
     "lr_schedule": ("constant", "cosine"),
-    "ema_decay": (0.999, 0.99),
+    "ema_decay": (0.9999, 0.99),
     "timesteps": (1000, 200),
     "schedule": ("linear", "quadratic"),
     "prediction": ("eps", "v"),
@@ -161,6 +175,10 @@ def fill_defaults(args: argparse.Namespace) -> None:
     which = 0 if kind_of(args.dataset) == "images" else 1
     if args.schedule == "flow" and getattr(args, "prediction", 0) is None:
         args.prediction = "v"  # its velocity; eps is not possible there
+    if not which and getattr(args, "model", "auto") == "mlp" and args.prediction is None:
+        # Noise has as many dimensions as pixels, and a layer that wide would have to let all of
+        # them through; images have far fewer. After equal training eps shows noise, x0 digits.
+        args.prediction = "x0"
     for option, values in DEFAULTS.items():
         if getattr(args, option, 0) is None:
             setattr(args, option, values[which])
@@ -345,6 +363,13 @@ def add_sampler_options(parser: Parser, default: str) -> None:
         metavar="N",
         help="samples made at a time; changes memory and speed, not the samples (default: 256"
         " images, 10000 points)",
+    )
+    add(
+        "--guidance",
+        type=number(0, 100, low_included=True),
+        metavar="SCALE",
+        help="class-conditional models: 1 follows the label, more than 1 exaggerates what makes the"
+        " class, 0 ignores it (default: 1)",
     )
     add("--no_ema", action="store_true", help="use the last weights, not their moving average")
 

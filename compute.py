@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
-from diffusion import Model
+from guidance import Network
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -83,18 +83,18 @@ def choose_precision(name: str, kind: str, device: torch.device) -> str:
     return "bf16" if kind == "images" and has_bf16_matrix_unit(device) else "fp32"
 
 
-def in_precision(model: Model, precision: str, device: torch.device) -> Model:
-    """`model` computed in that precision; it takes and answers float32 all the same."""
+def in_precision(network: Network, precision: str, device: torch.device) -> Network:
+    """`network` computed in that precision; it takes and answers float32 all the same."""
     if precision == "fp32":
         if device.type == "cuda":
             # TensorFloat-32: ten bits of mantissa in products, float32 sums.
             torch.backends.cuda.matmul.allow_tf32 = True
             torch.backends.cudnn.allow_tf32 = True
-        return model
+        return network
 
-    def run(x: Tensor, t: Tensor) -> Tensor:
+    def run(*inputs: Tensor) -> Tensor:
         with torch.autocast(device.type, DTYPES[precision]):
-            return model(x, t).float()
+            return network(*inputs).float()
 
     return run
 

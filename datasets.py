@@ -25,6 +25,12 @@ from shapes import SHAPES, make_shape
 # Our name -> (torchvision class, name for people). The class name is also its folder's name.
 TORCHVISION = {"mnist": ("MNIST", "MNIST"), "fashion_mnist": ("FashionMNIST", "Fashion-MNIST")}
 IMAGE_SIZE = 28
+CLASS_NAMES = {
+    "fashion_mnist": (
+        *("T-shirt", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    )
+}
 IMAGE_MAGIC, LABEL_MAGIC = (0x0803, 0x0801)  # the IDX format: 08 = uint8, then the dimensions
 PATIENCE = 20.0  # seconds without a new byte after which a download is given up
 

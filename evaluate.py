@@ -56,6 +56,7 @@ def main() -> None:
     from compute import fit_threads_to_cores
     from evaluation import evaluate_images, evaluate_points
     from generation import denoising_timesteps, generate, prepare_network, restore
+    from guidance import in_proportion
     from utils import atomic_write, check_writable, choose_device
 
     if warning := fit_threads_to_cores():
@@ -65,11 +66,14 @@ def main() -> None:
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     timesteps = denoising_timesteps(args.sampler, args.timesteps, len(trained.diffusion.schedule))
     precision = prepare_network(trained, args, len(timesteps), device)
-    made_by = f"{args.sampler}, {len(timesteps)} steps, seed {args.seed}, {precision}"
+    guidance = "" if args.guidance is None else f", guidance {args.guidance:g}"
+    made_by = f"{args.sampler}, {len(timesteps)} steps, seed {args.seed}, {precision}{guidance}"
     print(f"{args.num_images:,} {trained.kind}, {made_by}", flush=True)
     if trained.kind == "images" and args.num_images < FEW:
         print(f"with fewer than {FEW:,} samples FID is too high; compare at equal numbers only")
-    samples = generate(trained, args, timesteps, device)
+    counts = trained.config["label_counts"]
+    labels = in_proportion(counts, args.num_images) if counts else None
+    samples = generate(trained, args, timesteps, device, labels=labels)
     evaluate = evaluate_images if trained.kind == "images" else evaluate_points
     picture = args.json.with_suffix(".png")
     figures = evaluate(samples, trained, args.data_dir, picture, device)

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from cli import refuse_given
 from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
 from diffusion import Diffusion, Model, make_diffusion
 from errors import InputError, RunError
+from guidance import Network, conditioned, guided
 from models import load_model
 from samplers import (
     DEFAULT_STEPS,
@@ -41,13 +43,18 @@ class Trained:
 
     path: Path
     config: dict[str, Any]
-    model: Model
+    network: Network
     diffusion: Diffusion
     space: Space
 
     @property
     def kind(self) -> str:
         return self.config["kind"]
+
+    @property
+    def classes(self) -> int:
+        """How many classes the network was told of by labels; 0 for none."""
+        return len(self.config["label_counts"])
 
 
 def restore(path: Path | None, device: torch.device, use_ema: bool = True) -> Trained:
@@ -94,9 +101,14 @@ def prepare_network(
 
     Returns:
         The precision, for a line that says so.
+
+    Raises:
+        InputError: guidance for a network that knows no classes.
     """
+    if not trained.classes:
+        refuse_given(args, ["guidance"], "needs a model trained with --class_conditional")
     precision = choose_precision(args.precision, trained.kind, device)
-    trained.model = in_precision(trained.model, precision, device)
+    trained.network = in_precision(trained.network, precision, device)
     worthwhile = trained.kind == "images" and args.num_images * steps >= COMPILE_EARNS
     reason = reason_not_to_compile(args.compile, device, worthwhile)
     if reason:
@@ -104,11 +116,26 @@ def prepare_network(
             print(f"not compiled: {reason}")
         return precision
     print("compiling, a quarter of a minute or so ...", flush=True)
-    x = torch.zeros(batch_size(args, trained.kind), *trained.space.shape, device=device)
+    count = batch_size(args, trained.kind)
+    labels = torch.zeros(count, dtype=torch.int64, device=device) if trained.classes else None
+    x = torch.zeros(count, *trained.space.shape, device=device)
     t = torch.tensor([0], device=device)
+
+    def trial(network: Network) -> Tensor:
+        return with_labels(network, trained.classes, labels, args.guidance)(x, t)
+
     with torch.no_grad():
-        trained.model = compile_or_fall_back(trained.model, lambda f: f(x, t), device)
+        trained.network = compile_or_fall_back(trained.network, trial, device)
     return precision
+
+
+def with_labels(
+    network: Network, classes: int, labels: Tensor | None, guidance: float | None
+) -> Model:
+    """The network told of the labels, if there are any, with guidance if it was asked for."""
+    if labels is None or guidance is None:
+        return conditioned(network, labels)
+    return guided(network, labels, classes, guidance)
 
 
 def run_sampler(
@@ -117,10 +144,12 @@ def run_sampler(
     timesteps: list[int],
     x: Tensor,
     noise: SeededNoise,
+    labels: Tensor | None,
 ) -> Iterator[Tensor]:
     """The states after each step of the sampler that was asked for, from x on."""
     schedule = trained.diffusion.schedule
-    denoise = trained.diffusion.denoiser(trained.model)
+    model = with_labels(trained.network, trained.classes, labels, args.guidance)
+    denoise = trained.diffusion.denoiser(model)
     if args.sampler == "dpmpp":
         return dpmpp(denoise, x, schedule, timesteps)
     if args.sampler == "heun":
@@ -138,11 +167,15 @@ def generate(
     timesteps: list[int],
     device: torch.device,
     watch: Watch = lambda steps_done, x: None,
+    labels: Tensor | None = None,
 ) -> Tensor:
     """All samples, as data, made batch by batch; `watch` sees each state of the first batch.
 
     Every batch is equally large, so that a compiled network sees one shape; what the last has too
     much is cut off.
+
+    Args:
+        labels: of the samples, int64 (num_images,); None for a network without classes.
 
     Raises:
         RunError: the samples are not finite.
@@ -150,11 +183,14 @@ def generate(
     done = []
     count = batch_size(args, trained.kind)
     starts = range(0, args.num_images, count)
+    if labels is not None:
+        labels = labels[torch.arange(len(starts) * count) % len(labels)]
     with tqdm(total=len(starts) * len(timesteps), unit="step", disable=None) as bar:
         for start in starts:
             noise = SeededNoise(args.seed, start, count, device)
             x = trained.diffusion.starting_noise(noise.draw(*trained.space.shape))
-            states = run_sampler(trained, args, timesteps, x, noise)
+            told = None if labels is None else labels[start : start + count].to(device)
+            states = run_sampler(trained, args, timesteps, x, noise, told)
             if start == 0:
                 watch(0, x)
             for steps_done, x in enumerate(states, start=1):

@@ -26,6 +26,7 @@ GAP = 2  # pixels between images, before zooming
 PAPER = 255  # colour of the gaps
 MAX_GRID = 2500  # images in one picture
 GIF_HEADER = 0.62  # inches above an animation, for title, caption and progress bar
+CLASS_COLUMNS = 20  # most images of a class side by side
 MIN_WIDTH = 5.2  # inches, so that the titles fit above small pictures
 
 
@@ -41,10 +42,16 @@ def tile(pixels: Tensor, columns: int) -> np.ndarray:
     )
 
 
-def figure_for(canvas: np.ndarray, zoom: float, header: float = 0.3) -> tuple[Figure, Axes]:
-    """A figure that shows a tiled image at `zoom` pixels a pixel, below a header (inches)."""
+def figure_for(
+    canvas: np.ndarray, zoom: float, header: float = 0.3, margin: float = 0.0
+) -> tuple[Figure, Axes]:
+    """A figure that shows a tiled image at `zoom` pixels a pixel.
+
+    Args:
+        header, margin: inches above it, and on either side of it.
+    """
     height, width = (side * zoom / DPI for side in canvas.shape)
-    full_width = max(width, MIN_WIDTH)
+    full_width = max(width + 2 * margin, MIN_WIDTH)
     figure = Figure(figsize=(full_width, height + header), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     left = (full_width - width) / 2 / full_width
@@ -69,6 +76,36 @@ def save_grid(pixels: Tensor, path: Path, title: str) -> None:
     columns = math.ceil(math.sqrt(len(pixels)))
     canvas = tile(pixels, columns)
     figure, axes = figure_for(canvas, zoom=max(1, min(4, 900 // canvas.shape[1])))
+    axes.set_title(title, fontsize=9)
+    save_figure(figure, path)
+
+
+def save_classes(
+    pixels: Tensor, labels: Tensor, names: Sequence[str], path: Path, title: str
+) -> None:
+    """A row of samples for each class (or several, if they are many), with its label.
+
+    Args:
+        labels: of the images, int64 (N,).
+        names: of the classes, to stand beside the labels; may be empty.
+    """
+    found = labels.unique().tolist()
+    most = int(labels.bincount().max())
+    columns = min(most, CLASS_COLUMNS)
+    each = min(math.ceil(most / columns), max(1, MAX_GRID // columns // len(found))) * columns
+    if most > each:
+        title = f"{title} (the first {each:,} of each class)"
+    cells = torch.full((len(found), each, *pixels.shape[1:]), PAPER, dtype=torch.uint8)
+    for row, label in zip(cells, found, strict=True):
+        of_class = pixels[labels == label][:each]
+        row[: len(of_class)] = of_class
+    canvas = tile(cells.flatten(0, 1), columns)
+    zoom = max(1, min(4, 900 // canvas.shape[1]))
+    figure, axes = figure_for(canvas, zoom, margin=0.9 if names else 0.4)
+    step = (pixels.shape[1] + GAP) * each // columns
+    heights = [GAP + step * k + pixels.shape[1] / 2 for k in range(len(found))]
+    axes.set_yticks(heights, [f"{names[k]} {k}" if names else str(k) for k in found])
+    axes.tick_params(length=0, labelsize=9)
     axes.set_title(title, fontsize=9)
     save_figure(figure, path)
 

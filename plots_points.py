@@ -71,10 +71,12 @@ def large_panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def save_scatter(points: Tensor, path: Path, title: str, limits: Limits) -> None:
-    """One panel of samples."""
+def save_scatter(
+    points: Tensor, path: Path, title: str, limits: Limits, labels: Tensor | None = None
+) -> None:
+    """One panel of samples, coloured by label if there are any."""
     figure = Figure(figsize=(5, 5), dpi=DPI, layout="constrained")
-    scatter(new_axes(figure.subplots(), limits), points)
+    scatter(new_axes(figure.subplots(), limits), points, None if labels is None else labels.cpu())
     figure.suptitle(title, fontsize=10)
     save_figure(figure, path)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cli
+from errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from spaces import Space
 
 DEFAULT_NUMBER = {"images": 64, "points": 1000}
+EACH_CLASS = 8  # images by default, where there are labels
 SUFFIXES = {"images": (".png", ".npy"), "points": (".png", ".npy", ".csv")}
 STILLS = 10  # pictures of --show_intermediate, about
 STRIP_STILLS = 12  # most columns of process.png
@@ -33,7 +35,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--num_images",
         type=positive,
         metavar="N",
-        help="how many images (default: 64) or points (default: 1000) to make",
+        help="how many images (default: 64, or 8 of each class) or points (default: 1000) to make",
+    )
+    add(
+        "--labels",
+        type=cli.label_list,
+        metavar="LABELS",
+        help="class-conditional models: the classes to make, in turn; 3, 0,1,7 or 0-9, say"
+        " (default: all)",
     )
     add(
         "--output",
@@ -121,10 +130,27 @@ def write_intermediate(states: dict[int, Tensor], space: Space, folder: Path) ->
     )
 
 
+def choose_labels(args: argparse.Namespace, classes: int) -> list[int]:
+    """The labels asked for, or all that the model knows.
+
+    Raises:
+        InputError: it does not know one of them.
+    """
+    if args.labels is None:
+        return list(range(classes))
+    if not classes:
+        raise InputError("--labels: this model was trained without --class_conditional")
+    for label in args.labels:
+        if label >= classes:
+            raise InputError(f"--labels: no class {label}; the model knows 0-{classes - 1}")
+    return args.labels
+
+
 def main() -> None:
     args = parse_arguments()
     from compute import fit_threads_to_cores
     from generation import denoising_timesteps, generate, prepare_network, restore
+    from guidance import spread
     from plots import evenly_spaced
     from utils import check_writable, choose_device
 
@@ -136,7 +162,11 @@ def main() -> None:
     cli.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
     timesteps = denoising_timesteps(args.sampler, args.timesteps, len(trained.diffusion.schedule))
     steps = len(timesteps)
-    args.num_images = args.num_images or DEFAULT_NUMBER[kind]
+    labels = choose_labels(args, trained.classes)
+    if args.num_images is None:
+        each = EACH_CLASS * len(labels) if kind == "images" else 0
+        args.num_images = each or DEFAULT_NUMBER[kind]
+    of_samples = spread(labels, args.num_images) if labels else None
     check_writable(args.output.parent)
     precision = prepare_network(trained, args, steps, device)
     print(
@@ -148,10 +178,13 @@ def main() -> None:
     still_steps = stills(args, steps) if show else []
     gif_steps = evenly_spaced(GIF_FRAMES, steps + 1) if args.gif else []
     process = Process({*still_steps, *gif_steps}, timesteps, space, KEPT[kind])
-    samples = generate(trained, args, timesteps, device, process.keep)
+    samples = generate(trained, args, timesteps, device, process.keep, of_samples)
 
-    title = f"{args.num_images:,} samples ({args.sampler}, {steps} steps, seed {args.seed})"
-    space.write(samples, args.output, title)
+    guidance = "" if args.guidance is None else f", guidance {args.guidance:g}"
+    title = (
+        f"{args.num_images:,} samples ({args.sampler}, {steps} steps, seed {args.seed}{guidance})"
+    )
+    space.write(samples, args.output, title, of_samples)
     written = [str(args.output)]
     if show:
         folder = args.output.parent / "intermediate"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import plots
 import plots_points
-from datasets import IMAGE_SIZE, to_pixels, to_unit
+from datasets import CLASS_NAMES, IMAGE_SIZE, to_pixels, to_unit
 from utils import atomic_write
 
 
@@ -31,8 +31,11 @@ class Space(Protocol):
     def to_data(self, x: Tensor) -> Tensor:
         """x (N, *shape) to data, on the CPU."""
 
-    def write(self, data: Tensor, path: Path, title: str) -> None:
-        """Write samples in the format that the suffix of `path` names."""
+    def write(self, data: Tensor, path: Path, title: str, labels: Tensor | None = None) -> None:
+        """Write samples in the format that the suffix of `path` names.
+
+        Pictures show their labels: (N,), int64.
+        """
 
     def draw_panels(
         self,
@@ -61,11 +64,18 @@ def write_array(data: Tensor, path: Path) -> None:
 
 
 class ImageSpace:
-    """Grey images: data are uint8 (N, 28, 28), x is float32 (N, 1, 28, 28) in [-1, 1]."""
+    """Grey images: data are uint8 (N, 28, 28), x is float32 (N, 1, 28, 28) in [-1, 1].
+
+    Args:
+        class_names: for pictures, where they say more than the label.
+    """
 
     shape: tuple[int, ...] = (1, IMAGE_SIZE, IMAGE_SIZE)
     PANEL_IMAGES = 8
     FRAME_IMAGES = 16
+
+    def __init__(self, class_names: Sequence[str] = ()) -> None:
+        self.class_names = class_names
 
     def to_model(self, data: Tensor) -> Tensor:
         return to_unit(data)
@@ -73,9 +83,12 @@ class ImageSpace:
     def to_data(self, x: Tensor) -> Tensor:
         return to_pixels(x).cpu()
 
-    def write(self, data: Tensor, path: Path, title: str) -> None:
+    def write(self, data: Tensor, path: Path, title: str, labels: Tensor | None = None) -> None:
         if path.suffix.lower() == ".png":
-            plots.save_grid(data, path, title)
+            if labels is None:
+                plots.save_grid(data, path, title)
+            else:
+                plots.save_classes(data, labels.cpu(), self.class_names, path, title)
         else:
             write_array(data, path)
 
@@ -135,10 +148,10 @@ class PointSpace:
     def to_data(self, x: Tensor) -> Tensor:
         return x.float().cpu() * self.scale + self.mean
 
-    def write(self, data: Tensor, path: Path, title: str) -> None:
+    def write(self, data: Tensor, path: Path, title: str, labels: Tensor | None = None) -> None:
         suffix = path.suffix.lower()
         if suffix == ".png":
-            plots_points.save_scatter(data, path, title, self.limits)
+            plots_points.save_scatter(data, path, title, self.limits, labels)
         elif suffix == ".npy":
             write_array(data, path)
         else:
@@ -171,5 +184,5 @@ class PointSpace:
 def make_space(config: Mapping[str, Any]) -> Space:
     """The space of a run's configuration: `kind` images, or points with their mean and scale."""
     if config["kind"] == "images":
-        return ImageSpace()
+        return ImageSpace(CLASS_NAMES.get(config["dataset"], ()))
     return PointSpace(config["mean"], config["scale"])

@@ -18,6 +18,7 @@ import cli
 from errors import InputError
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from training import Trainer
 
 UNET_OPTIONS = ("base_channels",)
@@ -26,7 +27,7 @@ MLP_OPTIONS = (
     *("coordinates", "embedding_scale"),
 )
 # What the run adds to its options in config.json.
-DERIVED = ("kind", "mean", "scale")
+DERIVED = ("kind", "mean", "scale", "label_counts")
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:
@@ -120,7 +121,8 @@ def add_training_options(parser: cli.Parser) -> None:
         "--ema_decay",
         type=cli.number(0, 0.999999, low_included=True),
         metavar="DECAY",
-        help="decay of the weights' moving average; 0 for none" + cli.default_help("ema_decay"),
+        help="upper limit of the decay of the weights' moving average, which spans the last eighth"
+        " of a run before it gets there; 0 for none" + cli.default_help("ema_decay"),
     )
     add(
         "--loss_weighting",
@@ -138,7 +140,8 @@ def add_model_options(parser: cli.Parser) -> None:
         "--prediction",
         type=cli.one_of("prediction", cli.PREDICTIONS),
         metavar="NAME",
-        help="what the network predicts: eps (the noise), x0 or v" + cli.default_help("prediction"),
+        help="what the network predicts: eps (the noise), x0 or v (default: eps for images, x0 with"
+        " --model mlp; v for points)",
     )
     add(
         "--model",
@@ -146,6 +149,18 @@ def add_model_options(parser: cli.Parser) -> None:
         default="auto",
         metavar="NAME",
         help="unet (images only) or mlp; auto is unet for images, mlp for points",
+    )
+    add(
+        "--class_conditional",
+        action="store_true",
+        help="learn each class by its label, for sample.py --labels and --guidance",
+    )
+    add(
+        "--label_dropout",
+        type=cli.number(0, 1, low_included=True),
+        metavar="SHARE",
+        help="class_conditional: share of examples without their label, from which guidance learns"
+        " what all classes have in common (default: 0.1)",
     )
     width, layers = cli.whole_number(1, 8192), cli.whole_number(1, 100)
     add("--base_channels", type=width, metavar="C", help="unet: width (default: 64)")
@@ -186,6 +201,10 @@ def add_model_options(parser: cli.Parser) -> None:
 def check_model_options(args: argparse.Namespace) -> None:
     """Decide which network it is, refuse options of the other, and fill in the rest."""
     kind = cli.kind_of(args.dataset)
+    if not args.class_conditional:
+        cli.refuse_given(args, ["label_dropout"], "is for --class_conditional only")
+    elif args.label_dropout is None:
+        args.label_dropout = 0.1
     if args.model == "auto":
         args.model = "unet" if kind == "images" else "mlp"
     if args.model == "unet":
@@ -255,6 +274,18 @@ def make_config(args: argparse.Namespace, dataset: str) -> dict[str, Any]:
     return {**config, "kind": cli.kind_of(dataset), "dataset": dataset}
 
 
+def label_counts(data: Dataset) -> list[int]:
+    """How many examples of each class there are.
+
+    Raises:
+        InputError: there is only one class.
+    """
+    counts = data.labels.bincount().tolist()
+    if len(counts) < 2:
+        raise InputError(f"--class_conditional: {data.name} has no classes")
+    return counts
+
+
 def make_trainer(args: argparse.Namespace) -> Trainer:
     """Everything that the options ask for, loaded, built and seeded; nothing is written yet."""
     import torch
@@ -270,6 +301,7 @@ def make_trainer(args: argparse.Namespace) -> Trainer:
     check_writable(args.output_dir)
     data = load_dataset(args)
     config = make_config(args, data.name)
+    config["label_counts"] = label_counts(data) if args.class_conditional else []
     if config["kind"] == "points":
         space = PointSpace.standardising(data.examples)
         config.update(mean=space.mean.tolist(), scale=space.scale)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from compute import choose_precision, compile_or_fall_back, in_precision, reason
 from datasets import Dataset
 from diffusion import Diffusion
 from errors import RunError
+from guidance import conditioned, drop, spread
 from samplers import ddim, trailing_timesteps
 from spaces import Space
 from utils import EMA, SeededNoise, atomic_write, save_checkpoint
@@ -28,6 +30,9 @@ from utils import EMA, SeededNoise, atomic_write, save_checkpoint
 READ_EVERY = 20  # steps between two readings of the loss; each one makes the host wait
 COMPILE_EARNS = 200_000  # images from which on compiling for a GPU pays
 PREVIEW_STEPS = 20  # denoising steps of the picture after each epoch: quick, and good enough
+
+# The loss of examples (B, ...), their labels (B,) if there are any, timesteps (B,) and noise.
+BatchLoss = Callable[[Tensor, Tensor | None, Tensor, Tensor], Tensor]
 
 
 @dataclass
@@ -78,13 +83,15 @@ class Trainer:
         data: Dataset,
         space: Space,
         options: argparse.Namespace,
-        config: dict[str, object],
+        config: dict[str, Any],
         device: torch.device,
     ) -> None:
         self.model = model.to(device).train()
         self.diffusion = diffusion
         self.space = space
         self.examples = data.examples.to(device)
+        self.classes = len(config["label_counts"])
+        self.labels = data.labels.to(device) if self.classes else None
         self.options = options
         self.config = config
         self.device = device
@@ -102,7 +109,7 @@ class Trainer:
         self.averaged_network = in_precision(self.ema.model, self.precision, device)
         # Half precision loses small gradients, so they are scaled up; otherwise this does nothing.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        self.batch_loss: Callable[[Tensor, Tensor, Tensor], Tensor] = self.eager_loss
+        self.batch_loss: BatchLoss = self.eager_loss
         # The same starting noise after every epoch, so that only the network changes.
         self.preview_noise = SeededNoise(options.seed, 0, options.num_samples, device).draw(
             *space.shape
@@ -146,7 +153,7 @@ class Trainer:
         self.bar.set_description(f"epoch {epoch}/{self.options.epochs}")
         order = torch.randperm(len(self.examples), device=self.device)
         for i in range(self.steps_per_epoch):
-            batch = self.examples[order[i * self.batch_size : (i + 1) * self.batch_size]]
+            batch = order[i * self.batch_size : (i + 1) * self.batch_size]
             lr = learning_rate(
                 self.options.lr_schedule, self.options.lr, self.step, self.total_steps
             )
@@ -157,10 +164,11 @@ class Trainer:
                 self.read_losses()
         self.read_losses()
 
-    def eager_loss(self, examples: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    def eager_loss(self, examples: Tensor, labels: Tensor | None, t: Tensor, eps: Tensor) -> Tensor:
         """The loss of a batch as it is stored, with its timesteps and noise. All that depends on
         the network is in here, and no randomness: it is what gets compiled."""
-        return self.diffusion.loss_at(self.network, self.space.to_model(examples), t, eps)
+        model = conditioned(self.network, labels)
+        return self.diffusion.loss_at(model, self.space.to_model(examples), t, eps)
 
     def compile(self) -> None:
         """Replace `eager_loss` by a compiled one where that is possible and worthwhile."""
@@ -176,10 +184,11 @@ class Trainer:
         print("compiling, half a minute or so ...", flush=True)
         self.batch_loss = compile_or_fall_back(self.eager_loss, self.try_step, self.device)
 
-    def try_step(self, loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+    def try_step(self, loss: BatchLoss) -> None:
         """A step that changes nothing, with a batch of the run's shape."""
         t, eps = self.draw(torch.Generator(self.device))
-        loss(self.examples[: self.batch_size], t, eps).backward()
+        labels = None if self.labels is None else self.labels[: self.batch_size]
+        loss(self.examples[: self.batch_size], labels, t, eps).backward()
         self.optimizer.zero_grad()
 
     def draw(self, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
@@ -189,11 +198,14 @@ class Trainer:
         t = torch.randint(timesteps, (count,), generator=generator, device=device)
         return t, torch.randn(count, *self.space.shape, generator=generator, device=device)
 
-    def train_step(self, examples: Tensor, lr: float) -> Tensor:
-        """One optimiser step on a batch (B, ...); its loss, still on the device."""
+    def train_step(self, batch: Tensor, lr: float) -> Tensor:
+        """One optimiser step on the examples of these indices (B,); its loss, on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        loss = self.batch_loss(examples, *self.draw())
+        labels = None
+        if self.labels is not None:
+            labels = drop(self.labels[batch], self.classes, self.options.label_dropout)
+        loss = self.batch_loss(self.examples[batch], labels, *self.draw())
         self.scaler.scale(loss).backward()
         if self.options.grad_clip > 0:
             self.scaler.unscale_(self.optimizer)
@@ -254,10 +266,12 @@ class Trainer:
         steps = min(PREVIEW_STEPS, len(schedule))
         timesteps = trailing_timesteps(len(schedule), steps)
         x = self.diffusion.starting_noise(self.preview_noise)
-        states = [x, *ddim(self.diffusion.denoiser(self.averaged_network), x, schedule, timesteps)]
+        labels = spread(range(self.classes), len(x)).to(self.device) if self.classes else None
+        denoise = self.diffusion.denoiser(conditioned(self.averaged_network, labels))
+        states = [x, *ddim(denoise, x, schedule, timesteps)]
         path = self.folder / "samples" / f"epoch_{epoch:03d}.png"
         title = f"Samples after epoch {epoch} (ddim, {steps} steps)"
-        self.space.write(self.space.to_data(states[-1]), path, title)
+        self.space.write(self.space.to_data(states[-1]), path, title, labels)
         if self.options.show_image_step:
             stride = max(1, round(self.options.show_image_step * steps / len(schedule)))
             shown = range(0, steps, stride)

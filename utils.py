@@ -78,12 +78,16 @@ class SeededNoise:
 class EMA:
     """An exponential moving average of a network's weights: smoother, so it samples better.
 
-    The decay warms up as min(decay, (1 + n) / (10 + n)) after n updates, so the average always
-    spans about the last tenth of a short run instead of remembering its random start.
+    A fixed decay remembers the random start of a short run and is too short for a long one. So the
+    decay of update n is (1 - 1/n)^(POWER + 1), which weighs the weights after update k by
+    (k / n)^POWER (Karras et al. 2024, arXiv:2312.02696, equation 1 and 2): the average spans the
+    same share of any run, about its last eighth. `decay` is an upper limit.
 
     Attributes:
         model: a copy of the network that carries the averaged weights; use it to sample.
     """
+
+    POWER = 6.94  # a relative width (standard deviation) of 0.1, in the middle of theirs
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -94,7 +98,7 @@ class EMA:
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        decay = min(self.decay, (1 - 1 / self.updates) ** (self.POWER + 1))
         # One fused call for all tensors instead of one for each.
         weights: list[Tensor] = list(model.parameters())
         torch._foreach_lerp_(self.averages, weights, 1 - decay)

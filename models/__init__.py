@@ -20,8 +20,9 @@ def build_model(config: dict[str, Any]) -> nn.Module:
         KeyError: a setting is missing.
         ValueError: the model is of a kind that is not known here.
     """
+    classes = len(config["label_counts"])
     if config["model"] == "unet":
-        return UNet(channels=1, base_channels=config["base_channels"])
+        return UNet(channels=1, base_channels=config["base_channels"], classes=classes)
     if config["model"] != "mlp":
         raise ValueError(f"unknown model {config['model']!r}; known: unet, mlp")
     size = config["embedding_size"]
@@ -30,7 +31,7 @@ def build_model(config: dict[str, Any]) -> nn.Module:
     if config["kind"] == "points" and config["coordinates"] == "sinusoidal":
         features = FourierFeatures(2, size, config["embedding_scale"])
     shape = (2,) if config["kind"] == "points" else (1, 28, 28)
-    return MLP(shape, config["hidden_dims"], time, features)
+    return MLP(shape, config["hidden_dims"], time, features, classes)
 
 
 def load_model(checkpoint: dict[str, Any], use_ema: bool = True) -> nn.Module:

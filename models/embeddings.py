@@ -70,6 +70,21 @@ class TimeEmbedding(nn.Module):
         return torch.cat([half_log_sigma.sin(), half_log_sigma.cos()], dim=1)
 
 
+class LabelEmbedding(nn.Embedding):
+    """Class labels (B,) to vectors (B, `size`); the label `classes` stands for no class.
+
+    Without labels it answers what belongs to no class: (1, size).
+    """
+
+    def __init__(self, classes: int, size: int) -> None:
+        super().__init__(classes + 1, size)
+        # Small beside the time, which is what matters most at first.
+        nn.init.normal_(self.weight, std=0.1)
+
+    def forward(self, labels: Tensor | None) -> Tensor:
+        return self.weight[-1:] if labels is None else super().forward(labels)
+
+
 class FourierFeatures(nn.Module):
     """Coordinates (B, D) to themselves and `dim` cosines and sines of random projections of them.
 

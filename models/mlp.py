@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.embeddings import FourierFeatures, TimeEmbedding
+from models.embeddings import FourierFeatures, LabelEmbedding, TimeEmbedding
 
 
 class Block(nn.Module):
@@ -36,8 +36,10 @@ class MLP(nn.Module):
         widths: of the hidden layers.
         time: how the time is embedded.
         features: how coordinates are embedded; None feeds them in as they are.
+        classes: how many it can be told apart by labels; 0 for a network without labels.
 
-    Shapes: x (B, *shape), t (B,), or (1,) for one timestep shared by all -> (B, *shape).
+    Shapes: x (B, *shape), t (B,), or (1,) for one timestep shared by all, labels (B,) or none
+    -> (B, *shape).
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class MLP(nn.Module):
         widths: Sequence[int],
         time: TimeEmbedding,
         features: FourierFeatures | None = None,
+        classes: int = 0,
     ) -> None:
         super().__init__()
         self.time = time
@@ -55,6 +58,7 @@ class MLP(nn.Module):
         self.stem = nn.Linear(size if features is None else features.size, widths[0])
         # What all layers are told about the time, in one product.
         self.time_weights = nn.Linear(time.size, sum(widths), bias=False)
+        self.label_embedding = LabelEmbedding(classes, sum(widths)) if classes else None
         self.blocks = nn.ModuleList(
             Block(inputs, outputs)
             for inputs, outputs in zip([widths[0], *widths], widths, strict=False)
@@ -63,13 +67,15 @@ class MLP(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         h = x.flatten(1)
         if self.features is not None:
             h = self.features(h)
         h = F.silu(self.stem(h))
-        times = self.embed_time(t).split(self.widths, dim=1)
-        for block, time in zip(self.blocks, times, strict=True):
+        told = self.embed_time(t)
+        if self.label_embedding is not None:
+            told = told + self.label_embedding(labels)
+        for block, time in zip(self.blocks, told.split(self.widths, dim=1), strict=True):
             h = block(h, time)
         return self.head(h).view_as(x)
 

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.embeddings import sinusoidal_embedding
+from models.embeddings import LabelEmbedding, sinusoidal_embedding
 
 EMBEDDING_SIZE = 256
 
@@ -108,18 +108,20 @@ class UNet(nn.Module):
     Args:
         channels: of the image.
         base_channels: width at 14x14; twice that at 7x7.
+        classes: how many it can be told apart by labels; 0 for a network without labels.
 
     Shapes: x (B, channels, H, W) with H and W divisible by 4, t (B,), or (1,) for
-    one timestep shared by all -> (B, channels, H, W).
+    one timestep shared by all, labels (B,) or none -> (B, channels, H, W).
     """
 
-    def __init__(self, channels: int = 1, base_channels: int = 64) -> None:
+    def __init__(self, channels: int = 1, base_channels: int = 64, classes: int = 0) -> None:
         super().__init__()
         wide = 2 * base_channels
         size = EMBEDDING_SIZE
         self.time_mlp = nn.Sequential(
             nn.Linear(size, 4 * size), nn.SiLU(), nn.Linear(4 * size, size), nn.SiLU()
         )
+        self.label_embedding = LabelEmbedding(classes, size) if classes else None
         self.stem = nn.Conv2d(4 * channels, base_channels, 3, padding=1)
         self.down1 = ResBlock(base_channels, size)
         self.downsample = nn.Conv2d(4 * base_channels, wide, 1)
@@ -135,8 +137,10 @@ class UNet(nn.Module):
         # Convolutions on a CPU run up to twice as fast on channels_last tensors.
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         embedding = self.time_mlp(sinusoidal_embedding(t, EMBEDDING_SIZE))
+        if self.label_embedding is not None:
+            embedding = embedding + self.label_embedding(labels)
         fine = self.down1(self.stem(fold(x)), embedding)
         coarse = self.down2(self.downsample(fold(fine)), embedding)
         h = self.attention(self.middle1(coarse, embedding))

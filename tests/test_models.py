@@ -16,7 +16,7 @@ from models.embeddings import (
 )
 from models.unet import UNet
 
-CONFIG = {"model": "unet", "base_channels": 8}
+CONFIG = {"model": "unet", "base_channels": 8, "label_counts": []}
 
 
 def awakened(model: torch.nn.Module) -> torch.nn.Module:
@@ -88,7 +88,7 @@ MLP_CONFIG = {
     **{"model": "mlp", "kind": "points", "hidden_dims": [32, 32], "embedding_size": 16},
     **{"time_embedding": "sinusoidal", "coordinates": "sinusoidal", "embedding_scale": 1.0},
     **{"schedule": "linear", "timesteps": 100, "beta_start": None, "beta_end": None},
-    **{"sigma_min": 0.002, "sigma_max": 10.0},
+    **{"sigma_min": 0.002, "sigma_max": 10.0, "label_counts": []},
 }
 
 
@@ -177,4 +177,4 @@ def test_weights_that_do_not_fit_name_the_first_tensor():
 
 def test_unknown_models_are_refused():
     with pytest.raises(ValueError, match="unknown model"):
-        build_model({"model": "transformer"})
+        build_model({"model": "transformer", "label_counts": []})

@@ -45,5 +45,5 @@ def test_limits_hold_the_data_and_most_of_the_noise():
 
 
 def test_a_configuration_picks_its_space():
-    assert make_space({"kind": "images"}).shape == (1, 28, 28)
+    assert make_space({"kind": "images", "dataset": "mnist"}).shape == (1, 28, 28)
     assert make_space({"kind": "points", "mean": [0.0, 1.0], "scale": 2.0}).shape == (2,)

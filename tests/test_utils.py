@@ -61,10 +61,23 @@ def test_ema_warms_up_and_then_keeps_its_decay():
     for n in range(1, 30):
         nn.init.constant_(model.weight, float(n))
         ema.update(model)
-        decay = min(0.5, (1 + n) / (10 + n))
+        decay = min(0.5, (1 - 1 / n) ** 7.94)
         expected = decay * expected + (1 - decay) * n
         assert ema.model.weight.item() == pytest.approx(expected, rel=1e-5)
     assert model.weight.item() == 29  # the network itself is not touched
+
+
+def test_ema_weighs_by_a_power_of_the_step():
+    """Against the integral that defines it: weights after step k count as k^6.94."""
+    model = nn.Linear(1, 1, bias=False)
+    ema = EMA(model, decay=0.9999)
+    values = torch.sin(torch.arange(1, 2001) / 150)
+    for value in values:
+        nn.init.constant_(model.weight, value.item())
+        ema.update(model)
+    weights = torch.arange(1, 2001).double() ** EMA.POWER
+    expected = (weights * values).sum() / weights.sum()
+    assert ema.model.weight.item() == pytest.approx(expected.item(), abs=2e-3)
 
 
 def test_atomic_write_replaces_whole_files_only(tmp_path):

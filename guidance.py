@@ -1,0 +1,67 @@
+"""Class labels for a network, and classifier-free guidance towards them.
+
+A network trained with labels is called as network(x, t, labels). The label after the last class
+stands for none; without labels it sees that one for all examples.
+
+    Ho & Salimans 2022        Classifier-Free Diffusion Guidance, arXiv:2207.12598
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from diffusion import Model
+
+Network = Callable[..., Tensor]
+
+
+def spread(labels: Sequence[int], count: int) -> Tensor:
+    """`count` labels, int64 (count,), taken from `labels` in turn again and again."""
+    return torch.tensor(labels)[torch.arange(count) % len(labels)]
+
+
+def in_proportion(label_counts: Sequence[int], count: int) -> Tensor:
+    """`count` labels, int64 (count,), each class as often as in data with these counts."""
+    shares = torch.tensor(label_counts, dtype=torch.float64).cumsum(0) / sum(label_counts)
+    return torch.searchsorted(shares, (torch.arange(count, dtype=torch.float64) + 0.5) / count)
+
+
+def drop(labels: Tensor, classes: int, probability: float) -> Tensor:
+    """Labels (B,) with each replaced by "no class" with that probability (algorithm 1).
+
+    So one network learns both what guidance needs: with the class, and without.
+    """
+    dropped = torch.rand(len(labels), device=labels.device) < probability
+    return torch.where(dropped, classes, labels)
+
+
+def conditioned(network: Network, labels: Tensor | None) -> Model:
+    """The network with its labels (B,) fixed: a function of x and t alone."""
+    return lambda x, t: network(x, t) if labels is None else network(x, t, labels)
+
+
+def guided(network: Network, labels: Tensor, classes: int, guidance: float) -> Model:
+    """The network's answers with a class and without, extrapolated towards the class.
+
+    guidance * f(x, t, label) + (1 - guidance) * f(x, t, none): equation 6 with w = guidance - 1.
+    1 is the class alone, 0 no class at all, more than 1 exaggerates what makes the class. x0, eps
+    and v are linear in each other at fixed x and t, so it means the same for each prediction.
+
+    Both answers are taken in one batch, of twice the size.
+
+    Args:
+        labels: (B,), for the x (B, ...) that the model will be called with.
+        classes: how many there are, which is also the label for none.
+    """
+    if guidance == 1:
+        return conditioned(network, labels)
+    both = torch.cat([labels, torch.full_like(labels, classes)])
+
+    def model(x: Tensor, t: Tensor) -> Tensor:
+        with_class, without = network(torch.cat([x, x]), t, both).chunk(2)
+        return torch.lerp(without, with_class, guidance)
+
+    return model

@@ -1,0 +1,148 @@
+"""Class labels: who gets which, classifier-free guidance, and both from the command line."""
+
+import numpy as np
+import pytest
+import torch
+from scripts import assert_picture, refuse, succeed
+
+from guidance import conditioned, drop, guided, in_proportion, spread
+from models.unet import UNet
+from shapes import make_shape
+
+
+def test_labels_are_taken_in_turn():
+    assert spread([3, 5], 5).tolist() == [3, 5, 3, 5, 3]
+
+
+def test_labels_in_proportion_to_the_data():
+    labels = in_proportion([100, 0, 300], 40)
+    assert labels.bincount(minlength=3).tolist() == [10, 0, 30]
+    assert in_proportion([1, 1, 1], 100).bincount().tolist() == pytest.approx([33, 34, 33], abs=1)
+
+
+def test_dropped_labels_are_those_of_no_class():
+    labels = torch.arange(10).repeat(1000)
+    dropped = drop(labels, 10, 0.1)
+    missing = dropped == 10
+    assert missing.float().mean() == pytest.approx(0.1, abs=0.012)  # four standard errors
+    assert torch.equal(dropped[~missing], labels[~missing])
+    assert torch.equal(drop(labels, 10, 0.0), labels)
+
+
+def labelled_network():
+    network = UNet(base_channels=8, classes=3)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return network.eval()
+
+
+def test_a_network_without_labels_answers_for_no_class():
+    network, x, t = labelled_network(), torch.randn(4, 1, 28, 28), torch.tensor([5])
+    torch.testing.assert_close(network(x, t), network(x, t, torch.full((4,), 3)))
+    one, other = (network(x, t, torch.full((4,), label)) for label in (0, 1))
+    assert not torch.allclose(one, other, atol=1e-3)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 2.5])
+def test_guidance_is_the_formula(guidance):
+    network, x, t = labelled_network(), torch.randn(4, 1, 28, 28), torch.tensor([5])
+    labels = torch.tensor([0, 1, 2, 1])
+    answer = guided(network, labels, 3, guidance)(x, t)
+    expected = guidance * network(x, t, labels) + (1 - guidance) * network(x, t)
+    torch.testing.assert_close(answer, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_both_answers_come_from_one_batch():
+    batches = []
+
+    def network(x, t, labels):
+        batches.append(labels.tolist())
+        return x
+
+    guided(network, torch.tensor([4, 2]), 7, 3.0)(torch.zeros(2, 1), torch.tensor([0]))
+    assert batches == [[4, 2, 7, 7]]
+    conditioned(network, torch.tensor([4, 2]))(torch.zeros(2, 1), torch.tensor([0]))
+    assert batches[1:] == [[4, 2]]
+
+
+# ------------------------------------------------------------------------- from the command line
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory):
+    """A folder with a class-conditional model of eight Gaussians on a ring."""
+    folder = tmp_path_factory.mktemp("ring")
+    options = "--dataset gaussians --class_conditional --epochs 40 --batch_size 200"
+    succeed("train.py", *options.split(), "--sample_interval", 40, cwd=folder)
+    assert_picture(folder / "outputs" / "samples" / "epoch_040.png")
+    return folder
+
+
+def cluster_of(points: np.ndarray) -> np.ndarray:
+    """The label of the cluster whose centre is nearest to each point."""
+    data, labels = make_shape("gaussians", 8000, 0)
+    centres = np.stack([data[labels == k].mean(0) for k in range(8)])
+    return np.linalg.norm(points[:, None] - centres, axis=2).argmin(1)
+
+
+def sample_points(ring, *options: object) -> np.ndarray:
+    options = ("--output", "s.npy", "--sampler", "dpmpp", *options)
+    succeed("sample.py", *options, "--num_images", 400, cwd=ring)
+    return np.load(ring / "s.npy")
+
+
+def test_labels_decide_where_points_go(ring):
+    assert (cluster_of(sample_points(ring, "--labels", 3)) == 3).mean() > 0.97
+    in_turn = sample_points(ring, "--labels", "0-2,6")
+    assert (cluster_of(in_turn) == np.tile([0, 1, 2, 6], 100)).mean() > 0.97
+    # All classes if none is named; small batches, the last of them padded, change nothing.
+    every = sample_points(ring)
+    assert (cluster_of(every) == np.tile(np.arange(8), 50)).mean() > 0.97
+    np.testing.assert_allclose(
+        sample_points(ring, "--batch_size", 150), every, rtol=1e-3, atol=1e-3
+    )
+
+
+def test_guidance_draws_points_towards_their_class(ring):
+    def radius(guidance: float) -> float:
+        points = sample_points(ring, "--labels", 0, "--guidance", guidance)
+        return np.linalg.norm(points, axis=1).mean()
+
+    # Away from what all classes have in common, their middle.
+    assert radius(4) > radius(1) + 0.01
+    clusters = cluster_of(sample_points(ring, "--labels", 0, "--guidance", 0))
+    assert np.bincount(clusters, minlength=8).min() > 20  # without the class: all of them, 50 each
+
+
+def test_conditional_points_are_evaluated_and_drawn(ring):
+    out = succeed("evaluate.py", "--num_samples", 500, "--guidance", 1.5, cwd=ring)
+    assert "guidance 1.5" in out
+    succeed("sample.py", "--sampler", "heun", "--gif", "--show_intermediate", cwd=ring)
+    assert_picture(ring / "outputs" / "generated_samples.png")
+    options = "--checkpoint outputs/model_final.pt --arrows --no-gif".split()
+    succeed("visualize_diffusion.py", *options, cwd=ring)
+    assert_picture(ring / "outputs" / "reverse_diffusion.png")
+
+
+def test_a_grid_with_a_row_for_each_class(tmp_path):
+    train = "--dataset digits --subset 300 --batch_size 64 --base_channels 8 --epochs 1"
+    train = f"{train} --class_conditional --label_dropout 0.2 --num_samples 12"
+    succeed("train.py", *train.split(), cwd=tmp_path)
+    assert_picture(tmp_path / "outputs" / "samples" / "epoch_001.png")
+    options = "--sampler ddim --steps 2 --guidance 2 --compile on".split()
+    assert "80 images" in succeed("sample.py", *options, cwd=tmp_path)
+    picture = assert_picture(tmp_path / "outputs" / "generated_samples.png")
+    assert picture.shape[0] > 1.1 * picture.shape[1]  # ten rows of eight
+    for labels, says in (("10", "knows 0-9"), ("0-", "expected labels"), ("3-1", "no labels")):
+        assert says in refuse("sample.py", "--labels", labels, cwd=tmp_path)
+
+
+def test_what_has_no_classes_is_refused(tmp_path):
+    command = ("train.py", "--dataset", "line", "--class_conditional")
+    assert "line has no classes" in refuse(*command, cwd=tmp_path)
+    assert "class_conditional" in refuse("train.py", "--label_dropout", 0.3, cwd=tmp_path)
+    train = "--dataset line --num_points 100 --epochs 1 --sample_interval 1".split()
+    succeed("train.py", *train, cwd=tmp_path)
+    for option in (("--labels", 0), ("--guidance", 2)):
+        assert "--class_conditional" in refuse("sample.py", *option, cwd=tmp_path)
+    assert "--class_conditional" in refuse("evaluate.py", "--guidance", 2, cwd=tmp_path)

@@ -99,12 +99,24 @@ def save_classes(
     for row, label in zip(cells, found, strict=True):
         of_class = pixels[labels == label][:each]
         row[: len(of_class)] = of_class
-    canvas = tile(cells.flatten(0, 1), columns)
+    texts = [f"{names[k]} {k}" if names else str(k) for k in found]
+    draw_rows(cells, texts, columns, path, title)
+
+
+def save_rows(rows: Sequence[tuple[str, Tensor]], path: Path, title: str) -> None:
+    """One row of images, uint8 (N, H, W), for each text that stands beside it."""
+    texts, images = zip(*rows, strict=True)
+    draw_rows(torch.stack(images), texts, len(images[0]), path, title)
+
+
+def draw_rows(groups: Tensor, texts: Sequence[str], columns: int, path: Path, title: str) -> None:
+    """Groups of images (groups, N, H, W), each in rows of `columns`, with texts beside them."""
+    canvas = tile(groups.flatten(0, 1), columns)
     zoom = max(1, min(4, 900 // canvas.shape[1]))
-    figure, axes = figure_for(canvas, zoom, margin=0.9 if names else 0.4)
-    step = (pixels.shape[1] + GAP) * each // columns
-    heights = [GAP + step * k + pixels.shape[1] / 2 for k in range(len(found))]
-    axes.set_yticks(heights, [f"{names[k]} {k}" if names else str(k) for k in found])
+    margin = 0.25 + 0.075 * max(map(len, texts))
+    figure, axes = figure_for(canvas, zoom, margin=margin)
+    step = (groups.shape[2] + GAP) * groups.shape[1] // columns
+    axes.set_yticks([GAP + step * k + groups.shape[2] / 2 for k in range(len(texts))], texts)
     axes.tick_params(length=0, labelsize=9)
     axes.set_title(title, fontsize=9)
     save_figure(figure, path)

@@ -15,8 +15,8 @@ def errors_after(epochs: int, seed: int, folder) -> tuple[float, float]:
 
     The learning rate is high and constant: steps are noisy, which is what averaging is for.
     """
-    options = "--dataset gaussians --num_points 2000 --batch_size 25 --lr 1e-2 --lr_schedule constant"
-    options += f" --ema_decay 0.9999 --hidden_size 64 --epochs {epochs} --seed {seed}"
+    options = "--dataset gaussians --num_points 2000 --batch_size 25 --hidden_size 64 --lr 1e-2"
+    options += f" --lr_schedule constant --ema_decay 0.9999 --epochs {epochs} --seed {seed}"
     options += f" --sample_interval {epochs} --num_samples 10 --output_dir {folder / str(seed)}"
     trainer = train.make_trainer(train.parse_arguments(options.split()))
     trainer.run()

@@ -1,0 +1,103 @@
+"""Which recipe samples best: each trained and evaluated, as a table and one picture.
+
+    python benchmarks/recipes.py                                 all recipes, 5 epochs of MNIST
+    python benchmarks/recipes.py v cosine --epochs 20            these two, longer
+    python benchmarks/recipes.py --dataset fashion_mnist
+
+Each recipe is `train.py` with the options below, then `evaluate.py` on 5,000 samples (dpmpp, 20
+steps), each a process of its own. What is already in --folder is not made again. The picture has
+one row of samples for each recipe, all from the same noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+import plots  # noqa: E402
+
+START = "--lr 1e-3 --lr_schedule constant --schedule linear --prediction eps"
+RECIPES = {
+    # The recipe of the DDPM paper (with a higher learning rate), and one change each.
+    "ddpm": START,
+    "lr 2e-4": f"{START} --lr 2e-4",
+    "lr cosine": f"{START} --lr_schedule cosine",
+    "cosine": f"{START} --schedule cosine",
+    "v": f"{START} --prediction v",
+    "min_snr": f"{START} --loss_weighting min_snr",
+    "no ema": f"{START} --ema_decay 0",
+    # Changes together.
+    "v cosine": f"{START} --prediction v --schedule cosine",
+    "v cosine, lr cosine": f"{START} --prediction v --schedule cosine --lr_schedule cosine",
+    "flow, lr cosine": "--lr 1e-3 --lr_schedule cosine --schedule flow",
+    "lr 2e-3 cosine": f"{START} --lr 2e-3 --lr_schedule cosine --prediction v --schedule cosine",
+}
+FIGURES = ("FID", "KID x 1000", "precision", "recall")
+SAMPLES = 5000
+SHOWN = 16
+
+
+def script(name: str, *options: object) -> float:
+    """Run a script; the seconds of the whole process."""
+    start = time.perf_counter()
+    command = [sys.executable, REPOSITORY / name, *map(str, options)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def run(options: str, args: argparse.Namespace, folder: Path) -> dict:
+    """Train and evaluate one recipe, unless that was done; what was measured."""
+    done = folder / "measured.json"
+    if done.is_file():
+        return json.loads(done.read_text())
+    data = ("--dataset", args.dataset, "--data_dir", args.data_dir, "--epochs", args.epochs)
+    seconds = script("train.py", *options.split(), *data, "--output_dir", folder)
+    model = ("--checkpoint", folder / "model_final.pt")
+    few = ("--num_images", SHOWN, "--sampler", "dpmpp", "--output", folder / "samples.npy")
+    script("sample.py", *model, *few)
+    evaluated = folder / "evaluation.json"
+    where = ("--data_dir", args.data_dir, "--json", evaluated)
+    script("evaluate.py", *model, "--num_samples", SAMPLES, *where)
+    measured = {"seconds": seconds, **json.loads(evaluated.read_text())["figures"]}
+    done.write_text(json.dumps(measured))
+    return measured
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("recipes", nargs="*", metavar="NAME", help=f"of: {'; '.join(RECIPES)} (default: all)")
+    add("--dataset", default="mnist", choices=("mnist", "fashion_mnist", "digits"))
+    add("--data_dir", type=Path, default=Path("data"), metavar="DIR")
+    add("--epochs", type=int, default=5, metavar="N")
+    add("--folder", type=Path, default=Path("outputs/recipes"), metavar="DIR")
+    args = parser.parse_args()
+    rows = []
+    print(f"| recipe | {' | '.join(FIGURES)} | seconds |\n{'|---' * (len(FIGURES) + 2)}|")
+    for name in args.recipes or RECIPES:
+        folder = args.folder / f"{args.dataset}-{args.epochs}" / name.replace(" ", "_")
+        measured = run(RECIPES[name], args, folder)
+        figures = " | ".join(f"{measured[figure]['samples']:.3g}" for figure in FIGURES)
+        print(f"| {name} | {figures} | {measured['seconds']:.0f} |", flush=True)
+        label = f"{name}   FID {measured['FID']['samples']:.1f}"
+        rows.append((label, torch.from_numpy(np.load(folder / "samples.npy"))))
+    floor = " | ".join(f"{measured[figure]['real']:.3g}" for figure in FIGURES)
+    print(f"| real images | {floor} | |")
+    picture = args.folder / f"recipes_{args.dataset}_{args.epochs}.png"
+    title = f"{args.dataset}, {args.epochs} epochs: samples of each recipe from the same noise"
+    plots.save_rows(rows, picture, title)
+    print(f"wrote {picture}")
+
+
+if __name__ == "__main__":
+    main()

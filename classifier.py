@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from datasets import Dataset, to_unit
-from utils import atomic_write
+from files import atomic_write
 
 FEATURES = 128
 EPOCHS = 5

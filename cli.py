@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from errors import InputError, RunError
+from errors import InputError, RunError, Stopped
 
 IMAGE_DATASETS = ("mnist", "fashion_mnist", "digits")
 POINT_DATASETS = (
@@ -414,8 +414,8 @@ def check_suffix(path: Path, allowed: Sequence[str], option: str) -> None:
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a script's main function and end the process with the exit code that fits.
 
-    0 done, 1 the run failed, 2 wrong usage or input, 130 interrupted. A user's mistake or a full
-    disk gets a line on stderr; a traceback is for bugs in this program.
+    0 done, 1 the run failed, 2 wrong usage or input, 130 interrupted, 143 terminated. A
+    user's mistake or a full disk gets a line on stderr; a traceback is for bugs in this program.
     """
     try:
         main()
@@ -424,8 +424,10 @@ def run(main: Callable[[], None]) -> NoReturn:
         code = fail(2, str(error))
     except RunError as error:
         code = fail(1, str(error))
-    except KeyboardInterrupt as error:
-        code = fail(130, f"interrupted{f': {error}' if str(error) else ''}")
+    except Stopped as error:
+        code = fail(128 + error.signal, str(error))
+    except KeyboardInterrupt:
+        code = fail(130, "interrupted")
     except (OSError, RuntimeError) as error:
         code = fail(1, explain_system_error(error))
     sys.exit(code)

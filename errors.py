@@ -1,8 +1,20 @@
-"""The two ways in which a script ends without a traceback. Both carry a message for the user."""
+"""The ways in which a script ends without a traceback. All carry a message for the user."""
 
 
 class InputError(Exception):
     """What the user gave cannot be used: an option, a file, a dataset. Exit code 2."""
+
+
+class Stopped(Exception):
+    """The user or the system asked the run to stop, and its state is saved.
+
+    Args:
+        signal: the number of the signal that asked; the exit code is 128 more.
+    """
+
+    def __init__(self, signal: int, message: str) -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 class RunError(Exception):

@@ -54,14 +54,17 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     from compute import fit_threads_to_cores
+    from distributed import join
     from evaluation import evaluate_images, evaluate_points
+    from files import atomic_write, check_writable
     from generation import denoising_timesteps, generate, prepare_network, restore
     from guidance import in_proportion
-    from utils import atomic_write, check_writable, choose_device
+    from utils import choose_device
 
+    device = choose_device(args.device)
+    group = join(device)
     if warning := fit_threads_to_cores():
         print(warning)
-    device = choose_device(args.device)
     check_writable(args.json.parent)
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     timesteps = denoising_timesteps(args.sampler, args.timesteps, len(trained.diffusion.schedule))
@@ -73,7 +76,9 @@ def main() -> None:
         print(f"with fewer than {FEW:,} samples FID is too high; compare at equal numbers only")
     counts = trained.config["label_counts"]
     labels = in_proportion(counts, args.num_images) if counts else None
-    samples = generate(trained, args, timesteps, device, labels=labels)
+    samples = generate(trained, args, timesteps, device, labels=labels, group=group)
+    if not group.leads:
+        return
     evaluate = evaluate_images if trained.kind == "images" else evaluate_points
     picture = args.json.with_suffix(".png")
     figures = evaluate(samples, trained, args.data_dir, picture, device)

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from checkpoints import find_checkpoint, load_checkpoint
 from cli import refuse_given
 from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
 from diffusion import Diffusion, Model, make_diffusion
+from distributed import Group
 from errors import InputError, RunError
 from guidance import Network, conditioned, guided
 from models import load_model
@@ -29,11 +31,12 @@ from samplers import (
     trailing_timesteps,
 )
 from spaces import Space, make_space
-from utils import SeededNoise, find_checkpoint, load_checkpoint
+from utils import SeededNoise
 
 DEFAULT_CHECKPOINT = Path("outputs/model_final.pt")
 LARGEST_BATCH = {"images": 256, "points": 10_000}  # unless --batch_size is given
 COMPILE_EARNS = 500_000  # evaluations (images times steps) from which on compiling pays
+ALONE = Group()
 Watch = Callable[[int, Tensor], None]
 
 
@@ -57,14 +60,19 @@ class Trained:
         return len(self.config["label_counts"])
 
 
-def restore(path: Path | None, device: torch.device, use_ema: bool = True) -> Trained:
-    """The network, process and space of a checkpoint; None looks in the default places.
+def locate(path: Path | None) -> tuple[Path, dict[str, Any]]:
+    """A checkpoint and where it is; None looks in the default places.
 
     Raises:
         InputError: there is no checkpoint, or it is not a valid one.
     """
     path = path or find_checkpoint(DEFAULT_CHECKPOINT)
-    checkpoint = load_checkpoint(path)
+    return path, load_checkpoint(path)
+
+
+def restore(path: Path | None, device: torch.device, use_ema: bool = True) -> Trained:
+    """The network, process and space of a checkpoint, see `locate`."""
+    path, checkpoint = locate(path)
     config = checkpoint["config"]
     try:
         model = load_model(checkpoint, use_ema=use_ema).to(device)
@@ -168,11 +176,13 @@ def generate(
     device: torch.device,
     watch: Watch = lambda steps_done, x: None,
     labels: Tensor | None = None,
+    group: Group = ALONE,
 ) -> Tensor:
     """All samples, as data, made batch by batch; `watch` sees each state of the first batch.
 
     Every batch is equally large, so that a compiled network sees one shape; what the last has too
-    much is cut off.
+    much is cut off. Processes take the batches in turn, so the samples do not depend on how many
+    processes there are.
 
     Args:
         labels: of the samples, int64 (num_images,); None for a network without classes.
@@ -180,13 +190,15 @@ def generate(
     Raises:
         RunError: the samples are not finite.
     """
-    done = []
     count = batch_size(args, trained.kind)
     starts = range(0, args.num_images, count)
+    mine = starts[group.rank :: group.size]
     if labels is not None:
         labels = labels[torch.arange(len(starts) * count) % len(labels)]
-    with tqdm(total=len(starts) * len(timesteps), unit="step", disable=None) as bar:
-        for start in starts:
+    done = [trained.space.to_data(torch.empty(0, *trained.space.shape))]
+    hidden = None if group.leads else True  # None: where there is no terminal
+    with tqdm(total=len(mine) * len(timesteps), unit="step", disable=hidden) as bar:
+        for start in mine:
             noise = SeededNoise(args.seed, start, count, device)
             x = trained.diffusion.starting_noise(noise.draw(*trained.space.shape))
             told = None if labels is None else labels[start : start + count].to(device)
@@ -200,4 +212,7 @@ def generate(
             if not bool(torch.isfinite(x).all()):
                 raise RunError("the samples are not finite numbers; the model is broken")
             done.append(trained.space.to_data(x))
-    return torch.cat(done)[: args.num_images]
+    shares = [starts[rank :: group.size] for rank in range(group.size)]
+    found = group.gather(torch.cat(done), [len(share) * count for share in shares])
+    order = torch.tensor([start for share in shares for start in share]).argsort()
+    return found.view(-1, count, *found.shape[1:])[order].flatten(0, 1)[: args.num_images]

@@ -29,12 +29,14 @@ def in_proportion(label_counts: Sequence[int], count: int) -> Tensor:
     return torch.searchsorted(shares, (torch.arange(count, dtype=torch.float64) + 0.5) / count)
 
 
-def drop(labels: Tensor, classes: int, probability: float) -> Tensor:
+def drop(
+    labels: Tensor, classes: int, probability: float, generator: torch.Generator | None = None
+) -> Tensor:
     """Labels (B,) with each replaced by "no class" with that probability (algorithm 1).
 
     So one network learns both what guidance needs: with the class, and without.
     """
-    dropped = torch.rand(len(labels), device=labels.device) < probability
+    dropped = torch.rand(len(labels), generator=generator, device=labels.device) < probability
     return torch.where(dropped, classes, labels)
 
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
-from utils import atomic_write
+from files import atomic_write
 
 DPI = 100
 GAP = 2  # pixels between images, before zooming

@@ -65,6 +65,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         " implies --show_intermediate",
     )
     add("--gif", action="store_true", help="also write the process as an animation")
+    add(
+        "--export",
+        type=Path,
+        metavar="FILE",
+        help="make nothing, but write the weights for passing on: a .safetensors file, which"
+        " --checkpoint takes too",
+    )
     cli.add_sampler_options(parser, default="ddpm")
     cli.add_device_option(parser)
     cli.add_compute_options(parser)
@@ -72,6 +79,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     cli.check_suffix(args.output, SUFFIXES["points"], "--output")
     cli.check_sampler_options(args)
+    if args.export is not None:
+        cli.check_suffix(args.export, (".safetensors",), "--export")
     return args
 
 
@@ -146,17 +155,54 @@ def choose_labels(args: argparse.Namespace, classes: int) -> list[int]:
     return args.labels
 
 
+def export(args: argparse.Namespace) -> None:
+    """Write the weights of a checkpoint for passing on."""
+    from checkpoints import export_safetensors
+    from generation import locate
+    from models import load_model
+
+    _, checkpoint = locate(args.checkpoint)
+    model = load_model(checkpoint, use_ema=not args.no_ema)
+    export_safetensors(args.export, checkpoint["config"], model.state_dict())
+    print(f"wrote {args.export}")
+
+
+def write_pictures(
+    process: Process, still_steps: list[int], gif_steps: list[int], output: Path
+) -> list[str]:
+    """The stills and the animation that were asked for, beside the output; what was written."""
+    written = []
+    if still_steps:
+        folder = output.parent / "intermediate"
+        write_intermediate(process.named(still_steps), process.space, folder)
+        written.append(f"{folder / 'step_*.png'}, {folder / 'process.png'}")
+    if gif_steps:
+        path = output.with_suffix(".gif")
+        frames = [process.states[k] for k in gif_steps]
+        captions = [f"t = {process.timestep_after[k]}" for k in gif_steps]
+        title = "The reverse process: from noise to samples"
+        process.space.draw_animation(frames, captions, path, title)
+        written.append(str(path))
+    return written
+
+
 def main() -> None:
     args = parse_arguments()
+    if args.export is not None:
+        export(args)
+        return
     from compute import fit_threads_to_cores
+    from distributed import join
+    from files import check_writable
     from generation import denoising_timesteps, generate, prepare_network, restore
     from guidance import spread
     from plots import evenly_spaced
-    from utils import check_writable, choose_device
+    from utils import choose_device
 
+    device = choose_device(args.device)
+    group = join(device)
     if warning := fit_threads_to_cores():
         print(warning)
-    device = choose_device(args.device)
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     space, kind = trained.space, trained.kind
     cli.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
@@ -169,33 +215,19 @@ def main() -> None:
     of_samples = spread(labels, args.num_images) if labels else None
     check_writable(args.output.parent)
     precision = prepare_network(trained, args, steps, device)
-    print(
-        f"{args.num_images:,} {kind}, {args.sampler}, {steps} steps, seed {args.seed}, {precision}",
-        flush=True,
-    )
+    guidance = "" if args.guidance is None else f", guidance {args.guidance:g}"
+    made_by = f"{args.sampler}, {steps} steps, seed {args.seed}{guidance}"
+    print(f"{args.num_images:,} {kind}, {made_by}, {precision}", flush=True)
 
     show = args.show_intermediate or args.show_image_step is not None
     still_steps = stills(args, steps) if show else []
     gif_steps = evenly_spaced(GIF_FRAMES, steps + 1) if args.gif else []
     process = Process({*still_steps, *gif_steps}, timesteps, space, KEPT[kind])
-    samples = generate(trained, args, timesteps, device, process.keep, of_samples)
-
-    guidance = "" if args.guidance is None else f", guidance {args.guidance:g}"
-    title = (
-        f"{args.num_images:,} samples ({args.sampler}, {steps} steps, seed {args.seed}{guidance})"
-    )
-    space.write(samples, args.output, title, of_samples)
-    written = [str(args.output)]
-    if show:
-        folder = args.output.parent / "intermediate"
-        write_intermediate(process.named(still_steps), space, folder)
-        written.append(f"{folder / 'step_*.png'}, {folder / 'process.png'}")
-    if args.gif:
-        path = args.output.with_suffix(".gif")
-        frames = [process.states[k] for k in gif_steps]
-        captions = [f"t = {process.timestep_after[k]}" for k in gif_steps]
-        space.draw_animation(frames, captions, path, "The reverse process: from noise to samples")
-        written.append(str(path))
+    samples = generate(trained, args, timesteps, device, process.keep, of_samples, group)
+    if not group.leads:
+        return
+    space.write(samples, args.output, f"{args.num_images:,} samples ({made_by})", of_samples)
+    written = [str(args.output), *write_pictures(process, still_steps, gif_steps, args.output)]
     print(f"wrote {', '.join(written)}")
 
 

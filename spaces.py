@@ -17,7 +17,7 @@ from torch import Tensor
 import plots
 import plots_points
 from datasets import CLASS_NAMES, IMAGE_SIZE, to_pixels, to_unit
-from utils import atomic_write
+from files import atomic_write
 
 
 class Space(Protocol):

@@ -4,273 +4,31 @@ python train.py                                  MNIST, 20 epochs, into outputs/
 python train.py --dataset digits --epochs 2      needs no download
 python train.py --dataset dino                   points, in seconds
 python train.py --dataset drawing.csv            your own points
+python train.py --resume --epochs 40             go on with the run in outputs/
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cli
 from errors import InputError
+from train_options import NOT_OPTIONS, parse_arguments
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from distributed import Group
     from training import Trainer
-
-UNET_OPTIONS = ("base_channels",)
-MLP_OPTIONS = (
-    *("hidden_size", "hidden_layers", "hidden_dims", "embedding_size", "time_embedding"),
-    *("coordinates", "embedding_scale"),
-)
-# What the run adds to its options in config.json.
-DERIVED = ("kind", "mean", "scale", "label_counts")
-
-
-def parse_arguments(argv: list[str]) -> argparse.Namespace:
-    parser = cli.Parser("Train a diffusion model of images or of 2-D points.")
-    cli.add_data_options(parser)
-    add_training_options(parser)
-    add_model_options(parser)
-    cli.add_schedule_options(parser)
-    add_output_options(parser)
-    cli.add_device_option(parser)
-    cli.add_compute_options(parser)
-    cli.add_seed_option(parser)
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="take options from a .json file, such as a run's own config.json; options on the"
-        " command line override it",
-    )
-    given = parser.parse_args(argv)
-    args = given if given.config is None else parser.parse_args(read_config(given.config) + argv)
-    cli.fill_defaults(args)
-    cli.check_data_options(args)
-    cli.check_schedule_options(args)
-    check_model_options(args)
-    return args
-
-
-def read_config(path: Path) -> list[str]:
-    """The options in a configuration file, as they would stand on the command line.
-
-    So they pass through the same checks, and an unknown one is refused like a misspelt option.
-    """
-    try:
-        options = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"--config {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"--config {path} is not JSON: {error}") from None
-    if not isinstance(options, dict):
-        raise InputError(f"--config {path} must hold an object of options, {{...}}")
-    arguments = []
-    for name, value in options.items():
-        if name in (*DERIVED, "config") or value is None or value is False:
-            continue
-        if isinstance(value, dict):
-            raise InputError(f"--config {path}: {name} must not be an object")
-        if isinstance(value, list):
-            value = ",".join(map(str, value))
-        arguments.append(f"--{name}" if value is True else f"--{name}={value}")
-    return arguments
-
-
-def add_training_options(parser: cli.Parser) -> None:
-    add, positive = parser.add_argument, cli.positive_int
-    add("--subset", type=positive, metavar="N", help="train on the first N examples only")
-    add(
-        "--epochs",
-        "--num_epochs",
-        type=positive,
-        metavar="N",
-        help="passes over the data" + cli.default_help("epochs"),
-    )
-    add(
-        "--batch_size",
-        "--train_batch_size",
-        type=positive,
-        metavar="N",
-        help="examples in one step" + cli.default_help("batch_size"),
-    )
-    add(
-        "--lr",
-        "--learning_rate",
-        type=cli.number(0, 1),
-        metavar="LR",
-        help="learning rate of AdamW" + cli.default_help("lr"),
-    )
-    add(
-        "--lr_schedule",
-        choices=("constant", "cosine"),
-        help="constant, or falling to zero along a cosine" + cli.default_help("lr_schedule"),
-    )
-    add(
-        "--grad_clip",
-        type=cli.not_negative,
-        default=1.0,
-        metavar="NORM",
-        help="largest norm of the gradient; 0 for no limit",
-    )
-    add(
-        "--ema_decay",
-        type=cli.number(0, 0.999999, low_included=True),
-        metavar="DECAY",
-        help="upper limit of the decay of the weights' moving average, which spans the last eighth"
-        " of a run before it gets there; 0 for none" + cli.default_help("ema_decay"),
-    )
-    add(
-        "--loss_weighting",
-        type=cli.one_of("loss weighting", cli.LOSS_WEIGHTINGS),
-        default="uniform",
-        metavar="NAME",
-        help="weights of the squared errors: uniform, min_snr (of x0's by min(SNR, 5)), or"
-        " inverse_sigma, 1 / (sigma^2 + 1e-4)",
-    )
-
-
-def add_model_options(parser: cli.Parser) -> None:
-    add = parser.add_argument
-    add(
-        "--prediction",
-        type=cli.one_of("prediction", cli.PREDICTIONS),
-        metavar="NAME",
-        help="what the network predicts: eps (the noise), x0 or v (default: eps for images, x0 with"
-        " --model mlp; v for points)",
-    )
-    add(
-        "--model",
-        type=cli.one_of("model", ("auto", "unet", "mlp")),
-        default="auto",
-        metavar="NAME",
-        help="unet (images only) or mlp; auto is unet for images, mlp for points",
-    )
-    add(
-        "--class_conditional",
-        action="store_true",
-        help="learn each class by its label, for sample.py --labels and --guidance",
-    )
-    add(
-        "--label_dropout",
-        type=cli.number(0, 1, low_included=True),
-        metavar="SHARE",
-        help="class_conditional: share of examples without their label, from which guidance learns"
-        " what all classes have in common (default: 0.1)",
-    )
-    width, layers = cli.whole_number(1, 8192), cli.whole_number(1, 100)
-    add("--base_channels", type=width, metavar="C", help="unet: width (default: 64)")
-    add("--hidden_size", type=width, metavar="N", help="mlp: width of its layers (default: 128)")
-    add("--hidden_layers", type=layers, metavar="N", help="mlp: how many layers (default: 3)")
-    add(
-        "--hidden_dims",
-        type=cli.list_of(width),
-        metavar="N,N,...",
-        help="mlp: the width of each layer, instead of the two options above",
-    )
-    add(
-        "--embedding_size",
-        type=cli.whole_number(2, 8192),
-        metavar="N",
-        help="mlp: size of the embeddings of time and coordinates, even (default: 128)",
-    )
-    add(
-        "--time_embedding",
-        type=cli.one_of("time embedding", cli.TIME_EMBEDDINGS),
-        metavar="NAME",
-        help=f"mlp: one of {', '.join(cli.TIME_EMBEDDINGS)} (default: sinusoidal)",
-    )
-    add(
-        "--coordinates",
-        type=cli.one_of("coordinate embedding", ("sinusoidal", "raw")),
-        metavar="NAME",
-        help="mlp on points: sinusoidal (Fourier features) or raw (default: sinusoidal)",
-    )
-    add(
-        "--embedding_scale",
-        type=cli.number(0, 1000),
-        metavar="SCALE",
-        help="mlp on points: larger for finer detail in Fourier features (default: 2)",
-    )
-
-
-def check_model_options(args: argparse.Namespace) -> None:
-    """Decide which network it is, refuse options of the other, and fill in the rest."""
-    kind = cli.kind_of(args.dataset)
-    if not args.class_conditional:
-        cli.refuse_given(args, ["label_dropout"], "is for --class_conditional only")
-    elif args.label_dropout is None:
-        args.label_dropout = 0.1
-    if args.model == "auto":
-        args.model = "unet" if kind == "images" else "mlp"
-    if args.model == "unet":
-        if kind == "points":
-            raise InputError("--model unet is for images; points need --model mlp")
-        cli.refuse_given(args, MLP_OPTIONS, "is for --model mlp only")
-        args.base_channels = args.base_channels or 64
-        return
-    cli.refuse_given(args, UNET_OPTIONS, "is for --model unet only")
-    if kind == "images":
-        cli.refuse_given(args, ("coordinates", "embedding_scale"), "is for points only")
-    if args.hidden_dims is not None:
-        cli.refuse_given(args, ("hidden_size", "hidden_layers"), "clashes with --hidden_dims")
-    else:
-        args.hidden_dims = [args.hidden_size or 128] * (args.hidden_layers or 3)
-    args.hidden_size = args.hidden_layers = None
-    args.embedding_size = args.embedding_size or 128
-    if args.embedding_size % 2:
-        raise InputError(f"--embedding_size must be even, not {args.embedding_size}")
-    args.time_embedding = args.time_embedding or "sinusoidal"
-    if kind == "points":
-        args.coordinates = args.coordinates or "sinusoidal"
-        args.embedding_scale = args.embedding_scale or 2.0
-
-
-def add_output_options(parser: cli.Parser) -> None:
-    add, positive = parser.add_argument, cli.positive_int
-    add(
-        "--output_dir",
-        type=Path,
-        default=Path("outputs"),
-        metavar="DIR",
-        help="folder for everything that the run writes",
-    )
-    add(
-        "--num_samples",
-        "--eval_batch_size",
-        type=positive,
-        metavar="N",
-        help="samples in the picture after an epoch" + cli.default_help("num_samples"),
-    )
-    add(
-        "--show_image_step",
-        type=positive,
-        metavar="T",
-        help="with the samples also draw how they came about, every so many timesteps",
-    )
-    add(
-        "--sample_interval",
-        type=positive,
-        metavar="EPOCHS",
-        help="draw samples every so many epochs" + cli.default_help("sample_interval"),
-    )
-    add(
-        "--save_interval",
-        type=positive,
-        metavar="EPOCHS",
-        help="save a checkpoint every so many epochs" + cli.default_help("save_interval"),
-    )
 
 
 def make_config(args: argparse.Namespace, dataset: str) -> dict[str, Any]:
     """Every option of the run, and what rebuilds the model without them: config.json."""
-    config = {
-        name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()
-    }
+    options = {name: value for name, value in vars(args).items() if name not in NOT_OPTIONS}
+    config = {name: str(x) if isinstance(x, Path) else x for name, x in options.items()}
     return {**config, "kind": cli.kind_of(dataset), "dataset": dataset}
 
 
@@ -286,54 +44,100 @@ def label_counts(data: Dataset) -> list[int]:
     return counts
 
 
-def make_trainer(args: argparse.Namespace) -> Trainer:
-    """Everything that the options ask for, loaded, built and seeded; nothing is written yet."""
+def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Trainer:
+    """Everything that the options ask for, loaded, built and seeded; nothing is written yet.
+
+    Args:
+        group: the processes that train together; None for this one alone.
+    """
     import torch
 
+    from checkpoints import load_checkpoint
     from datasets import load_dataset
     from diffusion import make_diffusion
+    from distributed import Group
     from models import build_model
     from spaces import PointSpace, make_space
     from training import Trainer
-    from utils import check_writable, choose_device
+    from utils import choose_device
 
-    device = choose_device(args.device)
-    check_writable(args.output_dir)
-    data = load_dataset(args)
+    device, group = choose_device(args.device), group or Group()
+    with group.leader_first():  # which downloads what is not there
+        data = load_dataset(args)
     config = make_config(args, data.name)
     config["label_counts"] = label_counts(data) if args.class_conditional else []
     if config["kind"] == "points":
         space = PointSpace.standardising(data.examples)
         config.update(mean=space.mean.tolist(), scale=space.scale)
     torch.manual_seed(args.seed)
-    model = build_model(config)
-    diffusion = make_diffusion(config, device)
-    return Trainer(model, diffusion, data, make_space(config), args, config, device)
+    model, diffusion = build_model(config), make_diffusion(config, device)
+    trainer = Trainer(model, diffusion, data, make_space(config), args, config, device, group)
+    if args.resume is not None:
+        try:
+            trainer.restore(load_checkpoint(args.resume))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{args.resume}: not a state to go on from ({error!r})") from error
+    return trainer
+
+
+def prepare_folder(args: argparse.Namespace) -> None:
+    """Make the output folder ready for the run, without losing an earlier one."""
+    from files import remove_leftovers, set_earlier_run_aside
+
+    folder: Path = args.output_dir
+    remove_leftovers(folder)
+    if args.resume is not None and args.resume.resolve().is_relative_to(folder.resolve()):
+        return
+    if aside := set_earlier_run_aside(folder):
+        print(f"moved the earlier run in {folder} to {aside}")
+
+
+def describe(trainer: Trainer) -> None:
+    """Two lines: what is trained on what, and for how long."""
+    config, options = trainer.config, trainer.options
+    size = sum(parameter.numel() for parameter in trainer.parameters) / 1e6
+    network = {"unet": "U-Net", "mlp": "MLP"}[options.model]
+    together = f" in {trainer.group.size} processes" if trainer.group.size > 1 else ""
+    print(
+        f"{config['dataset']}: {len(trainer.examples):,} {config['kind']}; {network} with"
+        f" {size:.2f} M parameters on {trainer.device}{together}, {trainer.precision}"
+    )
+    going_on = f", from epoch {trainer.epoch} on" if trainer.step else ""
+    print(
+        f"{options.epochs} epochs of {trainer.steps_per_epoch} steps, batch"
+        f" {trainer.batch_size}{going_on}",
+        flush=True,
+    )
 
 
 def main() -> None:
     args = parse_arguments(sys.argv[1:])
     # Imported only now, so that --help and wrong usage answer at once.
     from compute import fit_threads_to_cores
-    from utils import set_earlier_run_aside, write_json
+    from distributed import join
+    from files import check_writable, locked, write_json
+    from utils import choose_device
 
+    group = join(choose_device(args.device))
     if warning := fit_threads_to_cores():
         print(warning)
-    trainer = make_trainer(args)
-    config = trainer.config
-    if aside := set_earlier_run_aside(args.output_dir):
-        print(f"moved the earlier run in {args.output_dir} to {aside}")
-    write_json(args.output_dir / "config.json", config)
-    size = sum(parameter.numel() for parameter in trainer.parameters) / 1e6
-    network = {"unet": "U-Net", "mlp": "MLP"}[args.model]
-    print(
-        f"{config['dataset']}: {len(trainer.examples):,} {config['kind']}; {network} with"
-        f" {size:.2f} M parameters on {trainer.device}, {trainer.precision}"
-    )
-    print(f"{args.epochs} epochs of {trainer.steps_per_epoch} steps, batch {trainer.batch_size}")
-    sys.stdout.flush()
-    trainer.run()
-    print(f"wrote {args.output_dir / 'model_final.pt'}, samples/, training_loss.png, history.csv")
+    folder: Path = args.output_dir
+    with ExitStack() as stack:
+        if group.leads:
+            check_writable(folder)
+            stack.enter_context(locked(folder))
+        trainer = make_trainer(args, group)
+        if args.resume and trainer.epoch > args.epochs and (folder / "model_final.pt").exists():
+            raise InputError(
+                f"--resume: this run has done all of its {args.epochs} epochs; to go on, give it"
+                " more with --epochs"
+            )
+        if group.leads:
+            prepare_folder(args)
+            write_json(folder / "config.json", trainer.config)
+        describe(trainer)
+        trainer.run()
+    print(f"wrote {folder / 'model_final.pt'}, samples/, training_loss.png, history.csv")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
+import hashlib
 import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,63 +15,44 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-import plots
+from checkpoints import save_checkpoint
 from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
 from datasets import Dataset
 from diffusion import Diffusion
-from errors import RunError
-from guidance import conditioned, drop, spread
-from samplers import ddim, trailing_timesteps
+from distributed import Group
+from errors import InputError, RunError, Stopped
+from guidance import conditioned, drop
+from history import History
+from interrupts import StopRequests
+from preview import Preview
 from spaces import Space
-from utils import EMA, SeededNoise, atomic_write, save_checkpoint
+from utils import EMA, random_state, set_random_state
 
 READ_EVERY = 20  # steps between two readings of the loss; each one makes the host wait
 COMPILE_EARNS = 200_000  # images from which on compiling for a GPU pays
-PREVIEW_STEPS = 20  # denoising steps of the picture after each epoch: quick, and good enough
 
 # The loss of examples (B, ...), their labels (B,) if there are any, timesteps (B,) and noise.
 BatchLoss = Callable[[Tensor, Tensor | None, Tensor, Tensor], Tensor]
 
 
-@dataclass
-class History:
-    """One row for each step: what history.csv holds and training_loss.png shows."""
-
-    COLUMNS = ("epoch", "step", "loss", "lr", "seconds", "images_per_second")
-    rows: list[tuple[int, int, float, float, float, float]] = field(default_factory=list)
-
-    def save(self, folder: Path) -> None:
-        with (
-            atomic_write(folder / "history.csv") as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow(self.COLUMNS)
-            for epoch, step, loss, lr, seconds, rate in self.rows:
-                writer.writerow(
-                    (epoch, step, f"{loss:.6g}", f"{lr:.6g}", f"{seconds:.2f}", f"{rate:.1f}")
-                )
-
-    def draw(self, folder: Path) -> None:
-        ends = [a[1] for a, b in pairwise(self.rows) if a[0] != b[0]]
-        losses = [row[2] for row in self.rows]
-        plots.save_loss_curve(losses, [*ends, self.rows[-1][1]], folder / "training_loss.png")
-
-
-def learning_rate(kind: str, peak: float, step: int, total: int) -> float:
-    """The learning rate of step 0 ... total - 1: `constant`, or a `cosine` from peak to zero."""
+def learning_rate(kind: str, peak: float, progress: float) -> float:
+    """The learning rate at a progress of 0 to 1: `constant`, or a `cosine` from peak to zero."""
     if kind == "constant":
         return peak
-    return peak * 0.5 * (1 + math.cos(math.pi * step / total))
+    return peak * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 class Trainer:
     """Trains a network on data that stay on the device, and writes the run's files.
 
+    Several processes train the same weights: each takes its part of every batch and of its random
+    draws, so the run does not depend on how many they are, only on the size of the whole batch.
+
     Args:
         space: how the data become what the network sees, and how they are drawn.
         options: the parsed arguments of train.py.
         config: what is stored with the weights, so that they can be used without any option.
+        group: the processes that train together.
     """
 
     def __init__(
@@ -85,18 +64,22 @@ class Trainer:
         options: argparse.Namespace,
         config: dict[str, Any],
         device: torch.device,
+        group: Group,
     ) -> None:
         self.model = model.to(device).train()
         self.diffusion = diffusion
         self.space = space
         self.examples = data.examples.to(device)
+        self.data_digest = digest(data)
         self.classes = len(config["label_counts"])
         self.labels = data.labels.to(device) if self.classes else None
         self.options = options
         self.config = config
         self.device = device
+        self.group = group
         self.folder: Path = options.output_dir
-        self.batch_size = min(options.batch_size, len(data))
+        # Of all processes together; each takes an equal part.
+        self.batch_size = min(options.batch_size, len(data) // group.size) * group.size
         self.steps_per_epoch = len(data) // self.batch_size
         self.total_steps = options.epochs * self.steps_per_epoch
         self.parameters = list(self.model.parameters())
@@ -105,64 +88,93 @@ class Trainer:
         )
         self.ema = EMA(self.model, options.ema_decay)
         self.precision = choose_precision(options.precision, str(config["kind"]), device)
-        self.network = in_precision(self.model, self.precision, device)
-        self.averaged_network = in_precision(self.ema.model, self.precision, device)
+        shared = self.model
+        if group.size > 1:
+            shared = nn.parallel.DistributedDataParallel(self.model)
+        self.network = in_precision(shared, self.precision, device)
         # Half precision loses small gradients, so they are scaled up; otherwise this does nothing.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.batch_loss: BatchLoss = self.eager_loss
-        # The same starting noise after every epoch, so that only the network changes.
-        self.preview_noise = SeededNoise(options.seed, 0, options.num_samples, device).draw(
-            *space.shape
+        self.preview = Preview(
+            in_precision(self.ema.model, self.precision, device),
+            *(diffusion, space, self.classes, options.num_samples, options.seed, device),
+            options.show_image_step,
         )
         self.history = History()
-        self.unread: list[tuple[int, int, Tensor, float]] = []
-        self.step = 0
+        self.unread: list[tuple[int, int, Tensor, Tensor, float]] = []
+        self.step = 0  # optimiser steps so far
+        self.epoch = 1  # the one that is going on
+        self.position = 0  # steps of it that are done
+        self.order = torch.empty(0)  # its examples, in the order in which they are taken
+        self.elapsed = 0.0  # seconds of training before this process
+        self.stop = StopRequests()
+
+    # ------------------------------------------------------------------------------ the loop
 
     def run(self) -> None:
-        """Train for all epochs.
+        """Train to the end of the last epoch.
 
         Raises:
-            RunError: the loss is no longer finite.
-            KeyboardInterrupt: after saving what was learned so far; its text says where.
+            RunError: the loss, the gradient or the weights are no longer finite.
+            Stopped: the process was asked to stop; the text says how to go on.
         """
         self.compile()
-        self.started = self.last_reading = time.perf_counter()
+        self.started = time.perf_counter() - self.elapsed
+        self.last_reading = self.last_saving = time.perf_counter()
         # Without a terminal a bar would fill a log file; a line for each epoch does not.
-        with tqdm(
-            total=self.total_steps * self.batch_size,
-            unit=f" {self.config['kind']}",
-            disable=not sys.stderr.isatty(),
-            smoothing=0.1,
-        ) as self.bar:
-            try:
-                for epoch in range(1, self.options.epochs + 1):
-                    self.train_epoch(epoch)
-                    self.finish_epoch(epoch)
-            except KeyboardInterrupt:
-                path = self.folder / "checkpoints" / "model_interrupted.pt"
-                self.save(path)
-                self.history.save(self.folder)
-                raise KeyboardInterrupt(
-                    f"the model as it was after step {self.step} is in {path}"
-                ) from None
-        self.save(self.folder / "model_final.pt")
+        with (
+            tqdm(
+                total=self.total_steps * self.batch_size,
+                initial=((self.epoch - 1) * self.steps_per_epoch + self.position) * self.batch_size,
+                unit=f" {self.config['kind']}",
+                disable=not (sys.stderr.isatty() and self.group.leads),
+                smoothing=0.1,
+            ) as self.bar,
+            self.stop,
+        ):
+            while self.epoch <= self.options.epochs:
+                self.train_epoch()
+                self.finish_epoch()
+        if self.group.leads:
+            save_checkpoint(self.folder / "model_final.pt", self.config, self.model, self.ema)
 
-    def train_epoch(self, epoch: int) -> None:
-        """One pass over the shuffled data. Every batch is full: the few examples of an incomplete
-        last one are left out of this epoch (others in the next), so that shapes never change."""
-        self.bar.set_description(f"epoch {epoch}/{self.options.epochs}")
-        order = torch.randperm(len(self.examples), device=self.device)
-        for i in range(self.steps_per_epoch):
-            batch = order[i * self.batch_size : (i + 1) * self.batch_size]
-            lr = learning_rate(
-                self.options.lr_schedule, self.options.lr, self.step, self.total_steps
-            )
-            loss = self.train_step(batch, lr)
+    def train_epoch(self) -> None:
+        """One pass over the shuffled data, or the rest of it. Every batch is full: the few examples
+        of an incomplete last one are left out of this epoch (others in the next), so that shapes
+        never change."""
+        self.bar.set_description(f"epoch {self.epoch}/{self.options.epochs}")
+        if self.position == 0:
+            self.order = torch.randperm(len(self.examples), device=self.device)
+        while self.position < self.steps_per_epoch:
+            start = self.position * self.batch_size
+            done = (self.epoch - 1) * self.steps_per_epoch + self.position
+            lr = learning_rate(self.options.lr_schedule, self.options.lr, done / self.total_steps)
+            loss, norm = self.train_step(self.order[start : start + self.batch_size], lr)
             self.step += 1
-            self.unread.append((epoch, self.step, loss, lr))
-            if len(self.unread) >= READ_EVERY:
+            self.position += 1
+            self.unread.append((self.epoch, self.step, loss, norm, lr))
+            alone_and_asked = self.group.size == 1 and self.stop.received is not None
+            if len(self.unread) >= READ_EVERY or alone_and_asked:
                 self.read_losses()
+                self.save_or_stop()
         self.read_losses()
+
+    def finish_epoch(self) -> None:
+        """Write what is due after this epoch, and turn to the next."""
+        options, epoch = self.options, self.epoch
+        self.epoch, self.position = epoch + 1, 0
+        last = epoch == options.epochs
+        if self.group.leads and (last or epoch % options.sample_interval == 0):
+            self.preview.draw(epoch, self.folder / "samples")
+            self.write_history()
+            if self.bar.disable:
+                self.report(epoch)
+        if self.group.leads and (last or epoch % options.save_interval == 0):
+            self.save(f"model_epoch_{epoch:03d}.pt")
+        # What was written here is not training time: keep it out of the next rate.
+        self.last_reading = time.perf_counter()
+
+    # ------------------------------------------------------------------------------ one step
 
     def eager_loss(self, examples: Tensor, labels: Tensor | None, t: Tensor, eps: Tensor) -> Tensor:
         """The loss of a batch as it is stored, with its timesteps and noise. All that depends on
@@ -186,69 +198,79 @@ class Trainer:
 
     def try_step(self, loss: BatchLoss) -> None:
         """A step that changes nothing, with a batch of the run's shape."""
-        t, eps = self.draw(torch.Generator(self.device))
-        labels = None if self.labels is None else self.labels[: self.batch_size]
-        loss(self.examples[: self.batch_size], labels, t, eps).backward()
+        batch = torch.arange(self.batch_size, device=self.device)
+        loss(*self.draw(batch, torch.Generator(self.device))).backward()
         self.optimizer.zero_grad()
 
-    def draw(self, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Timesteps (B,), uniform over 0 ... T-1, and noise (B, ...) of a batch."""
-        count, device = self.batch_size, self.device
-        timesteps = len(self.diffusion.schedule)
-        t = torch.randint(timesteps, (count,), generator=generator, device=device)
-        return t, torch.randn(count, *self.space.shape, generator=generator, device=device)
+    def draw(
+        self, batch: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        """This process's part of a batch: examples, labels, timesteps and noise.
 
-    def train_step(self, batch: Tensor, lr: float) -> Tensor:
-        """One optimiser step on the examples of these indices (B,); its loss, on the device."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        Timesteps are uniform over 0 ... T-1. Everything random is drawn for the whole batch, in
+        all processes alike.
+
+        Args:
+            batch: indices of the examples of the whole batch (B,).
+        """
+        count, device = self.batch_size, self.device
+        t = torch.randint(
+            len(self.diffusion.schedule), (count,), generator=generator, device=device
+        )
+        eps = torch.randn(count, *self.space.shape, generator=generator, device=device)
+        each = count // self.group.size
+        part = slice(self.group.rank * each, (self.group.rank + 1) * each)
         labels = None
         if self.labels is not None:
-            labels = drop(self.labels[batch], self.classes, self.options.label_dropout)
-        loss = self.batch_loss(self.examples[batch], labels, *self.draw())
+            share = self.options.label_dropout
+            labels = drop(self.labels[batch], self.classes, share, generator)[part]
+        return self.examples[batch[part]], labels, t[part], eps[part]
+
+    def train_step(self, batch: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+        """One optimiser step on the examples of these indices (B,); its loss and the norm of its
+        gradient, both still on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        loss = self.batch_loss(*self.draw(batch))
         self.scaler.scale(loss).backward()
-        if self.options.grad_clip > 0:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.parameters, self.options.grad_clip)
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.options.grad_clip or math.inf)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
         self.ema.update(self.model)
-        return loss.detach().clone()  # the next replay of a CUDA graph overwrites its outputs
+        # A copy, since the next replay of a CUDA graph overwrites its outputs.
+        return loss.detach().clone(), norm
+
+    # ----------------------------------------------------------------- what was measured
 
     def read_losses(self) -> None:
-        """Fetch the losses since the last reading, in one transfer, into history and bar."""
+        """Fetch the losses since the last reading, in one transfer, into history and bar.
+
+        Raises:
+            RunError: one of them, or a gradient, is not finite.
+        """
         if not self.unread:
             return
-        losses = torch.stack([loss for _, _, loss, _ in self.unread]).tolist()
+        measured = torch.stack([torch.stack(row[2:4]) for row in self.unread])
+        values = self.group.mean(measured).tolist()
         now = time.perf_counter()
-        images = len(losses) * self.batch_size
+        images = len(values) * self.batch_size
         rate = images / (now - self.last_reading)
         self.last_reading = now
-        for (epoch, step, _, lr), value in zip(self.unread, losses, strict=True):
-            if not math.isfinite(value):
-                raise RunError(
-                    f"the loss became {value} at step {step} (learning rate {lr:g}); try a"
-                    " smaller --lr or --grad_clip"
-                )
-            self.history.rows.append((epoch, step, value, lr, now - self.started, rate))
+        for (epoch, step, _, _, lr), (loss, norm) in zip(self.unread, values, strict=True):
+            # Of half precision the scaler leaves out steps with such a gradient by itself.
+            for name, value in (("loss", loss), ("gradient's norm", norm)):
+                if not math.isfinite(value) and not (name != "loss" and self.scaler.is_enabled()):
+                    raise RunError(
+                        f"the {name} became {value} at step {step} (learning rate {lr:g}); try a"
+                        " smaller --lr or --grad_clip. Checkpoints from before are as they were"
+                    )
+            self.history.rows.append((epoch, step, loss, lr, now - self.started, rate))
         self.unread.clear()
-        self.bar.set_postfix_str(f"loss {sum(losses) / len(losses):.4f}", refresh=False)
+        mean = sum(loss for loss, _ in values) / len(values)
+        self.bar.set_postfix_str(f"loss {mean:.4f}", refresh=False)
         self.bar.update(images)
-
-    def finish_epoch(self, epoch: int) -> None:
-        """Write what is due after this epoch."""
-        options = self.options
-        if epoch % options.save_interval == 0:
-            self.save(self.folder / "checkpoints" / f"model_epoch_{epoch:03d}.pt")
-        if epoch == options.epochs or epoch % options.sample_interval == 0:
-            self.save_samples(epoch)
-            self.history.draw(self.folder)
-            self.history.save(self.folder)
-            if self.bar.disable:
-                self.report(epoch)
-        # What was written here is not training time: keep it out of the next rate.
-        self.last_reading = time.perf_counter()
 
     def report(self, epoch: int) -> None:
         """Print what the bar would show, as a line: means over the epoch."""
@@ -260,27 +282,105 @@ class Trainer:
             flush=True,
         )
 
-    def save_samples(self, epoch: int) -> None:
-        """Draw the samples that the averaged weights make from the run's fixed noise."""
-        schedule = self.diffusion.schedule
-        steps = min(PREVIEW_STEPS, len(schedule))
-        timesteps = trailing_timesteps(len(schedule), steps)
-        x = self.diffusion.starting_noise(self.preview_noise)
-        labels = spread(range(self.classes), len(x)).to(self.device) if self.classes else None
-        denoise = self.diffusion.denoiser(conditioned(self.averaged_network, labels))
-        states = [x, *ddim(denoise, x, schedule, timesteps)]
-        path = self.folder / "samples" / f"epoch_{epoch:03d}.png"
-        title = f"Samples after epoch {epoch} (ddim, {steps} steps)"
-        self.space.write(self.space.to_data(states[-1]), path, title, labels)
-        if self.options.show_image_step:
-            stride = max(1, round(self.options.show_image_step * steps / len(schedule)))
-            shown = range(0, steps, stride)
-            self.space.draw_panels(
-                [self.space.to_data(states[i]) for i in (*shown, steps)],
-                [*(f"t = {timesteps[i]}" for i in shown), "sample"],
-                path.with_name(f"epoch_{epoch:03d}_process.png"),
-                title,
+    def write_history(self) -> None:
+        self.history.draw(self.folder)
+        self.history.save(self.folder)
+
+    # ----------------------------------------------------------------- saving and going on
+
+    def save_or_stop(self) -> None:
+        """Between two epochs: save when it is time to, and stop when asked to.
+
+        Raises:
+            Stopped: after saving.
+        """
+        minutes = self.options.save_every_minutes
+        due = minutes is not None and time.perf_counter() - self.last_saving > 60 * minutes
+        asked = self.group.largest(self.stop.received or 0)
+        if self.group.largest(due) or asked:
+            path = self.save(f"model_step_{self.step:07d}.pt") if self.group.leads else self.folder
+            self.last_saving = time.perf_counter()
+        if asked:
+            if self.group.leads:
+                self.write_history()
+            raise Stopped(
+                asked,
+                f"stopped after step {self.step:,}, in epoch {self.epoch}; all of it is in {path}."
+                f" To go on: python train.py --resume --output_dir {self.folder}",
             )
 
-    def save(self, path: Path) -> None:
-        save_checkpoint(path, self.config, self.model, self.ema)
+    def save(self, name: str) -> Path:
+        """Write a checkpoint from which `--resume` goes on as if nothing had happened.
+
+        Raises:
+            RunError: the weights are not finite. Nothing is written.
+        """
+        weights = [*self.parameters, *self.ema.averages]
+        if not all(bool(weight.isfinite().all()) for weight in weights):
+            raise RunError(
+                f"after step {self.step} the weights are not finite numbers; try a smaller --lr."
+                " Checkpoints from before are as they were"
+            )
+        path = self.folder / "checkpoints" / name
+        save_checkpoint(path, self.config, self.model, self.ema, self.state())
+        remove_older(path, self.options.keep_checkpoints)
+        return path
+
+    def state(self) -> dict[str, Any]:
+        """All that decides how the run goes on, beside the weights and their average."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema_updates": self.ema.updates,
+            "step": self.step,
+            "epoch": self.epoch,
+            "seen": self.position * self.batch_size,
+            "order": self.order.cpu(),
+            "random": random_state(self.device),
+            "history": self.history.state(),
+            "elapsed": time.perf_counter() - self.started,
+            "data": self.data_digest,
+        }
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from a checkpoint that `save` wrote, maybe in another number of processes.
+
+        Raises:
+            InputError: its data were others.
+            KeyError, TypeError, ValueError: it is not such a checkpoint.
+        """
+        state = checkpoint["training"]
+        if state["data"] != self.data_digest:
+            raise InputError("--resume: the data are not those that the run began with")
+        self.model.load_state_dict(checkpoint["model"])
+        self.ema.model.load_state_dict(checkpoint["ema"])
+        self.ema.updates = state["ema_updates"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler.is_enabled() and state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        self.step, self.epoch = state["step"], state["epoch"]
+        self.position = math.ceil(state["seen"] / self.batch_size)
+        self.order = state["order"].to(self.device)
+        self.history.restore(state["history"])
+        self.elapsed = state["elapsed"]
+        set_random_state(state["random"], self.device)
+
+
+def digest(data: Dataset) -> str:
+    """A fingerprint of the examples and labels."""
+    found = hashlib.sha256(data.examples.numpy().tobytes())
+    found.update(data.labels.numpy().tobytes())
+    return found.hexdigest()
+
+
+def remove_older(newest: Path, keep: int | None) -> None:
+    """Delete checkpoints that `newest` makes superfluous.
+
+    Those within an epoch always are; of those after an epoch the last `keep` stay, or all.
+    """
+    others = [path for path in newest.parent.glob("model_*.pt") if path != newest]
+    within = [path for path in others if path.name.startswith("model_step_")]
+    after = sorted((path for path in others if path not in within), key=lambda p: p.stat().st_mtime)
+    count = len(after) if keep is None else keep - newest.name.startswith("model_epoch_")
+    for path in within + after[: len(after) - count]:
+        path.unlink()

@@ -1,15 +1,9 @@
-"""Device, noise, EMA, checkpoints and the run folder: what is neither mathematics nor data."""
+"""Device, noise and the moving average of weights: what is neither mathematics nor data."""
 
 from __future__ import annotations
 
 import copy
-import io
-import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,10 +26,13 @@ def choose_device(name: str = "auto") -> torch.device:
         "cpu": True,
     }
     available = [device for device, is_there in there.items() if is_there]
-    if name == "auto":
-        return torch.device(available[0])
+    name = available[0] if name == "auto" else name
     if name not in available:
         raise InputError(f"no {name} device here; --device can be {' or '.join(available)}")
+    if name == "cuda" and "LOCAL_RANK" in os.environ:  # of several processes, each has its own
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+        return device
     return torch.device(name)
 
 
@@ -72,6 +69,25 @@ class SeededNoise:
         return self.draw(*x.shape[1:])
 
 
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The state of PyTorch's generators on the CPU and on `device`."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
+    """Go back to what `random_state` returned, as far as it is known for this device."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+    if device.type == "mps" and "mps" in state:
+        torch.mps.set_rng_state(state["mps"])
+
+
 # ------------------------------------------------------------------------------------------ EMA
 
 
@@ -102,136 +118,3 @@ class EMA:
         # One fused call for all tensors instead of one for each.
         weights: list[Tensor] = list(model.parameters())
         torch._foreach_lerp_(self.averages, weights, 1 - decay)
-
-
-# ---------------------------------------------------------------------------------------- files
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Write a file so that it is at every moment either the old one or the new one, whole.
-
-    Yields a temporary path in the same folder. When the block ends well, that file is flushed to
-    disk and renamed to `path`; when it fails, it is removed and `path` stays as it was.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def check_writable(folder: Path) -> None:
-    """Make sure, before hours of work, that files can be written into `folder`.
-
-    Raises:
-        InputError: the folder cannot be made or cannot be written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe.{os.getpid()}.tmp"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"cannot write into {folder}: {error.strerror}") from None
-
-
-# What a training run writes into its folder.
-RUN_FILES = (
-    "config.json",
-    "history.csv",
-    "training_loss.png",
-    "model_final.pt",
-    "samples",
-    "checkpoints",
-)
-
-
-def set_earlier_run_aside(folder: Path) -> Path | None:
-    """Move an earlier run's files in `folder` to `folder/earlier_001` (or the next free number).
-
-    Returns:
-        The folder they are now in, or None if there was no earlier run.
-    """
-    found = [folder / name for name in RUN_FILES if (folder / name).exists()]
-    if not found:
-        return None
-    number = 1
-    while (aside := folder / f"earlier_{number:03d}").exists():
-        number += 1
-    aside.mkdir()
-    for path in found:
-        path.rename(aside / path.name)
-    return aside
-
-
-# ---------------------------------------------------------------------------------- checkpoints
-
-CHECKPOINT_FORMAT = 1
-
-
-def save_checkpoint(path: Path, config: dict[str, Any], model: nn.Module, ema: EMA) -> None:
-    """Write what sampling needs: the configuration, the weights and their moving average."""
-    checkpoint = {
-        "format": CHECKPOINT_FORMAT,
-        "config": config,
-        "model": model.state_dict(),
-        "ema": ema.model.state_dict(),
-    }
-    # Through memory, because PyTorch's own writer turns a full disk into an obscure RuntimeError.
-    content = io.BytesIO()
-    torch.save(checkpoint, content)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; no code in the file is ever run (`weights_only`).
-
-    Raises:
-        InputError: no such file, or not a complete checkpoint of this project.
-    """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not a checkpoint file")
-    if not path.exists():
-        raise InputError(f"no checkpoint at {path}; 'python train.py' makes one")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty; it holds no checkpoint")
-    with path.open("rb") as file:
-        try:
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # bytes that are no checkpoint fail in very many ways
-            raise InputError(
-                f"{path} cannot be read: it is truncated, or not a checkpoint"
-                f" ({type(error).__name__})"
-            ) from error
-    if not isinstance(checkpoint, dict) or not {"format", "config", "model"} <= checkpoint.keys():
-        raise InputError(f"{path} is a PyTorch file, but not a checkpoint of this project")
-    if checkpoint["format"] != CHECKPOINT_FORMAT:
-        raise InputError(
-            f"{path} has checkpoint format {checkpoint['format']}; this version reads"
-            f" {CHECKPOINT_FORMAT}"
-        )
-    return checkpoint
-
-
-def find_checkpoint(path: Path) -> Path:
-    """`path`, or where it is missing the newest checkpoint of an unfinished run beside it."""
-    if path.exists():
-        return path
-    others = sorted(
-        (path.parent / "checkpoints").glob("*.pt"), key=lambda file: file.stat().st_mtime
-    )
-    if not others:
-        return path
-    print(f"{path} is not there (yet); using the newest checkpoint, {others[-1]}")
-    return others[-1]

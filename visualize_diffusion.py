@@ -124,13 +124,14 @@ def main() -> None:
     args = parse_arguments()
     import torch
 
+    from checkpoints import load_checkpoint
     from datasets import load_dataset
     from diffusion import Diffusion, make_diffusion, schedule_of
+    from files import check_writable
     from film import Film, draw_arrows
     from models import load_model
     from samplers import exact_denoiser
     from spaces import PointSpace, make_space
-    from utils import check_writable, load_checkpoint
 
     if args.gallery:
         check_writable(args.save_path.parent)

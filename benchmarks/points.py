@@ -32,6 +32,7 @@ from torch import Tensor
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+from checkpoints import load_checkpoint  # noqa: E402
 from cli import POINT_DATASETS  # noqa: E402
 from datasets import load_points  # noqa: E402
 from diffusion import make_diffusion  # noqa: E402
@@ -39,7 +40,7 @@ from metrics import energy_distance, nearest, share_off, sliced_wasserstein  # n
 from models import load_model  # noqa: E402
 from samplers import ddpm, final, trailing_timesteps  # noqa: E402
 from spaces import make_space  # noqa: E402
-from utils import SeededNoise, load_checkpoint  # noqa: E402
+from utils import SeededNoise  # noqa: E402
 
 COUNT = 4000
 JITTER = 0.01

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from diffusion import schedule_of
 from errors import InputError
@@ -26,12 +27,21 @@ def build_model(config: dict[str, Any]) -> nn.Module:
     if config["model"] != "mlp":
         raise ValueError(f"unknown model {config['model']!r}; known: unet, mlp")
     size = config["embedding_size"]
-    time = TimeEmbedding(config["time_embedding"], size, schedule_of(config).half_log_snr)
+    with torch.device("cpu"):  # a table to be read, even where the network has no memory
+        half_log_snr = schedule_of(config).half_log_snr
+    time = TimeEmbedding(config["time_embedding"], size, half_log_snr)
     features = None
     if config["kind"] == "points" and config["coordinates"] == "sinusoidal":
         features = FourierFeatures(2, size, config["embedding_scale"])
     shape = (2,) if config["kind"] == "points" else (1, 28, 28)
     return MLP(shape, config["hidden_dims"], time, features, classes)
+
+
+def holds_all_of(weight: Tensor) -> bool:
+    """Whether a tensor has a number in memory for each of its elements (one that was expanded from
+    a single number does not, and would grow when copied)."""
+    storage = weight.untyped_storage().nbytes()
+    return weight.is_floating_point() and storage >= weight.numel() * weight.element_size()
 
 
 def load_model(checkpoint: dict[str, Any], use_ema: bool = True) -> nn.Module:
@@ -44,9 +54,10 @@ def load_model(checkpoint: dict[str, Any], use_ema: bool = True) -> nn.Module:
     Raises:
         InputError: its weights are not those of the network that its configuration describes.
     """
-    model = build_model(checkpoint["config"]).eval().requires_grad_(False)
     weights = checkpoint["ema" if use_ema else "model"]
-    expected = model.state_dict()
+    # Without memory at first: a configuration might ask for more than there is.
+    with torch.device("meta"):
+        expected = build_model(checkpoint["config"]).state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         there, wanted = (
             tuple(tensors[name].shape) if name in tensors else None
@@ -58,5 +69,8 @@ def load_model(checkpoint: dict[str, Any], use_ema: bool = True) -> nn.Module:
                 f" {there or 'of nothing (it is missing)'} where"
                 f" {wanted or 'nothing of that name'} belongs"
             )
+        if not holds_all_of(weights[name]):
+            raise InputError(f"the checkpoint's {name} is not a whole tensor of numbers")
+    model = build_model(checkpoint["config"]).eval().requires_grad_(False)
     model.load_state_dict(weights)
     return model

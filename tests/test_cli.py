@@ -214,9 +214,10 @@ def test_an_interrupted_run_saves_its_model(tmp_path):
         _, stderr = child.communicate(timeout=60)
     assert child.returncode == 130
     assert len(stderr.splitlines()) == 1
-    assert "model_interrupted.pt" in stderr
+    assert "--resume" in stderr
+    assert "model_step_" in stderr
     out = succeed("sample.py", "--num_images", 2, "--steps", 2, cwd=tmp_path)
-    assert "model_interrupted.pt" in out  # there is no model_final.pt yet, and it says so
+    assert "model_step_" in out  # there is no model_final.pt yet, and it says so
 
 
 # ----------------------------------------------------------------------------------- sample.py

@@ -1,0 +1,94 @@
+"""Several processes at one task, started by torchrun: who this one is, and what they exchange."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of a job. One that was started without torchrun is alone.
+
+    Attributes:
+        rank: the number of this process, from 0; process 0 alone prints and writes.
+        size: how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over all processes, on each of them."""
+        if self.size > 1:
+            dist.all_reduce(values)
+            values /= self.size
+        return values
+
+    def largest(self, value: int) -> int:
+        """The largest value of all processes, on each of them."""
+        if self.size == 1:
+            return value
+        values = torch.tensor(value, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+        return int(values)
+
+    def wait(self) -> None:
+        """Until all processes have come this far."""
+        if self.size > 1:
+            dist.barrier()
+
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """The block runs in process 0, and then in all others."""
+        if not self.leads:
+            self.wait()
+        yield
+        if self.leads:
+            self.wait()
+
+    def gather(self, part: Tensor, counts: list[int]) -> Tensor:
+        """The parts of all processes, in order, on each of them.
+
+        Args:
+            part: (counts[rank], ...), on the CPU.
+            counts: the length of each process's part.
+        """
+        if self.size == 1:
+            return part
+        # Equal lengths are what every backend can exchange.
+        longest = max(counts)
+        padded = part.new_zeros(longest, *part.shape[1:])
+        padded[: len(part)] = part
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        parts = [torch.empty_like(padded, device=device) for _ in counts]
+        dist.all_gather(parts, padded.to(device))
+        return torch.cat([one[:n].cpu() for one, n in zip(parts, counts, strict=True)])
+
+
+def is_distributed() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def join(device: torch.device) -> Group:
+    """Join the other processes, if torchrun started several; those but the first fall silent."""
+    if not is_distributed():
+        return Group()
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    atexit.register(dist.destroy_process_group)
+    group = Group(dist.get_rank(), dist.get_world_size())
+    if not group.leads:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
+    return group

@@ -1,0 +1,152 @@
+"""Files that are whole at every moment, and a run's folder that belongs to one run at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from errors import InputError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+# What a training run writes into its folder.
+RUN_FILES = (
+    "config.json",
+    "history.csv",
+    "training_loss.png",
+    "model_final.pt",
+    "samples",
+    "checkpoints",
+)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Write a file so that it is at every moment either the old one or the new one, whole.
+
+    Yields a temporary path in the same folder. When the block ends well, that file is flushed to
+    disk and renamed to `path`; when it fails, it is removed and `path` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        flush_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make a renaming last through a power cut, where the system lets folders be flushed."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files of processes that were killed while they wrote."""
+    for path in folder.rglob(".*.tmp*"):
+        number = path.name.split(".tmp")[0].rpartition(".")[2]
+        if number.isdecimal() and not is_running(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    if os.name != "posix":
+        return True  # os.kill would end it there; a leftover does no harm
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # of another user
+    return True
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure, before hours of work, that files can be written into `folder`.
+
+    Raises:
+        InputError: the folder cannot be made or cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe.{os.getpid()}.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write into {folder}: {error.strerror}") from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other runs out of `folder` for as long as the block lasts.
+
+    The operating system holds the lock and lets go of it when the process ends, however it ends:
+    the file itself, which stays, means nothing.
+
+    Raises:
+        InputError: another process has it.
+    """
+    path = folder / ".lock"
+    with path.open("a+") as file:
+        if not take_lock(file):
+            file.seek(0)
+            raise InputError(
+                f"another run (process {file.read().strip() or 'unknown'}) is writing into"
+                f" {folder}; wait for it, or choose another --output_dir"
+            )
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def take_lock(file: IO[str]) -> bool:
+    """Whether this process now holds the lock on an open file."""
+    try:
+        if sys.platform == "win32":
+            file.seek(1 << 30)  # beyond the text, which others should be able to read
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def set_earlier_run_aside(folder: Path) -> Path | None:
+    """Move an earlier run's files in `folder` to `folder/earlier_001` (or the next free number).
+
+    Returns:
+        The folder they are now in, or None if there was no earlier run.
+    """
+    found = [folder / name for name in RUN_FILES if (folder / name).exists()]
+    if not found:
+        return None
+    number = 1
+    while (aside := folder / f"earlier_{number:03d}").exists():
+        number += 1
+    aside.mkdir()
+    for path in found:
+        path.rename(aside / path.name)
+    return aside

@@ -1,0 +1,99 @@
+"""files.py: whole files, folders that belong to one run, what killed processes leave behind."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from errors import InputError
+from files import (
+    atomic_write,
+    check_writable,
+    locked,
+    remove_leftovers,
+    set_earlier_run_aside,
+    write_json,
+)
+
+
+def test_atomic_write_replaces_whole_files_only(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    with atomic_write(path) as temporary:
+        temporary.write_text("first")
+        assert not path.exists()
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".txt"
+
+    def fail_half_way() -> None:
+        with atomic_write(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        fail_half_way()
+    assert path.read_text() == "first"
+    assert os.listdir(path.parent) == ["file.txt"]
+
+
+def test_check_writable(tmp_path):
+    check_writable(tmp_path / "a" / "b")
+    assert os.listdir(tmp_path / "a" / "b") == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write into"):
+        check_writable(tmp_path / "file" / "sub")
+
+
+def test_earlier_runs_are_moved_aside_and_kept(tmp_path):
+    assert set_earlier_run_aside(tmp_path) is None
+    (tmp_path / "forward_diffusion.png").write_text("not of a run")
+    for number in (1, 2):
+        (tmp_path / "samples").mkdir()
+        (tmp_path / "samples" / "epoch_001.png").write_text(f"run {number}")
+        assert set_earlier_run_aside(tmp_path) == tmp_path / f"earlier_{number:03d}"
+    kept = [tmp_path / f"earlier_{n:03d}" / "samples" / "epoch_001.png" for n in (1, 2)]
+    assert [path.read_text() for path in kept] == ["run 1", "run 2"]
+    assert (tmp_path / "forward_diffusion.png").exists()
+
+
+def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        pass
+    (tmp_path / "checkpoints").mkdir()
+    dead = tmp_path / "checkpoints" / f".model.{child.pid}.tmp.pt"
+    alive, other = tmp_path / f".model.{os.getpid()}.tmp.pt", tmp_path / ".tmp.notes"
+    for path in (dead, alive, other):
+        path.write_text("half")
+    remove_leftovers(tmp_path)
+    assert not dead.exists()
+    assert alive.exists()
+    assert other.exists()
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from files import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_belongs_to_one_process_until_that_ends(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=f"process {child.pid}"), locked(tmp_path):
+            pass
+        child.kill()
+    with locked(tmp_path):  # a dead process holds nothing, though its file is still there
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+    with locked(tmp_path):
+        pass
+
+
+def test_json_is_readable_by_people(tmp_path):
+    write_json(tmp_path / "config.json", {"epochs": 3, "lr": 0.1})
+    assert (tmp_path / "config.json").read_text() == '{\n  "epochs": 3,\n  "lr": 0.1\n}\n'

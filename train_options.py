@@ -1,0 +1,329 @@
+"""The options of train.py: what they are, what they exclude, and where a resumed run may differ."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import cli
+from errors import InputError
+
+UNET_OPTIONS = ("base_channels",)
+MLP_OPTIONS = (
+    *("hidden_size", "hidden_layers", "hidden_dims", "embedding_size", "time_embedding"),
+    *("coordinates", "embedding_scale"),
+)
+# What is in config.json beside the options of the run.
+NOT_OPTIONS = ("kind", "mean", "scale", "label_counts", "config", "resume")
+# What may be different when a run goes on: how long, how fast, where, and what it writes when.
+CHANGEABLE = (
+    *("epochs", "lr", "lr_schedule", "grad_clip", "device", "precision", "compile", "batch_size"),
+    *("output_dir", "data_dir", "sample_interval", "save_interval", "save_every_minutes"),
+    *("keep_checkpoints", "num_samples", "show_image_step", "resume"),
+)
+OUTPUT_DIR = Path("outputs")
+NEWEST = Path()  # of --resume without a file
+
+
+def parse_arguments(argv: list[str]) -> argparse.Namespace:
+    parser = cli.Parser("Train a diffusion model of images or of 2-D points.")
+    cli.add_data_options(parser)
+    add_training_options(parser)
+    add_model_options(parser)
+    cli.add_schedule_options(parser)
+    add_output_options(parser)
+    cli.add_device_option(parser)
+    cli.add_compute_options(parser)
+    cli.add_seed_option(parser)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="take options from a .json file, such as a run's own config.json; options on the"
+        " command line override it",
+    )
+    args = parser.parse_args(argv)
+    if args.resume is not None:
+        args = resumed(parser, args, argv)
+    elif args.config is not None:
+        args = parser.parse_args(as_arguments(read_config(args.config), args.config) + argv)
+    args.output_dir = args.output_dir or OUTPUT_DIR
+    cli.fill_defaults(args)
+    cli.check_data_options(args)
+    cli.check_schedule_options(args)
+    check_model_options(args)
+    return args
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The content of a configuration file.
+
+    Raises:
+        InputError: there is none, or it holds no object.
+    """
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--config {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"--config {path} is not JSON: {error}") from None
+    if not isinstance(options, dict):
+        raise InputError(f"--config {path} must hold an object of options, {{...}}")
+    return options
+
+
+def as_arguments(options: dict[str, Any], path: Path) -> list[str]:
+    """The options of a configuration, as they would stand on the command line.
+
+    So they pass through the same checks, and an unknown one is refused like a misspelt option.
+    """
+    arguments = []
+    for name, value in options.items():
+        if name in NOT_OPTIONS or value is None or value is False:
+            continue
+        if isinstance(value, dict):
+            raise InputError(f"{path}: {name} must not be an object")
+        if isinstance(value, list):
+            value = ",".join(map(str, value))
+        arguments.append(f"--{name}" if value is True else f"--{name}={value}")
+    return arguments
+
+
+def resumed(parser: cli.Parser, given: argparse.Namespace, argv: list[str]) -> argparse.Namespace:
+    """The options of the run that `--resume` goes on with, changed by the command line.
+
+    Raises:
+        InputError: there is no checkpoint to go on from, or an option cannot change.
+    """
+    from checkpoints import load_checkpoint, newest_checkpoint
+
+    if given.config is not None:
+        raise InputError("--resume takes the options from the checkpoint, so --config is too much")
+    path, folder = given.resume, given.output_dir
+    if path == NEWEST:
+        folder = folder or OUTPUT_DIR
+        path = newest_checkpoint(folder / "checkpoints")
+        if path is None:
+            raise InputError(f"--resume: no checkpoint in {folder / 'checkpoints'}")
+    elif folder is None and path.parent.name == "checkpoints":
+        folder = path.parent.parent
+    checkpoint = load_checkpoint(path)
+    if "training" not in checkpoint:
+        raise InputError(
+            f"--resume: {path} holds the weights only; those in checkpoints/ hold the rest"
+        )
+    options = as_arguments(checkpoint["config"], path)
+    before, args = parser.parse_args(options), parser.parse_args(options + argv)
+    for name, value in vars(before).items():
+        if name not in CHANGEABLE and getattr(args, name) != value:
+            raise InputError(f"--{name} cannot change when a run is resumed; it was {value}")
+    args.output_dir, args.resume = folder, path
+    return args
+
+
+def add_training_options(parser: cli.Parser) -> None:
+    add, positive = parser.add_argument, cli.positive_int
+    add("--subset", type=positive, metavar="N", help="train on the first N examples only")
+    add(
+        "--epochs",
+        "--num_epochs",
+        type=positive,
+        metavar="N",
+        help="passes over the data" + cli.default_help("epochs"),
+    )
+    add(
+        "--batch_size",
+        "--train_batch_size",
+        type=positive,
+        metavar="N",
+        help="examples in one step" + cli.default_help("batch_size"),
+    )
+    add(
+        "--lr",
+        "--learning_rate",
+        type=cli.number(0, 1),
+        metavar="LR",
+        help="learning rate of AdamW" + cli.default_help("lr"),
+    )
+    add(
+        "--lr_schedule",
+        choices=("constant", "cosine"),
+        help="constant, or falling to zero along a cosine" + cli.default_help("lr_schedule"),
+    )
+    add(
+        "--grad_clip",
+        type=cli.not_negative,
+        default=1.0,
+        metavar="NORM",
+        help="largest norm of the gradient; 0 for no limit",
+    )
+    add(
+        "--ema_decay",
+        type=cli.number(0, 0.999999, low_included=True),
+        metavar="DECAY",
+        help="upper limit of the decay of the weights' moving average, which spans the last eighth"
+        " of a run before it gets there; 0 for none" + cli.default_help("ema_decay"),
+    )
+    add(
+        "--loss_weighting",
+        type=cli.one_of("loss weighting", cli.LOSS_WEIGHTINGS),
+        default="uniform",
+        metavar="NAME",
+        help="weights of the squared errors: uniform, min_snr (of x0's by min(SNR, 5)), or"
+        " inverse_sigma, 1 / (sigma^2 + 1e-4)",
+    )
+
+
+def add_model_options(parser: cli.Parser) -> None:
+    add = parser.add_argument
+    add(
+        "--prediction",
+        type=cli.one_of("prediction", cli.PREDICTIONS),
+        metavar="NAME",
+        help="what the network predicts: eps (the noise), x0 or v (default: eps for images, x0 with"
+        " --model mlp; v for points)",
+    )
+    add(
+        "--model",
+        type=cli.one_of("model", ("auto", "unet", "mlp")),
+        default="auto",
+        metavar="NAME",
+        help="unet (images only) or mlp; auto is unet for images, mlp for points",
+    )
+    add(
+        "--class_conditional",
+        action="store_true",
+        help="learn each class by its label, for sample.py --labels and --guidance",
+    )
+    add(
+        "--label_dropout",
+        type=cli.number(0, 1, low_included=True),
+        metavar="SHARE",
+        help="class_conditional: share of examples without their label, from which guidance learns"
+        " what all classes have in common (default: 0.1)",
+    )
+    width, layers = cli.whole_number(1, 8192), cli.whole_number(1, 100)
+    add("--base_channels", type=width, metavar="C", help="unet: width (default: 64)")
+    add("--hidden_size", type=width, metavar="N", help="mlp: width of its layers (default: 128)")
+    add("--hidden_layers", type=layers, metavar="N", help="mlp: how many layers (default: 3)")
+    add(
+        "--hidden_dims",
+        type=cli.list_of(width),
+        metavar="N,N,...",
+        help="mlp: the width of each layer, instead of the two options above",
+    )
+    add(
+        "--embedding_size",
+        type=cli.whole_number(2, 8192),
+        metavar="N",
+        help="mlp: size of the embeddings of time and coordinates, even (default: 128)",
+    )
+    add(
+        "--time_embedding",
+        type=cli.one_of("time embedding", cli.TIME_EMBEDDINGS),
+        metavar="NAME",
+        help=f"mlp: one of {', '.join(cli.TIME_EMBEDDINGS)} (default: sinusoidal)",
+    )
+    add(
+        "--coordinates",
+        type=cli.one_of("coordinate embedding", ("sinusoidal", "raw")),
+        metavar="NAME",
+        help="mlp on points: sinusoidal (Fourier features) or raw (default: sinusoidal)",
+    )
+    add(
+        "--embedding_scale",
+        type=cli.number(0, 1000),
+        metavar="SCALE",
+        help="mlp on points: larger for finer detail in Fourier features (default: 2)",
+    )
+
+
+def check_model_options(args: argparse.Namespace) -> None:
+    """Decide which network it is, refuse options of the other, and fill in the rest."""
+    kind = cli.kind_of(args.dataset)
+    if not args.class_conditional:
+        cli.refuse_given(args, ["label_dropout"], "is for --class_conditional only")
+    elif args.label_dropout is None:
+        args.label_dropout = 0.1
+    if args.model == "auto":
+        args.model = "unet" if kind == "images" else "mlp"
+    if args.model == "unet":
+        if kind == "points":
+            raise InputError("--model unet is for images; points need --model mlp")
+        cli.refuse_given(args, MLP_OPTIONS, "is for --model mlp only")
+        args.base_channels = args.base_channels or 64
+        return
+    cli.refuse_given(args, UNET_OPTIONS, "is for --model unet only")
+    if kind == "images":
+        cli.refuse_given(args, ("coordinates", "embedding_scale"), "is for points only")
+    if args.hidden_dims is not None:
+        cli.refuse_given(args, ("hidden_size", "hidden_layers"), "clashes with --hidden_dims")
+    else:
+        args.hidden_dims = [args.hidden_size or 128] * (args.hidden_layers or 3)
+    args.hidden_size = args.hidden_layers = None
+    args.embedding_size = args.embedding_size or 128
+    if args.embedding_size % 2:
+        raise InputError(f"--embedding_size must be even, not {args.embedding_size}")
+    args.time_embedding = args.time_embedding or "sinusoidal"
+    if kind == "points":
+        args.coordinates = args.coordinates or "sinusoidal"
+        args.embedding_scale = args.embedding_scale or 2.0
+
+
+def add_output_options(parser: cli.Parser) -> None:
+    add, positive = parser.add_argument, cli.positive_int
+    add(
+        "--output_dir",
+        type=Path,
+        metavar="DIR",
+        help="folder for everything that the run writes (default: outputs)",
+    )
+    add(
+        "--num_samples",
+        "--eval_batch_size",
+        type=positive,
+        metavar="N",
+        help="samples in the picture after an epoch" + cli.default_help("num_samples"),
+    )
+    add(
+        "--show_image_step",
+        type=positive,
+        metavar="T",
+        help="with the samples also draw how they came about, every so many timesteps",
+    )
+    add(
+        "--sample_interval",
+        type=positive,
+        metavar="EPOCHS",
+        help="draw samples every so many epochs" + cli.default_help("sample_interval"),
+    )
+    add(
+        "--save_interval",
+        type=positive,
+        metavar="EPOCHS",
+        help="save a checkpoint every so many epochs" + cli.default_help("save_interval"),
+    )
+    add(
+        "--save_every_minutes",
+        type=cli.number(0, math.inf),
+        metavar="MINUTES",
+        help="save a checkpoint within epochs too; it replaces the one before",
+    )
+    add(
+        "--keep_checkpoints",
+        type=positive,
+        metavar="N",
+        help="keep only so many of the checkpoints after epochs, the newest (default: all)",
+    )
+    add(
+        "--resume",
+        type=Path,
+        nargs="?",
+        const=NEWEST,
+        metavar="CHECKPOINT",
+        help="go on with an earlier run, from this file or from the newest in the output folder,"
+        " up to --epochs",
+    )

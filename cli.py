@@ -386,6 +386,12 @@ def check_sampler_options(args: argparse.Namespace) -> None:
         raise InputError("--momentum needs --eta 0")
 
 
+def made_by(args: argparse.Namespace, steps: int) -> str:
+    """How samples were made, for titles and tables."""
+    guidance = "" if args.guidance is None else f", guidance {args.guidance:g}"
+    return f"{args.sampler}, {steps} steps, seed {args.seed}{guidance}"
+
+
 def add_compute_options(parser: Parser) -> None:
     parser.add_argument(
         "--precision",
@@ -445,4 +451,6 @@ def explain_system_error(error: OSError | RuntimeError) -> str:
         return f"{error.strerror or error}{where}"
     if "out of memory" in str(error) or "can't allocate memory" in str(error):
         return "out of memory: lower --batch_size (or --base_channels), or use --device cpu"
+    if "by peer" in str(error):  # what gloo says when a connection breaks
+        return "another process of this job has ended; its own message says why"
     raise error

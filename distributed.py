@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from compute import fit_threads_to_cores
+from utils import choose_device
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,31 @@ def is_distributed() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def join(device: torch.device) -> Group:
-    """Join the other processes, if torchrun started several; those but the first fall silent."""
+@contextmanager
+def join(device: torch.device) -> Iterator[Group]:
+    """Be one of the processes that torchrun started, if it started several, for as long as the
+    block lasts. Those but the first are silent."""
     if not is_distributed():
-        return Group()
+        yield Group()
+        return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    atexit.register(dist.destroy_process_group)
     group = Group(dist.get_rank(), dist.get_world_size())
-    if not group.leads:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
-    return group
+    out = nullcontext() if group.leads else redirect_stdout(open(os.devnull, "w"))  # noqa: SIM115
+    with out:
+        yield group
+    group.wait()  # who left earlier would take the others' connections along
+    dist.destroy_process_group()
+
+
+@contextmanager
+def start(device_name: str) -> Iterator[tuple[torch.device, Group]]:
+    """What every script begins with: its device, the other processes, no more threads than cores.
+
+    Raises:
+        InputError: the device is not there.
+    """
+    device = choose_device(device_name)
+    with join(device) as group:
+        if warning := fit_threads_to_cores():
+            print(warning)
+        yield device, group

@@ -7,10 +7,16 @@ python evaluate.py --num_samples 2000 --sampler ddpm  other samples
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cli
+
+if TYPE_CHECKING:
+    import torch
+
+    from distributed import Group
+    from evaluation import Figures
 
 FEW = 5000  # samples below which FID is mostly bias
 
@@ -51,26 +57,18 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    args = parse_arguments()
-    from compute import fit_threads_to_cores
-    from distributed import join
+def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> None:
+    """Make samples, compare them with data, and write and print the figures."""
     from evaluation import evaluate_images, evaluate_points
-    from files import atomic_write, check_writable
+    from files import check_writable, write_json
     from generation import denoising_timesteps, generate, prepare_network, restore
     from guidance import in_proportion
-    from utils import choose_device
 
-    device = choose_device(args.device)
-    group = join(device)
-    if warning := fit_threads_to_cores():
-        print(warning)
     check_writable(args.json.parent)
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     timesteps = denoising_timesteps(args.sampler, args.timesteps, len(trained.diffusion.schedule))
     precision = prepare_network(trained, args, len(timesteps), device)
-    guidance = "" if args.guidance is None else f", guidance {args.guidance:g}"
-    made_by = f"{args.sampler}, {len(timesteps)} steps, seed {args.seed}, {precision}{guidance}"
+    made_by = f"{cli.made_by(args, len(timesteps))}, {precision}"
     print(f"{args.num_images:,} {trained.kind}, {made_by}", flush=True)
     if trained.kind == "images" and args.num_images < FEW:
         print(f"with fewer than {FEW:,} samples FID is too high; compare at equal numbers only")
@@ -79,23 +77,34 @@ def main() -> None:
     samples = generate(trained, args, timesteps, device, labels=labels, group=group)
     if not group.leads:
         return
-    evaluate = evaluate_images if trained.kind == "images" else evaluate_points
+    compare = evaluate_images if trained.kind == "images" else evaluate_points
     picture = args.json.with_suffix(".png")
-    figures = evaluate(samples, trained, args.data_dir, picture, device)
-
-    width = max(map(len, figures))
-    print(f"\n{'':{width}}  {'samples':>10}  {'real data':>10}")
-    for name, (value, floor) in figures.items():
-        print(f"{name:{width}}  {value:10.4g}  {floor:10.4g}")
+    figures = compare(samples, trained, args.data_dir, picture, device)
     content = {
         "checkpoint": str(trained.path),
         "num_samples": args.num_images,
         "made_by": made_by,
         "figures": {name: {"samples": a, "real": b} for name, (a, b) in figures.items()},
     }
-    with atomic_write(args.json) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    report(figures)
+    write_json(args.json, content)
     print(f"\nwrote {args.json}, {picture}")
+
+
+def report(figures: Figures) -> None:
+    """Print a table."""
+    width = max(map(len, figures))
+    print(f"\n{'':{width}}  {'samples':>10}  {'real data':>10}")
+    for name, (value, floor) in figures.items():
+        print(f"{name:{width}}  {value:10.4g}  {floor:10.4g}")
+
+
+def main() -> None:
+    args = parse_arguments()
+    from distributed import start
+
+    with start(args.device) as (device, group):
+        evaluate(args, device, group)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ import cli
 from errors import InputError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
+    from distributed import Group
     from spaces import Space
 
 DEFAULT_NUMBER = {"images": 64, "points": 1000}
@@ -186,23 +188,13 @@ def write_pictures(
     return written
 
 
-def main() -> None:
-    args = parse_arguments()
-    if args.export is not None:
-        export(args)
-        return
-    from compute import fit_threads_to_cores
-    from distributed import join
+def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
+    """Make the samples and write what was asked for."""
     from files import check_writable
     from generation import denoising_timesteps, generate, prepare_network, restore
     from guidance import spread
     from plots import evenly_spaced
-    from utils import choose_device
 
-    device = choose_device(args.device)
-    group = join(device)
-    if warning := fit_threads_to_cores():
-        print(warning)
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     space, kind = trained.space, trained.kind
     cli.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
@@ -215,8 +207,7 @@ def main() -> None:
     of_samples = spread(labels, args.num_images) if labels else None
     check_writable(args.output.parent)
     precision = prepare_network(trained, args, steps, device)
-    guidance = "" if args.guidance is None else f", guidance {args.guidance:g}"
-    made_by = f"{args.sampler}, {steps} steps, seed {args.seed}{guidance}"
+    made_by = cli.made_by(args, steps)
     print(f"{args.num_images:,} {kind}, {made_by}, {precision}", flush=True)
 
     show = args.show_intermediate or args.show_image_step is not None
@@ -229,6 +220,17 @@ def main() -> None:
     space.write(samples, args.output, f"{args.num_images:,} samples ({made_by})", of_samples)
     written = [str(args.output), *write_pictures(process, still_steps, gif_steps, args.output)]
     print(f"wrote {', '.join(written)}")
+
+
+def main() -> None:
+    args = parse_arguments()
+    if args.export is not None:
+        export(args)
+        return
+    from distributed import start
+
+    with start(args.device) as (device, group):
+        make(args, device, group)
 
 
 if __name__ == "__main__":

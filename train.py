@@ -110,17 +110,10 @@ def describe(trainer: Trainer) -> None:
     )
 
 
-def main() -> None:
-    args = parse_arguments(sys.argv[1:])
-    # Imported only now, so that --help and wrong usage answer at once.
-    from compute import fit_threads_to_cores
-    from distributed import join
+def train(args: argparse.Namespace, group: Group) -> None:
+    """The whole run, in one of the processes that train together."""
     from files import check_writable, locked, write_json
-    from utils import choose_device
 
-    group = join(choose_device(args.device))
-    if warning := fit_threads_to_cores():
-        print(warning)
     folder: Path = args.output_dir
     with ExitStack() as stack:
         if group.leads:
@@ -138,6 +131,15 @@ def main() -> None:
         describe(trainer)
         trainer.run()
     print(f"wrote {folder / 'model_final.pt'}, samples/, training_loss.png, history.csv")
+
+
+def main() -> None:
+    args = parse_arguments(sys.argv[1:])
+    # Imported only now, so that --help and wrong usage answer at once.
+    from distributed import start
+
+    with start(args.device) as (_, group):
+        train(args, group)
 
 
 if __name__ == "__main__":

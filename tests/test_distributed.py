@@ -1,0 +1,117 @@
+"""Several processes at one task, as torchrun starts them."""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from scripts import REPOSITORY, assert_picture, succeed
+
+from distributed import Group
+
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_available(), reason="PyTorch without torch.distributed"
+)
+TRAIN = "--dataset digits --subset 480 --base_channels 8 --num_samples 4 --precision fp32".split()
+
+
+def torchrun(processes: int, script: str, *arguments: object, cwd, code: int = 0):
+    command = (
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *(f"--nproc_per_node={processes}", script, *arguments),
+    )
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert (done.returncode == 0) == (code == 0), done.stderr
+    return done
+
+
+def losses(folder) -> np.ndarray:
+    with (folder / "outputs" / "history.csv").open() as file:
+        return np.array([float(row["loss"]) for row in csv.DictReader(file)])
+
+
+RANKS = """
+import sys
+import torch, train
+from distributed import join
+args = train.parse_arguments(sys.argv[1:])
+with join(torch.device("cpu")) as group:
+    trainer = train.make_trainer(args, group)
+    trainer.run()
+    weights = torch.cat([p.detach().flatten() for p in trainer.parameters + trainer.ema.averages])
+    torch.save(weights, f"rank{group.rank}.pt")
+"""
+
+
+def test_all_processes_end_with_the_same_weights(tmp_path):
+    (tmp_path / "ranks.py").write_text(RANKS)
+    torchrun(2, "ranks.py", *TRAIN, "--batch_size", 40, "--epochs", 1, cwd=tmp_path)
+    one, other = (torch.load(tmp_path / f"rank{k}.pt") for k in (0, 1))
+    assert torch.equal(one, other)
+
+
+def test_two_processes_train_like_one_with_twice_the_batch(tmp_path):
+    one, two, four = (tmp_path / name for name in ("one", "two", "four"))
+    for folder in (one, two, four):
+        folder.mkdir()
+    epochs = ("--epochs", 3, "--save_interval", 1)
+    succeed("train.py", *TRAIN, *epochs, "--batch_size", 40, cwd=one)
+    script = REPOSITORY / "train.py"
+    done = torchrun(2, script, *TRAIN, *epochs, "--batch_size", 20, cwd=two)
+    assert "in 2 processes" in done.stdout
+    assert done.stdout.count("wrote outputs") == 1
+    assert len(losses(one)) == len(losses(two)) == 36
+    np.testing.assert_allclose(losses(two), losses(one), rtol=2e-3)
+    # The same run again, the end of it in one process.
+    torchrun(2, script, *TRAIN, *epochs, "--batch_size", 20, cwd=four)
+    last = "outputs/checkpoints/model_epoch_002.pt"
+    succeed("train.py", "--resume", last, "--batch_size", 40, cwd=four)
+    np.testing.assert_allclose(losses(four), losses(one), rtol=2e-3)
+
+    options = ("--num_images", 50, "--batch_size", 8, "--sampler", "ddpm", "--steps", 5)
+    succeed("sample.py", *options, "--output", "alone.npy", cwd=two)
+    done = torchrun(
+        2, REPOSITORY / "sample.py", *options, "--output", "shared.npy", "--gif", cwd=two
+    )
+    assert done.stdout.count("wrote") == 1
+    assert np.array_equal(np.load(two / "alone.npy"), np.load(two / "shared.npy"))
+    assert_picture(two / "shared.gif")
+
+
+def test_a_process_that_dies_ends_the_job(tmp_path):
+    (tmp_path / "dies.py").write_text(
+        "import os, sys\n"
+        "import cli, train, training\n"
+        "step = training.Trainer.train_step\n"
+        "def train_step(trainer, *arguments):\n"
+        "    if trainer.step == 5 and trainer.group.rank == 1:\n"
+        "        os._exit(3)\n"
+        "    return step(trainer, *arguments)\n"
+        "training.Trainer.train_step = train_step\n"
+        "cli.run(train.main)\n"
+    )
+    start = time.monotonic()
+    done = torchrun(2, "dies.py", *TRAIN, "--epochs", 1000, cwd=tmp_path, code=1)
+    assert time.monotonic() - start < 100
+    assert "exitcode  : 3" in done.stderr
+
+
+def test_a_process_alone_exchanges_nothing():
+    group, values = Group(), torch.tensor([1.0, 2.0])
+    group.wait()
+    with group.leader_first():
+        assert group.leads
+    assert torch.equal(group.mean(values), values)
+    assert group.largest(3) == 3
+    assert torch.equal(group.gather(values, [2]), values)

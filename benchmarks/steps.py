@@ -1,0 +1,123 @@
+"""Quality against the number of denoising steps, for every sampler: a table and a picture.
+
+    python benchmarks/steps.py                                  of outputs/model_final.pt
+    python benchmarks/steps.py --checkpoint FILE --num_samples 5000
+
+The FID of 2,000 samples against the test split, in the features of `evaluate.py`; every row starts
+from the same noise. `evaluations` is how often the network is asked for each sample: `heun` asks
+twice a step. Spacing `trailing` is even in t and is what `sample.py` uses; `lambda` is even in
+log(alpha / sigma), as Lu et al. 2022 (appendix) choose for their solver.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from classifier import classify, load_classifier  # noqa: E402
+from datasets import load_images  # noqa: E402
+from diffusion import NoiseSchedule  # noqa: E402
+from distributed import start  # noqa: E402
+from generation import generate, prepare_network, restore  # noqa: E402
+from image_metrics import frechet_distance, kernel_distance  # noqa: E402
+from plots import save_figure  # noqa: E402
+from samplers import trailing_timesteps  # noqa: E402
+
+STEPS = {
+    "ddpm": (10, 20, 50, 100, 250, 1000),
+    "ddim": (5, 10, 20, 50, 100, 250),
+    "heun": (5, 10, 20, 50),
+    "dpmpp": (5, 10, 15, 20, 30, 50, 100),
+}
+LAMBDA_STEPS = {"ddim": (10, 20, 50), "heun": (5, 10, 20), "dpmpp": (5, 10, 15, 20, 30, 50)}
+
+
+def lambda_timesteps(schedule: NoiseSchedule, steps: int) -> list[int]:
+    """Decreasing timesteps, evenly spaced in log(alpha / sigma) as far as the table allows."""
+    table = schedule.half_log_snr
+    wanted = torch.linspace(table[-1].item(), table[0].item(), steps, dtype=torch.float64)
+    nearest = (table[None, :] - wanted[:, None]).abs().argmin(1)
+    return sorted(set(nearest.tolist()), reverse=True)
+
+
+def plans(schedule: NoiseSchedule, most: int) -> Iterator[tuple[str, str, list[int]]]:
+    """Every (spacing, sampler, timesteps) to measure, the cheap ones first."""
+    for sampler, counts in STEPS.items():
+        for steps in filter(lambda n: n <= most, counts):
+            yield "trailing", sampler, trailing_timesteps(len(schedule), steps)
+    for sampler, counts in LAMBDA_STEPS.items():
+        for steps in counts:
+            yield "lambda", sampler, lambda_timesteps(schedule, steps)
+
+
+def draw(found: dict[tuple[str, str], list[tuple[int, float]]], floor: float, path: Path) -> None:
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    colours = {name: f"C{k}" for k, name in enumerate(STEPS)}
+    for (spacing, sampler), points in found.items():
+        evaluations, distances = zip(*sorted(points), strict=True)
+        style = "o-" if spacing == "trailing" else "x:"
+        label = sampler if spacing == "trailing" else f"{sampler}, even in log(α / σ)"
+        axes.plot(evaluations, distances, style, color=colours[sampler], label=label)
+    axes.axhline(floor, color="0.6", linewidth=1, label="as many real images")
+    axes.set(xscale="log", yscale="log", xlabel="evaluations of the network per sample")
+    axes.set(ylabel="FID (lower is better)", title="Quality against cost of the samplers")
+    axes.set_xticks(ticks := [5, 10, 20, 50, 100, 250, 1000], list(map(str, ticks)))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    save_figure(figure, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--checkpoint", type=Path, metavar="FILE")
+    add("--data_dir", type=Path, default=Path("data"), metavar="DIR")
+    add("--num_samples", dest="num_images", type=int, default=2000, metavar="N")
+    add("--most", type=int, default=1000, metavar="N", help="leave out rows with more steps")
+    add("--picture", type=Path, default=Path("outputs/steps.png"), metavar="FILE")
+    args = parser.parse_args()
+    vars(args).update(seed=0, batch_size=None, precision="auto", compile="off")
+    vars(args).update(guidance=None, eta=None, momentum=None)
+    with start("auto") as (device, _):
+        trained = restore(args.checkpoint, device)
+        prepare_network(trained, args, 1, device)
+        data = trained.config["dataset"]
+        train, test = (load_images(data, args.data_dir, train=part) for part in (True, False))
+        model = load_classifier(train, args.data_dir, device)
+        of_test, _ = classify(model, test.examples, device)
+        generator = torch.Generator().manual_seed(0)
+        chosen = torch.randperm(len(train), generator=generator)[: args.num_images]
+        floor = frechet_distance(classify(model, train.examples[chosen], device)[0], of_test)
+        found: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        print("| sampler | spacing | steps | evaluations | FID | KID x 1000 | seconds |")
+        print("|---|---|---|---|---|---|---|")
+        for spacing, args.sampler, timesteps in plans(trained.diffusion.schedule, args.most):
+            begun = time.perf_counter()
+            samples = generate(trained, args, timesteps, device)
+            seconds = time.perf_counter() - begun
+            features, _ = classify(model, samples, device)
+            distance, kernel = (f(features, of_test) for f in (frechet_distance, kernel_distance))
+            steps = len(timesteps)
+            evaluations = 2 * steps - 1 if args.sampler == "heun" else steps
+            found.setdefault((spacing, args.sampler), []).append((evaluations, distance))
+            row = (args.sampler, spacing, steps, evaluations, f"{distance:.2f}")
+            print(
+                "| " + " | ".join(map(str, (*row, f"{1000 * kernel:.2f}", f"{seconds:.0f}"))) + " |"
+            )
+        print(f"real images: {floor:.2f}")
+        draw(found, floor, args.picture)
+    print(f"wrote {args.picture}")
+
+
+if __name__ == "__main__":
+    main()

@@ -101,19 +101,19 @@ def main() -> None:
         found: dict[tuple[str, str], list[tuple[int, float]]] = {}
         print("| sampler | spacing | steps | evaluations | FID | KID x 1000 | seconds |")
         print("|---|---|---|---|---|---|---|")
-        for spacing, args.sampler, timesteps in plans(trained.diffusion.schedule, args.most):
+        for spacing, sampler, timesteps in plans(trained.diffusion.schedule, args.most):
+            args.sampler = sampler
             begun = time.perf_counter()
             samples = generate(trained, args, timesteps, device)
             seconds = time.perf_counter() - begun
             features, _ = classify(model, samples, device)
             distance, kernel = (f(features, of_test) for f in (frechet_distance, kernel_distance))
             steps = len(timesteps)
-            evaluations = 2 * steps - 1 if args.sampler == "heun" else steps
-            found.setdefault((spacing, args.sampler), []).append((evaluations, distance))
-            row = (args.sampler, spacing, steps, evaluations, f"{distance:.2f}")
-            print(
-                "| " + " | ".join(map(str, (*row, f"{1000 * kernel:.2f}", f"{seconds:.0f}"))) + " |"
-            )
+            evaluations = 2 * steps - 1 if sampler == "heun" else steps
+            found.setdefault((spacing, sampler), []).append((evaluations, distance))
+            figures = (f"{distance:.2f}", f"{1000 * kernel:.2f}", f"{seconds:.0f}")
+            row = (sampler, spacing, str(steps), str(evaluations), *figures)
+            print(f"| {' | '.join(row)} |", flush=True)
         print(f"real images: {floor:.2f}")
         draw(found, floor, args.picture)
     print(f"wrote {args.picture}")

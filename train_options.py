@@ -196,7 +196,7 @@ def add_model_options(parser: cli.Parser) -> None:
     add(
         "--class_conditional",
         action="store_true",
-        help="learn each class by its label, for sample.py --labels and --guidance",
+        help="learn each class by its label, so that sampling can ask for a class",
     )
     add(
         "--label_dropout",

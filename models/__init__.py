@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from diffusion import schedule_of
 from errors import InputError
 from models.embeddings import FourierFeatures, TimeEmbedding
 from models.mlp import MLP
-from models.unet import UNet
+from models.unet import EMBEDDING_SIZE, UNet
 
 
 def build_model(config: dict[str, Any]) -> nn.Module:
@@ -27,14 +27,31 @@ def build_model(config: dict[str, Any]) -> nn.Module:
     if config["model"] != "mlp":
         raise ValueError(f"unknown model {config['model']!r}; known: unet, mlp")
     size = config["embedding_size"]
-    with torch.device("cpu"):  # a table to be read, even where the network has no memory
-        half_log_snr = schedule_of(config).half_log_snr
-    time = TimeEmbedding(config["time_embedding"], size, half_log_snr)
+    time = TimeEmbedding(config["time_embedding"], size, schedule_of(config).half_log_snr)
     features = None
     if config["kind"] == "points" and config["coordinates"] == "sinusoidal":
         features = FourierFeatures(2, size, config["embedding_scale"])
     shape = (2,) if config["kind"] == "points" else (1, 28, 28)
     return MLP(shape, config["hidden_dims"], time, features, classes)
+
+
+def fewest_weights(config: dict[str, Any]) -> int:
+    """Fewer weights than this the network of `config` cannot have.
+
+    It is compared with what a file holds before the network is built, so that no configuration
+    makes us reserve much more memory than the file takes.
+    """
+    classes = len(config["label_counts"])
+    if config["model"] == "unet":
+        # The time's two layers, and the four 3x3 convolutions at 7x7.
+        return 8 * EMBEDDING_SIZE**2 + 4 * 9 * (2 * config["base_channels"]) ** 2
+    widths = config["hidden_dims"]
+    table = config["timesteps"] * config["embedding_size"]
+    return (
+        sum(inputs * outputs for inputs, outputs in pairwise(widths))
+        + classes * sum(widths)
+        + (table if config["time_embedding"] == "learned" else 0)
+    )
 
 
 def holds_all_of(weight: Tensor) -> bool:
@@ -55,9 +72,11 @@ def load_model(checkpoint: dict[str, Any], use_ema: bool = True) -> nn.Module:
         InputError: its weights are not those of the network that its configuration describes.
     """
     weights = checkpoint["ema" if use_ema else "model"]
-    # Without memory at first: a configuration might ask for more than there is.
-    with torch.device("meta"):
-        expected = build_model(checkpoint["config"]).state_dict()
+    held = sum(weight.numel() for weight in weights.values() if isinstance(weight, Tensor))
+    if held < fewest_weights(checkpoint["config"]):
+        raise InputError("the checkpoint's weights are too few for its configuration")
+    model = build_model(checkpoint["config"]).eval().requires_grad_(False)
+    expected = model.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         there, wanted = (
             tuple(tensors[name].shape) if name in tensors else None
@@ -71,6 +90,5 @@ def load_model(checkpoint: dict[str, Any], use_ema: bool = True) -> nn.Module:
             )
         if not holds_all_of(weights[name]):
             raise InputError(f"the checkpoint's {name} is not a whole tensor of numbers")
-    model = build_model(checkpoint["config"]).eval().requires_grad_(False)
     model.load_state_dict(weights)
     return model

@@ -18,7 +18,7 @@ from checkpoints import (
     save_checkpoint,
 )
 from errors import InputError
-from models import build_model, load_model
+from models import build_model, fewest_weights, load_model
 from schema import check_config
 from utils import EMA
 
@@ -167,11 +167,26 @@ def test_missing_settings_are_named(name):
 
 
 def test_a_configuration_that_asks_for_terabytes_gets_nothing(tmp_path):
-    """Checked by shape before anything of that size is made: a limit on memory would end it."""
+    """It is refused before anything of that size is made."""
     config = {**POINTS, "hidden_dims": [8192] * 100, "embedding_size": 8192}
     weights = build_model(POINTS).state_dict()
     torch.save({"format": 1, "config": config, "model": weights, "ema": weights}, tmp_path / "c.pt")
-    assert "do not fit" in refuse("sample.py", "--checkpoint", "c.pt", cwd=tmp_path)
+    assert "too few" in refuse("sample.py", "--checkpoint", "c.pt", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CONFIG,
+        {**CONFIG, "label_counts": [5, 5]},
+        POINTS,
+        {**POINTS, "hidden_dims": [8, 32, 16], "label_counts": [1] * 50},
+        {**POINTS, "time_embedding": "learned"},
+    ],
+)
+def test_no_network_has_fewer_weights_than_its_least_number(config):
+    count = sum(weight.numel() for weight in build_model(config).state_dict().values())
+    assert count / 10 < fewest_weights(config) < count
 
 
 def test_weights_that_only_pretend_to_be_large_are_refused():

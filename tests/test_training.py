@@ -61,7 +61,7 @@ def test_every_combination_trains_and_samples_or_is_refused(
             train.parse_arguments(command)
         return
     trainer = train.make_trainer(train.parse_arguments(command))
-    losses = [trainer.train_step(torch.arange(500), 1e-3).item() for _ in range(5)]
+    losses = [trainer.train_step(torch.arange(500), 1e-3)[0].item() for _ in range(5)]
     assert np.isfinite(losses).all()
     schedule_table = trainer.diffusion.schedule
     for sampler in (ddpm, ddim, heun, dpmpp):

@@ -197,29 +197,6 @@ def test_every_training_option_works(options, tmp_path):
         succeed("sample.py", "--num_images", 2, "--steps", 2, cwd=tmp_path)
 
 
-def test_an_interrupted_run_saves_its_model(tmp_path):
-    """Ctrl-C: exit code 130, one line, and a checkpoint that samples."""
-    import signal
-    import time
-
-    command = [sys.executable, str(REPOSITORY / "train.py"), *TRAIN, "--epochs", "100000"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as child:
-        deadline = time.monotonic() + 120
-        while not (tmp_path / "outputs" / "training_loss.png").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        child.send_signal(signal.SIGINT)
-        _, stderr = child.communicate(timeout=60)
-    assert child.returncode == 130
-    assert len(stderr.splitlines()) == 1
-    assert "--resume" in stderr
-    assert "model_step_" in stderr
-    out = succeed("sample.py", "--num_images", 2, "--steps", 2, cwd=tmp_path)
-    assert "model_step_" in out  # there is no model_final.pt yet, and it says so
-
-
 # ----------------------------------------------------------------------------------- sample.py
 
 
@@ -686,7 +663,8 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_damaged_file(tmp_path):
     assert len(done.stderr.splitlines()) == 1
     assert "File too large" in done.stderr
     written = [path for path in (tmp_path / "outputs").rglob("*") if path.is_file()]
-    assert all(path.suffix in (".json", ".csv", ".png") for path in written)
+    kinds = {path.suffix or path.name for path in written}
+    assert kinds <= {".json", ".csv", ".png", ".lock"}
     for path in written:
         if path.suffix == ".png":
             assert_picture(path)

@@ -62,8 +62,8 @@ def test_all_processes_end_with_the_same_weights(tmp_path):
 
 
 def test_two_processes_train_like_one_with_twice_the_batch(tmp_path):
-    one, two, four = (tmp_path / name for name in ("one", "two", "four"))
-    for folder in (one, two, four):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
         folder.mkdir()
     epochs = ("--epochs", 3, "--save_interval", 1)
     succeed("train.py", *TRAIN, *epochs, "--batch_size", 40, cwd=one)
@@ -73,11 +73,10 @@ def test_two_processes_train_like_one_with_twice_the_batch(tmp_path):
     assert done.stdout.count("wrote outputs") == 1
     assert len(losses(one)) == len(losses(two)) == 36
     np.testing.assert_allclose(losses(two), losses(one), rtol=2e-3)
-    # The same run again, the end of it in one process.
-    torchrun(2, script, *TRAIN, *epochs, "--batch_size", 20, cwd=four)
+    # Its last epoch again, in one process.
     last = "outputs/checkpoints/model_epoch_002.pt"
-    succeed("train.py", "--resume", last, "--batch_size", 40, cwd=four)
-    np.testing.assert_allclose(losses(four), losses(one), rtol=2e-3)
+    succeed("train.py", "--resume", last, "--batch_size", 40, cwd=two)
+    np.testing.assert_allclose(losses(two), losses(one), rtol=2e-3)
 
     options = ("--num_images", 50, "--batch_size", 8, "--sampler", "ddpm", "--steps", 5)
     succeed("sample.py", *options, "--output", "alone.npy", cwd=two)

@@ -4,34 +4,34 @@ import pytest
 import torch
 
 import train
-from metrics import sliced_wasserstein
-from samplers import ddim, final, trailing_timesteps
-from shapes import make_shape
-from utils import SeededNoise
+from samplers import ddim, exact_denoiser, final, trailing_timesteps
 
 
-def errors_after(epochs: int, seed: int, folder) -> tuple[float, float]:
-    """Distance of samples from the data: by the averaged weights, and by the last ones.
+def errors_after(epochs: int, points: int, seed: int, folder) -> list[float]:
+    """How far samples by the averaged weights, and by the last ones, are from those that the best
+    possible denoiser makes of the same noise: medians, in spreads of the data.
 
     The learning rate is high and constant: steps are noisy, which is what averaging is for.
     """
-    options = "--dataset gaussians --num_points 2000 --batch_size 25 --hidden_size 64 --lr 1e-2"
+    options = "--dataset gaussians --hidden_size 64 --lr 1e-2"
     options += f" --lr_schedule constant --ema_decay 0.9999 --epochs {epochs} --seed {seed}"
-    options += f" --sample_interval {epochs} --num_samples 10 --output_dir {folder / str(seed)}"
+    options += f" --batch_size 20 --num_points {points}"
+    options += f" --sample_interval {epochs} --num_samples 10 --output_dir {folder}"
     trainer = train.make_trainer(train.parse_arguments(options.split()))
     trainer.run()
-    data = torch.from_numpy(make_shape("gaussians", 4000, 999)[0])
-    x = trainer.diffusion.starting_noise(SeededNoise(0, 0, 4000, "cpu").draw(2))
-    schedule = trainer.diffusion.schedule
-    distances = []
-    for model in (trainer.ema.model, trainer.model):
-        denoise = trainer.diffusion.denoiser(model)
-        samples = final(ddim(denoise, x, schedule, trailing_timesteps(len(schedule), 100)))
-        distances.append(sliced_wasserstein(trainer.space.to_data(samples), data))
-    return distances[0], distances[1]
+    diffusion, schedule = trainer.diffusion, trainer.diffusion.schedule
+    timesteps = trailing_timesteps(len(schedule), 50)
+    x = diffusion.starting_noise(torch.randn(1000, 2, generator=torch.Generator().manual_seed(0)))
+    best = exact_denoiser(trainer.space.to_model(trainer.examples), schedule)
+    exact, averaged, last = (
+        final(ddim(denoise, x, schedule, timesteps))
+        for denoise in (best, *map(diffusion.denoiser, (trainer.ema.model, trainer.model)))
+    )
+    return [(samples - exact).norm(dim=1).median().item() for samples in (averaged, last)]
 
 
-@pytest.mark.parametrize("epochs", [1, 100])
-def test_the_average_samples_better_after(epochs, tmp_path):
-    averaged, last = torch.tensor([errors_after(epochs, seed, tmp_path) for seed in range(3)]).T
-    assert (averaged < last).all(), (averaged, last)
+@pytest.mark.parametrize(("epochs", "points"), [(1, 8000), (100, 1000)])
+def test_the_average_samples_better_after(epochs, points, tmp_path):
+    errors = [errors_after(epochs, points, seed, tmp_path) for seed in range(3)]
+    averaged, last = (sum(column) for column in zip(*errors, strict=True))
+    assert averaged < 0.97 * last, errors

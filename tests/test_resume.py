@@ -55,14 +55,21 @@ def wait_for(path) -> None:
         time.sleep(0.05)
 
 
+RUN = (*IMAGES, *EXACT, "--epochs", 6, "--save_interval", 1, "--lr_schedule", "cosine")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A folder with a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    succeed("train.py", *RUN, cwd=folder)
+    return folder
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run_ends_as_if_it_had_not_been(stop, tmp_path):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for folder in (whole, parts):
-        folder.mkdir()
-    options = (*IMAGES, *EXACT, "--epochs", 6, "--save_interval", 1, "--lr_schedule", "cosine")
-    succeed("train.py", *options, cwd=whole)
-    with start(*options, cwd=parts) as child:
+def test_an_interrupted_run_ends_as_if_it_had_not_been(stop, whole, tmp_path):
+    parts = tmp_path
+    with start(*RUN, cwd=parts) as child:
         wait_for(parts / "outputs" / "checkpoints" / "model_epoch_002.pt")
         time.sleep(0.1)  # somewhere within the next epoch
         child.send_signal(stop)

@@ -103,9 +103,12 @@ def load_classifier(
     """The classifier of a training split, from the cache or else trained now (some minutes)."""
     path = cache_path(data, data_dir)
     if path.is_file():
-        model = Classifier().eval().requires_grad_(False)
-        model.load_state_dict(torch.load(path, weights_only=True))
-        return model.to(device).to(memory_format=torch.channels_last)
+        try:
+            model = Classifier().eval().requires_grad_(False)
+            model.load_state_dict(torch.load(path, weights_only=True))
+            return model.to(device).to(memory_format=torch.channels_last)
+        except Exception as error:  # a damaged file fails in very many ways
+            print(f"{path} is damaged ({type(error).__name__}); training the classifier anew")
     model = train_classifier(data, device)
     with atomic_write(path) as temporary:
         torch.save({name: value.cpu() for name, value in model.state_dict().items()}, temporary)

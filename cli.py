@@ -431,7 +431,9 @@ def run(main: Callable[[], None]) -> NoReturn:
     except RunError as error:
         code = fail(1, str(error))
     except Stopped as error:
-        code = fail(128 + error.signal, str(error))
+        code = 128 + error.signal
+        if str(error):
+            print(error, file=sys.stderr)
     except KeyboardInterrupt:
         code = fail(130, "interrupted")
     except (OSError, RuntimeError) as error:

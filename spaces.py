@@ -6,6 +6,7 @@ tensors and back, and draws them. `make_space` picks the one that a configuratio
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,8 +60,11 @@ class Space(Protocol):
 
 
 def write_array(data: Tensor, path: Path) -> None:
+    # Through memory, because NumPy's own writer does not say that the disk is full.
+    content = io.BytesIO()
+    np.save(content, data.numpy())
     with atomic_write(path) as temporary:
-        np.save(temporary, data.numpy())
+        temporary.write_bytes(content.getbuffer())
 
 
 class ImageSpace:

@@ -92,6 +92,21 @@ def prepare_folder(args: argparse.Namespace) -> None:
         print(f"moved the earlier run in {folder} to {aside}")
 
 
+def check_something_is_left(trainer: Trainer) -> None:
+    """Refuse to resume a run that has come as far as it should, unless it died before its end.
+
+    Raises:
+        InputError: saying how to go on.
+    """
+    done, wanted = trainer.epoch - 1, trainer.options.epochs
+    ended = done == wanted and (trainer.folder / "model_final.pt").exists()
+    if done > wanted or ended or (done == wanted and trainer.position > 0):
+        raise InputError(
+            f"--resume: this run has done its {wanted} epochs and is in epoch {trainer.epoch}; to"
+            " go on, give it more with --epochs"
+        )
+
+
 def describe(trainer: Trainer) -> None:
     """Two lines: what is trained on what, and for how long."""
     config, options = trainer.config, trainer.options
@@ -120,11 +135,8 @@ def train(args: argparse.Namespace, group: Group) -> None:
             check_writable(folder)
             stack.enter_context(locked(folder))
         trainer = make_trainer(args, group)
-        if args.resume and trainer.epoch > args.epochs and (folder / "model_final.pt").exists():
-            raise InputError(
-                f"--resume: this run has done all of its {args.epochs} epochs; to go on, give it"
-                " more with --epochs"
-            )
+        if args.resume:
+            check_something_is_left(trainer)
         if group.leads:
             prepare_folder(args)
             write_json(folder / "config.json", trainer.config)

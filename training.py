@@ -301,8 +301,9 @@ class Trainer:
             path = self.save(f"model_step_{self.step:07d}.pt") if self.group.leads else self.folder
             self.last_saving = time.perf_counter()
         if asked:
-            if self.group.leads:
-                self.write_history()
+            if not self.group.leads:
+                raise Stopped(asked, "")  # process 0 says it
+            self.write_history()
             raise Stopped(
                 asked,
                 f"stopped after step {self.step:,}, in epoch {self.epoch}; all of it is in {path}."

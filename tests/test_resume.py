@@ -94,7 +94,8 @@ def test_a_finished_run_can_be_given_more_epochs(tmp_path):
     options = (*POINTS, "--lr_schedule", "constant", "--sample_interval", 1)
     succeed("train.py", *options, "--epochs", 3, cwd=whole)
     succeed("train.py", *options, "--epochs", 2, cwd=parts)
-    assert "give it more" in refuse("train.py", "--resume", cwd=parts)
+    for options in (("--resume",), ("--resume", "--epochs", 1)):
+        assert "give it more" in refuse("train.py", *options, cwd=parts)
     out = succeed("train.py", "--resume", "--epochs", 3, cwd=parts)
     assert "moved" not in out
     assert_same_end(whole, parts)

@@ -7,6 +7,7 @@ of the data, so neither can change without a new one. The file can be deleted at
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from datasets import Dataset, to_unit
 from files import atomic_write
+from terminal import shows_bars
 
 FEATURES = 128
 EPOCHS = 5
@@ -76,7 +78,8 @@ def train_classifier(data: Dataset, device: torch.device | str = "cpu") -> Class
     steps = EPOCHS * (len(data) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=steps)
     images, labels = data.examples.to(device), data.labels.to(device)
-    with tqdm(total=steps, desc=f"classifier of {data.name}", disable=None) as bar:
+    silent = not shows_bars(sys.stderr)
+    with tqdm(total=steps, desc=f"classifier of {data.name}", disable=silent) as bar:
         for _ in range(EPOCHS):
             order = torch.randperm(len(data), generator=generator).to(device)
             for batch in order[: len(data) // BATCH * BATCH].split(BATCH):

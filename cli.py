@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
-import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from errors import InputError, RunError, Stopped
+from errors import InputError
 
 IMAGE_DATASETS = ("mnist", "fashion_mnist", "digits")
 POINT_DATASETS = (
@@ -27,12 +27,13 @@ BETA_SCHEDULES = ("linear", "quadratic", "sigmoid")
 SCHEDULES = (*BETA_SCHEDULES, "cosine", "log_linear", "flow")
 SIGMA_MIN, SIGMA_MAX = 0.002, 10.0
 LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
+NETWORKS = {"unet": "U-Net", "mlp": "MLP"}  # as people write them
 TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 PREDICTIONS = ("eps", "x0", "v")
 SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp")
 
 
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Show defaults, but not the `None` and `False` of options that are off."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -42,10 +43,25 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are two lines, not a page of usage."""
+    """An argument parser whose errors are two lines, not a page of usage.
 
-    def __init__(self, description: str) -> None:
-        super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
+    Args:
+        document: a script's docstring: a line that says what it does, then examples.
+    """
+
+    def __init__(self, document: str) -> None:
+        title, _, examples = document.strip().partition("\n")
+        super().__init__(
+            usage="%(prog)s [options]",
+            description=title,
+            epilog="examples:\n" + textwrap.indent(examples.strip(), "  "),
+            formatter_class=HelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def section(self, title: str) -> Callable[..., argparse.Action]:
+        """What adds options under a title of their own in --help."""
+        return self.add_argument_group(title).add_argument
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n'{self.prog} --help' lists the options.\n")
@@ -201,7 +217,7 @@ def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) 
 
 
 def add_data_options(parser: Parser) -> None:
-    add = parser.add_argument
+    add = parser.section("data")
     add(
         "--dataset",
         type=dataset_name,
@@ -239,7 +255,7 @@ def check_data_options(args: argparse.Namespace) -> None:
 
 
 def add_schedule_options(parser: Parser) -> None:
-    add = parser.add_argument
+    add = parser.section("noise schedule")
     add(
         "--timesteps",
         "--num_timesteps",
@@ -303,18 +319,8 @@ def check_schedule_options(args: argparse.Namespace) -> None:
 
 
 def add_seed_option(parser: Parser) -> None:
-    parser.add_argument(
+    parser.section("randomness")(
         "--seed", type=seed_number, default=0, metavar="N", help="seed of all randomness"
-    )
-
-
-def add_device_option(parser: Parser) -> None:
-    parser.add_argument(
-        "--device",
-        type=one_of("device", DEVICES),
-        default="auto",
-        metavar="NAME",
-        help=f"one of {', '.join(DEVICES)}; auto takes the first of these that is there",
     )
 
 
@@ -329,7 +335,7 @@ def add_checkpoint_option(parser: Parser) -> None:
 
 
 def add_sampler_options(parser: Parser, default: str) -> None:
-    add = parser.add_argument
+    add = parser.section("sampling")
     add(
         "--sampler",
         type=one_of("sampler", SAMPLERS),
@@ -392,14 +398,22 @@ def made_by(args: argparse.Namespace, steps: int) -> str:
     return f"{args.sampler}, {steps} steps, seed {args.seed}{guidance}"
 
 
-def add_compute_options(parser: Parser) -> None:
-    parser.add_argument(
+def add_machine_options(parser: Parser) -> None:
+    add = parser.section("machine")
+    add(
+        "--device",
+        type=one_of("device", DEVICES),
+        default="auto",
+        metavar="NAME",
+        help=f"one of {', '.join(DEVICES)}; auto takes the first of these that is there",
+    )
+    add(
         "--precision",
         choices=("auto", "fp32", "bf16", "fp16"),
         default="auto",
         help="of the network: auto is bf16 for images on a processor made for it, else fp32",
     )
-    parser.add_argument(
+    add(
         "--compile",
         choices=("auto", "on", "off"),
         default="auto",
@@ -412,47 +426,3 @@ def check_suffix(path: Path, allowed: Sequence[str], option: str) -> None:
     """Refuse an output file whose suffix names no format that we write."""
     if path.suffix.lower() not in allowed:
         raise InputError(f"{option} must end in {' or '.join(allowed)}: {path}")
-
-
-# ----------------------------------------------------------------------------------- exit codes
-
-
-def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script's main function and end the process with the exit code that fits.
-
-    0 done, 1 the run failed, 2 wrong usage or input, 130 interrupted, 143 terminated. A
-    user's mistake or a full disk gets a line on stderr; a traceback is for bugs in this program.
-    """
-    try:
-        main()
-        code = 0
-    except InputError as error:
-        code = fail(2, str(error))
-    except RunError as error:
-        code = fail(1, str(error))
-    except Stopped as error:
-        code = 128 + error.signal
-        if str(error):
-            print(error, file=sys.stderr)
-    except KeyboardInterrupt:
-        code = fail(130, "interrupted")
-    except (OSError, RuntimeError) as error:
-        code = fail(1, explain_system_error(error))
-    sys.exit(code)
-
-
-def fail(code: int, message: str) -> int:
-    print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
-    return code
-
-
-def explain_system_error(error: OSError | RuntimeError) -> str:
-    """One line for a full disk or exhausted memory; anything else is a bug and is raised again."""
-    if isinstance(error, OSError):
-        where = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror or error}{where}"
-    if "out of memory" in str(error) or "can't allocate memory" in str(error):
-        return "out of memory: lower --batch_size (or --base_channels), or use --device cpu"
-    if "by peer" in str(error):  # what gloo says when a connection breaks
-        return "another process of this job has ended; its own message says why"
-    raise error

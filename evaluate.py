@@ -1,7 +1,8 @@
 """How good are a model's samples? Figures beside the same figures for real data, and a picture.
 
-python evaluate.py                                    10,000 samples of outputs/model_final.pt
-python evaluate.py --num_samples 2000 --sampler ddpm  other samples
+python evaluate.py                                      10,000 samples of outputs/model_final.pt
+python evaluate.py --num_samples 2000 --sampler ddpm    other samples
+python evaluate.py --checkpoint runs/dino/model_final.pt --json runs/dino/evaluation.json
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cli
+import terminal
 
 if TYPE_CHECKING:
     import torch
@@ -21,10 +23,10 @@ if TYPE_CHECKING:
 FEW = 5000  # samples below which FID is mostly bias
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = cli.Parser("Measure how close a model's samples are to the data.")
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = cli.Parser(__doc__)
     cli.add_checkpoint_option(parser)
-    add = parser.add_argument
+    add = parser.section("comparison")
     add(
         "--num_samples",
         dest="num_images",
@@ -48,10 +50,10 @@ def parse_arguments() -> argparse.Namespace:
         metavar="FILE",
         help="file for the figures; the picture goes beside it",
     )
-    cli.add_device_option(parser)
-    cli.add_compute_options(parser)
+    cli.add_machine_options(parser)
     cli.add_seed_option(parser)
-    args = parser.parse_args()
+    terminal.add_voice_options(parser)
+    args = parser.parse_args(argv)
     cli.check_sampler_options(args)
     cli.check_suffix(args.json, (".json",), "--json")
     return args
@@ -101,6 +103,7 @@ def report(figures: Figures) -> None:
 
 def main() -> None:
     args = parse_arguments()
+    terminal.set_voice(args)
     from distributed import start
 
     with start(args.device) as (device, group):
@@ -108,4 +111,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    terminal.run(main)

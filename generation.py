@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+import cli
 from checkpoints import find_checkpoint, load_checkpoint
 from cli import refuse_given
 from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
@@ -31,6 +33,7 @@ from samplers import (
     trailing_timesteps,
 )
 from spaces import Space, make_space
+from terminal import shows_bars
 from utils import SeededNoise
 
 DEFAULT_CHECKPOINT = Path("outputs/model_final.pt")
@@ -78,7 +81,12 @@ def restore(path: Path | None, device: torch.device, use_ema: bool = True) -> Tr
         model = load_model(checkpoint, use_ema=use_ema).to(device)
         trained = Trained(path, config, model, make_diffusion(config, device), make_space(config))
         timesteps = len(trained.diffusion.schedule)
-        print(f"{path}: {config['dataset']}, T = {timesteps}, on {device}")
+        size = sum(weight.numel() for weight in model.parameters()) / 1e6
+        network = cli.NETWORKS[config["model"]]
+        print(
+            f"{path}: {config['dataset']}, T = {timesteps}; {network} with {size:.2f} M parameters"
+            f" on {device}"
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its configuration is not valid ({error!r})") from error
     return trained
@@ -196,7 +204,7 @@ def generate(
     if labels is not None:
         labels = labels[torch.arange(len(starts) * count) % len(labels)]
     done = [trained.space.to_data(torch.empty(0, *trained.space.shape))]
-    hidden = None if group.leads else True  # None: where there is no terminal
+    hidden = not (shows_bars(sys.stderr) and group.leads)
     with tqdm(total=len(mine) * len(timesteps), unit="step", disable=hidden) as bar:
         for start in mine:
             noise = SeededNoise(args.seed, start, count, device)

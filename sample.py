@@ -2,6 +2,7 @@
 
 python sample.py --show_intermediate                 from outputs/model_final.pt
 python sample.py --sampler dpmpp --gif               20 steps instead of 1000, and an animation
+python sample.py --labels 0-9 --guidance 2           a row for each class
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cli
+import terminal
 from errors import InputError
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ GIF_FRAMES = 60
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.Parser("Make images or points with a trained model.")
-    add, positive = parser.add_argument, cli.positive_int
+    parser = cli.Parser(__doc__)
+    add, positive = parser.section("what to make"), cli.positive_int
     cli.add_checkpoint_option(parser)
     add(
         "--num_images",
@@ -75,9 +77,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         " --checkpoint takes too",
     )
     cli.add_sampler_options(parser, default="ddpm")
-    cli.add_device_option(parser)
-    cli.add_compute_options(parser)
+    cli.add_machine_options(parser)
     cli.add_seed_option(parser)
+    terminal.add_voice_options(parser)
     args = parser.parse_args(argv)
     cli.check_suffix(args.output, SUFFIXES["points"], "--output")
     cli.check_sampler_options(args)
@@ -224,6 +226,7 @@ def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
 
 def main() -> None:
     args = parse_arguments()
+    terminal.set_voice(args)
     if args.export is not None:
         export(args)
         return
@@ -234,4 +237,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    terminal.run(main)

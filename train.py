@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cli
+import terminal
 from errors import InputError
 from train_options import NOT_OPTIONS, parse_arguments
 
@@ -111,7 +112,7 @@ def describe(trainer: Trainer) -> None:
     """Two lines: what is trained on what, and for how long."""
     config, options = trainer.config, trainer.options
     size = sum(parameter.numel() for parameter in trainer.parameters) / 1e6
-    network = {"unet": "U-Net", "mlp": "MLP"}[options.model]
+    network = cli.NETWORKS[options.model]
     together = f" in {trainer.group.size} processes" if trainer.group.size > 1 else ""
     print(
         f"{config['dataset']}: {len(trainer.examples):,} {config['kind']}; {network} with"
@@ -146,7 +147,8 @@ def train(args: argparse.Namespace, group: Group) -> None:
 
 
 def main() -> None:
-    args = parse_arguments(sys.argv[1:])
+    args = parse_arguments(sys.argv[1:], __doc__)
+    terminal.set_voice(args)
     # Imported only now, so that --help and wrong usage answer at once.
     from distributed import start
 
@@ -155,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    terminal.run(main)

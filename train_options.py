@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cli
+import terminal
 from errors import InputError
 
 UNET_OPTIONS = ("base_channels",)
@@ -17,28 +18,36 @@ MLP_OPTIONS = (
     *("coordinates", "embedding_scale"),
 )
 # What is in config.json beside the options of the run.
-NOT_OPTIONS = ("kind", "mean", "scale", "label_counts", "config", "resume")
+NOT_OPTIONS = (
+    *("kind", "mean", "scale", "label_counts", "config", "resume"),
+    *("quiet", "verbose"),
+)
 # What may be different when a run goes on: how long, how fast, where, and what it writes when.
 CHANGEABLE = (
     *("epochs", "lr", "lr_schedule", "grad_clip", "device", "precision", "compile", "batch_size"),
     *("output_dir", "data_dir", "sample_interval", "save_interval", "save_every_minutes"),
-    *("keep_checkpoints", "num_samples", "show_image_step", "resume"),
+    *("keep_checkpoints", "num_samples", "show_image_step", "resume", "quiet", "verbose"),
 )
 OUTPUT_DIR = Path("outputs")
 NEWEST = Path()  # of --resume without a file
 
 
-def parse_arguments(argv: list[str]) -> argparse.Namespace:
-    parser = cli.Parser("Train a diffusion model of images or of 2-D points.")
+def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
+    """The options of a run, checked and with nothing left to fill in.
+
+    Args:
+        document: what `--help` says, see `cli.Parser`.
+    """
+    parser = cli.Parser(document)
     cli.add_data_options(parser)
     add_training_options(parser)
     add_model_options(parser)
     cli.add_schedule_options(parser)
     add_output_options(parser)
-    cli.add_device_option(parser)
-    cli.add_compute_options(parser)
+    cli.add_machine_options(parser)
     cli.add_seed_option(parser)
-    parser.add_argument(
+    terminal.add_voice_options(parser)
+    parser.section("options from a file")(
         "--config",
         type=Path,
         metavar="FILE",
@@ -125,7 +134,7 @@ def resumed(parser: cli.Parser, given: argparse.Namespace, argv: list[str]) -> a
 
 
 def add_training_options(parser: cli.Parser) -> None:
-    add, positive = parser.add_argument, cli.positive_int
+    add, positive = parser.section("training"), cli.positive_int
     add("--subset", type=positive, metavar="N", help="train on the first N examples only")
     add(
         "--epochs",
@@ -178,7 +187,7 @@ def add_training_options(parser: cli.Parser) -> None:
 
 
 def add_model_options(parser: cli.Parser) -> None:
-    add = parser.add_argument
+    add = parser.section("network")
     add(
         "--prediction",
         type=cli.one_of("prediction", cli.PREDICTIONS),
@@ -274,7 +283,7 @@ def check_model_options(args: argparse.Namespace) -> None:
 
 
 def add_output_options(parser: cli.Parser) -> None:
-    add, positive = parser.add_argument, cli.positive_int
+    add, positive = parser.section("output, and going on"), cli.positive_int
     add(
         "--output_dir",
         type=Path,

@@ -26,6 +26,7 @@ from history import History
 from interrupts import StopRequests
 from preview import Preview
 from spaces import Space
+from terminal import shows_bars
 from utils import EMA, random_state, set_random_state
 
 READ_EVERY = 20  # steps between two readings of the loss; each one makes the host wait
@@ -127,7 +128,7 @@ class Trainer:
                 total=self.total_steps * self.batch_size,
                 initial=((self.epoch - 1) * self.steps_per_epoch + self.position) * self.batch_size,
                 unit=f" {self.config['kind']}",
-                disable=not (sys.stderr.isatty() and self.group.leads),
+                disable=not (shows_bars(sys.stderr) and self.group.leads),
                 smoothing=0.1,
             ) as self.bar,
             self.stop,

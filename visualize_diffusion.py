@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cli
+import terminal
 from errors import InputError
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ SCHEDULE_OPTIONS = ("timesteps", "schedule", "beta_start", "beta_end", "sigma_mi
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.Parser("Show how diffusion turns data into noise, and back.")
+    parser = cli.Parser(__doc__)
     cli.add_data_options(parser)
-    add = parser.add_argument
+    add = parser.section("pictures")
     add(
         "--num_images",
         type=cli.whole_number(1, 100),
@@ -60,6 +61,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--gallery", action="store_true", help="only draw all built-in sets of points on one sheet")
     cli.add_schedule_options(parser)
     cli.add_seed_option(parser)
+    terminal.add_voice_options(parser)
     args = parser.parse_args(argv)
     default = "outputs/gallery.png" if args.gallery else "outputs/forward_diffusion.png"
     args.save_path = args.save_path or Path(default)
@@ -122,6 +124,7 @@ def examples_and_space(data: Dataset, args: argparse.Namespace) -> tuple[Tensor,
 
 def main() -> None:
     args = parse_arguments()
+    terminal.set_voice(args)
     import torch
 
     from checkpoints import load_checkpoint
@@ -144,11 +147,13 @@ def main() -> None:
     data = load_dataset(args)
     torch.manual_seed(args.seed)
     x0, colours, space = examples_and_space(data, args)
+    kind = cli.kind_of(data.name)
     if config is None:
         # No network answers here, so it is all the same; v is possible with every schedule.
         diffusion = Diffusion(schedule_of(vars(args)), "v", clip=False)
     else:
         diffusion, space = make_diffusion(config), make_space(config)
+    print(f"{data.name}: {len(x0):,} {kind}, {args.schedule} schedule, T = {args.timesteps}")
     film = Film(diffusion, space, x0, colours)
     title = f"Forward diffusion of {data.name} ({args.schedule} schedule, T = {args.timesteps})"
     written = film.forward(args.save_path, title, args.gif)
@@ -165,4 +170,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    terminal.run(main)

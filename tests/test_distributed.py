@@ -91,14 +91,14 @@ def test_two_processes_train_like_one_with_twice_the_batch(tmp_path):
 def test_a_process_that_dies_ends_the_job(tmp_path):
     (tmp_path / "dies.py").write_text(
         "import os, sys\n"
-        "import cli, train, training\n"
+        "import terminal, train, training\n"
         "step = training.Trainer.train_step\n"
         "def train_step(trainer, *arguments):\n"
         "    if trainer.step == 5 and trainer.group.rank == 1:\n"
         "        os._exit(3)\n"
         "    return step(trainer, *arguments)\n"
         "training.Trainer.train_step = train_step\n"
-        "cli.run(train.main)\n"
+        "terminal.run(train.main)\n"
     )
     start = time.monotonic()
     done = torchrun(2, "dies.py", *TRAIN, "--epochs", 1000, cwd=tmp_path, code=1)

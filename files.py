@@ -25,6 +25,7 @@ RUN_FILES = (
     "model_final.pt",
     "samples",
     "checkpoints",
+    "tensorboard",
 )
 
 

@@ -42,8 +42,8 @@ class Preview:
         self.noise = SeededNoise(seed, 0, count, device).draw(*space.shape)
         self.denoise = diffusion.denoiser(conditioned(network, self.labels))
 
-    def draw(self, epoch: int, folder: Path) -> None:
-        """Write epoch_NNN.png and, if wanted, epoch_NNN_process.png.
+    def draw(self, epoch: int, folder: Path) -> Path:
+        """Write epoch_NNN.png, whose path it returns, and, if wanted, epoch_NNN_process.png.
 
         Raises:
             RunError: the samples are not finite.
@@ -67,3 +67,4 @@ class Preview:
                 path.with_name(f"epoch_{epoch:03d}_process.png"),
                 title,
             )
+        return path

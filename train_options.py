@@ -26,7 +26,15 @@ NOT_OPTIONS = (
 CHANGEABLE = (
     *("epochs", "lr", "lr_schedule", "grad_clip", "device", "precision", "compile", "batch_size"),
     *("output_dir", "data_dir", "sample_interval", "save_interval", "save_every_minutes"),
-    *("keep_checkpoints", "num_samples", "show_image_step", "resume", "quiet", "verbose"),
+    *(
+        "keep_checkpoints",
+        "tensorboard",
+        "num_samples",
+        "show_image_step",
+        "resume",
+        "quiet",
+        "verbose",
+    ),
 )
 OUTPUT_DIR = Path("outputs")
 NEWEST = Path()  # of --resume without a file
@@ -326,6 +334,11 @@ def add_output_options(parser: cli.Parser) -> None:
         type=positive,
         metavar="N",
         help="keep only so many of the checkpoints after epochs, the newest (default: all)",
+    )
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="also record losses and samples for TensorBoard, in the folder tensorboard/",
     )
     add(
         "--resume",

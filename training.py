@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from board import Board
 from checkpoints import save_checkpoint
 from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
 from datasets import Dataset
@@ -107,6 +108,7 @@ class Trainer:
         self.epoch = 1  # the one that is going on
         self.position = 0  # steps of it that are done
         self.order = torch.empty(0)  # its examples, in the order in which they are taken
+        self.board: Board | None = None
         self.elapsed = 0.0  # seconds of training before this process
         self.stop = StopRequests()
 
@@ -120,6 +122,8 @@ class Trainer:
             Stopped: the process was asked to stop; the text says how to go on.
         """
         self.compile()
+        if self.options.tensorboard and self.group.leads:
+            self.board = Board(self.folder / "tensorboard", self.step)
         self.started = time.perf_counter() - self.elapsed
         self.last_reading = self.last_saving = time.perf_counter()
         # Without a terminal a bar would fill a log file; a line for each epoch does not.
@@ -136,6 +140,8 @@ class Trainer:
             while self.epoch <= self.options.epochs:
                 self.train_epoch()
                 self.finish_epoch()
+        if self.board is not None:
+            self.board.close()
         if self.group.leads:
             save_checkpoint(self.folder / "model_final.pt", self.config, self.model, self.ema)
 
@@ -166,7 +172,9 @@ class Trainer:
         self.epoch, self.position = epoch + 1, 0
         last = epoch == options.epochs
         if self.group.leads and (last or epoch % options.sample_interval == 0):
-            self.preview.draw(epoch, self.folder / "samples")
+            picture = self.preview.draw(epoch, self.folder / "samples")
+            if self.board is not None:
+                self.board.picture(picture, self.step)
             self.write_history()
             if self.bar.disable:
                 self.report(epoch)
@@ -269,6 +277,8 @@ class Trainer:
                     )
             self.history.rows.append((epoch, step, loss, lr, now - self.started, rate))
         self.unread.clear()
+        if self.board is not None:
+            self.board.losses(self.history.rows[-len(values) :])
         mean = sum(loss for loss, _ in values) / len(values)
         self.bar.set_postfix_str(f"loss {mean:.4f}", refresh=False)
         self.bar.update(images)

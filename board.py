@@ -1,0 +1,46 @@
+"""TensorBoard: the same record as history.csv and samples/, for those who have that tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+
+from errors import InputError
+
+
+class Board:
+    """Writes to `folder`, from where `tensorboard --logdir` reads.
+
+    Args:
+        step: the first that is still to come; what an earlier process wrote of later ones is hidden.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise InputError(
+                "--tensorboard needs one more package: pip install tensorboard"
+            ) from None
+        self.writer: Any = SummaryWriter(folder, purge_step=step + 1)
+
+    def losses(self, rows: list[tuple[int, int, float, float, float, float]]) -> None:
+        """Rows as `History` holds them."""
+        for epoch, step, loss, lr, _, rate in rows:
+            self.writer.add_scalar("loss", loss, step)
+            self.writer.add_scalar("learning rate", lr, step)
+            self.writer.add_scalar("epoch", epoch, step)
+            self.writer.add_scalar("images per second", rate, step)
+
+    def picture(self, path: Path, step: int) -> None:
+        """A picture of samples, as it was written."""
+        self.writer.add_image("samples", iio.imread(path)[..., :3], step, dataformats="HWC")
+        self.writer.flush()
+
+    def close(self) -> None:
+        self.writer.close()

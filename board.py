@@ -14,7 +14,7 @@ class Board:
     """Writes to `folder`, from where `tensorboard --logdir` reads.
 
     Args:
-        step: the first that is still to come; what an earlier process wrote of later ones is hidden.
+        step: the last that is done; what an earlier process wrote of later ones is hidden.
 
     Raises:
         InputError: TensorBoard is not installed.

@@ -26,15 +26,8 @@ NOT_OPTIONS = (
 CHANGEABLE = (
     *("epochs", "lr", "lr_schedule", "grad_clip", "device", "precision", "compile", "batch_size"),
     *("output_dir", "data_dir", "sample_interval", "save_interval", "save_every_minutes"),
-    *(
-        "keep_checkpoints",
-        "tensorboard",
-        "num_samples",
-        "show_image_step",
-        "resume",
-        "quiet",
-        "verbose",
-    ),
+    *("keep_checkpoints", "tensorboard", "num_samples", "show_image_step"),
+    *("resume", "quiet", "verbose"),
 )
 OUTPUT_DIR = Path("outputs")
 NEWEST = Path()  # of --resume without a file

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+import struct
 import subprocess
 import sys
 
@@ -64,9 +65,12 @@ def test_help_is_grouped_and_ends_with_three_examples_that_parse(script, tmp_pat
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_a_terminal_gets_a_bar_and_a_file_lines(tmp_path):
+    import fcntl
     import pty
+    import termios
 
     leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     command = [sys.executable, str(REPOSITORY / "train.py"), *TRAIN, "--seed", "1"]
     done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=follower, text=True)
     os.close(follower)

@@ -20,7 +20,7 @@ from files import atomic_write
 from terminal import shows_bars
 
 FEATURES = 128
-EPOCHS = 5
+EPOCHS = 7
 BATCH = 128
 PEAK_LR = 4e-3
 SHIFT = 2  # pixels that training images are moved by, at most

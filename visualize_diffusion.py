@@ -3,6 +3,7 @@
 python visualize_diffusion.py                              images; a still and an animation
 python visualize_diffusion.py --dataset dino --arrows      points, and what pushes them back
 python visualize_diffusion.py --checkpoint outputs/model_final.pt     there and back
+python visualize_diffusion.py --compare_schedules          curves, and rows of examples
 python visualize_diffusion.py --gallery                    all built-in sets of points
 """
 
@@ -58,13 +59,23 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="points: also draw where denoising pushes them, by the model of --checkpoint or else"
         " by the exact answer for the data",
     )
+    add(
+        "--compare_schedules",
+        action="store_true",
+        help="only draw all noise schedules, and what each makes of the same example",
+    )
     add("--gallery", action="store_true", help="only draw all built-in sets of points on one sheet")
     cli.add_schedule_options(parser)
     cli.add_seed_option(parser)
     terminal.add_voice_options(parser)
     args = parser.parse_args(argv)
-    default = "outputs/gallery.png" if args.gallery else "outputs/forward_diffusion.png"
-    args.save_path = args.save_path or Path(default)
+    name = "gallery" if args.gallery else "forward_diffusion"
+    if args.compare_schedules:
+        name = "schedules"
+        reason = "cannot be given with --compare_schedules, which shows them all"
+        cli.refuse_given(args, ["schedule", "beta_start", "beta_end"], reason)
+        cli.refuse_given(args, ["sigma_min", "sigma_max", "checkpoint"], reason)
+    args.save_path = args.save_path or Path(f"outputs/{name}.png")
     cli.check_suffix(args.save_path, (".png",), "--save_path")
     if args.checkpoint is not None:
         cli.refuse_given(args, SCHEDULE_OPTIONS, "cannot be given with --checkpoint, which has it")
@@ -108,6 +119,35 @@ def draw_gallery(args: argparse.Namespace) -> None:
     print(f"wrote {args.save_path}")
 
 
+def compare_schedules(args: argparse.Namespace, x0: Tensor, space: Space) -> None:
+    """All schedules, with what is left of one image (or of all points) at some timesteps."""
+    import torch
+
+    from diffusion import Diffusion, make_schedule
+    from plots_schedules import save_schedules, shown_timesteps
+
+    if cli.kind_of(args.dataset) == "images":
+        x0 = x0[:1]
+    eps = torch.randn_like(x0)
+    schedules = {name: make_schedule(name, args.timesteps) for name in cli.SCHEDULES}
+    noisy = []
+    for schedule in schedules.values():
+        diffusion = Diffusion(schedule, "v", clip=False)
+        examples = []
+        for t in shown_timesteps(schedule):
+            times = torch.full((len(x0),), t)
+            alpha, sigma = schedule.at(t)
+            # At the variance at which the network sees it; else exploding noise hides its data.
+            x = diffusion.add_noise(x0, times, eps) / (alpha**2 + sigma**2) ** 0.5
+            data = space.to_data(x)
+            examples.append(data[0] if cli.kind_of(args.dataset) == "images" else data)
+        noisy.append(examples)
+    limits = getattr(space, "limits", None)
+    title = f"The noise schedules, T = {args.timesteps}"
+    save_schedules(schedules, noisy, args.save_path, title, limits)
+    print(f"wrote {args.save_path}")
+
+
 def examples_and_space(data: Dataset, args: argparse.Namespace) -> tuple[Tensor, Tensor, Space]:
     """What to show, x (N, ...), with its labels, and the space it lives in."""
     import torch
@@ -148,6 +188,9 @@ def main() -> None:
     torch.manual_seed(args.seed)
     x0, colours, space = examples_and_space(data, args)
     kind = cli.kind_of(data.name)
+    if args.compare_schedules:
+        compare_schedules(args, x0, space)
+        return
     if config is None:
         # No network answers here, so it is all the same; v is possible with every schedule.
         diffusion = Diffusion(schedule_of(vars(args)), "v", clip=False)

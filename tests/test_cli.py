@@ -305,6 +305,14 @@ def test_every_schedule_can_be_shown_with_its_arrows(schedule, tmp_path):
         assert_picture(tmp_path / "outputs" / f"{name}.png")
 
 
+@pytest.mark.parametrize("dataset", ["digits", "dino"])
+def test_schedules_side_by_side(dataset, tmp_path):
+    options = ("--compare_schedules", "--dataset", dataset, "--timesteps", 50)
+    out = succeed("visualize_diffusion.py", *options, cwd=tmp_path)
+    assert "wrote outputs/schedules.png" in out
+    assert_picture(tmp_path / "outputs" / "schedules.png")
+
+
 def test_forward_process_pictures(tmp_path):
     succeed("visualize_diffusion.py", "--dataset", "digits", cwd=tmp_path)
     still = assert_picture(tmp_path / "outputs" / "forward_diffusion.png")
@@ -559,6 +567,7 @@ BAD_OPTIONS = [
     ("visualize_diffusion.py", "--arrows", "sets of points"),
     ("visualize_diffusion.py", "--dataset dino --num_images 3", "images only"),
     ("visualize_diffusion.py", "--checkpoint x.pt --schedule cosine", "--checkpoint"),
+    ("visualize_diffusion.py", "--compare_schedules --schedule cosine", "shows them all"),
     ("visualize_diffusion.py", "--num_images 0", "1 to 100"),
     ("visualize_diffusion.py", "--save_path picture.gif", ".png"),
     ("visualize_diffusion.py", "--timesteps 0", "2 to 100000"),

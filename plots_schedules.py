@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,8 @@ def save_schedules(
     rows = len(schedules)
     figure = Figure(figsize=(10, 3.6 + 1.05 * rows), dpi=DPI, layout="constrained")
     figure.suptitle(title, fontsize=11)
-    above, below = figure.subfigures(2, 1, height_ratios=(3.2, 1.05 * rows))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(3.2, 1.05 * rows))
+    above, below = parts
     left, right = above.subplots(1, 2)
     draw_curves(left, right, schedules)
     grid = below.subplots(rows, SHOWN, squeeze=False)

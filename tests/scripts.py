@@ -24,9 +24,13 @@ if FORKS:
     processes.set_forkserver_preload(libraries)
 
 
-def be_script(script: str, arguments: list[str], cwd: str, out: str, err: str) -> None:
+def be_script(
+    script: str, arguments: list[str], cwd: str, environment: dict[str, str], out: str, err: str
+) -> None:
     """In a new process: become the script, with its output in the files `out` and `err`."""
     os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
     for number, path in ((1, out), (2, err)):
         file = os.open(path, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
@@ -48,9 +52,8 @@ def run(script: str, *arguments: object, cwd: Path) -> "subprocess.CompletedProc
         )
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        child = processes.Process(
-            target=be_script, args=(path, options, str(cwd), *map(str, (out, err)))
-        )
+        state = (path, options, str(cwd), dict(os.environ))
+        child = processes.Process(target=be_script, args=(*state, str(out), str(err)))
         child.start()
         child.join(PATIENCE)
         if child.is_alive():

@@ -58,6 +58,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     from diffusion import make_diffusion
     from distributed import Group
     from models import build_model
+    from resume import restore
     from spaces import PointSpace, make_space
     from training import Trainer
     from utils import choose_device
@@ -74,10 +75,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     model, diffusion = build_model(config), make_diffusion(config, device)
     trainer = Trainer(model, diffusion, data, make_space(config), args, config, device, group)
     if args.resume is not None:
-        try:
-            trainer.restore(load_checkpoint(args.resume))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"{args.resume}: not a state to go on from ({error!r})") from error
+        restore(trainer, load_checkpoint(args.resume))
     return trainer
 
 

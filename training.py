@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
 import sys
 import time
@@ -21,14 +20,15 @@ from compute import choose_precision, compile_or_fall_back, in_precision, reason
 from datasets import Dataset
 from diffusion import Diffusion
 from distributed import Group
-from errors import InputError, RunError, Stopped
+from errors import RunError, Stopped
 from guidance import conditioned, drop
 from history import History
 from interrupts import StopRequests
 from preview import Preview
+from resume import digest, remove_older, state_of
 from spaces import Space
 from terminal import shows_bars
-from utils import EMA, random_state, set_random_state
+from utils import EMA
 
 READ_EVERY = 20  # steps between two readings of the loss; each one makes the host wait
 COMPILE_EARNS = 200_000  # images from which on compiling for a GPU pays
@@ -180,6 +180,8 @@ class Trainer:
                 self.report(epoch)
         if self.group.leads and (last or epoch % options.save_interval == 0):
             self.save(f"model_epoch_{epoch:03d}.pt")
+        if not last:
+            self.save_or_stop()
         # What was written here is not training time: keep it out of the next rate.
         self.last_reading = time.perf_counter()
 
@@ -300,7 +302,7 @@ class Trainer:
     # ----------------------------------------------------------------- saving and going on
 
     def save_or_stop(self) -> None:
-        """Between two epochs: save when it is time to, and stop when asked to.
+        """Save when it is time to, and stop when asked to; all processes alike.
 
         Raises:
             Stopped: after saving.
@@ -334,65 +336,6 @@ class Trainer:
                 " Checkpoints from before are as they were"
             )
         path = self.folder / "checkpoints" / name
-        save_checkpoint(path, self.config, self.model, self.ema, self.state())
+        save_checkpoint(path, self.config, self.model, self.ema, state_of(self))
         remove_older(path, self.options.keep_checkpoints)
         return path
-
-    def state(self) -> dict[str, Any]:
-        """All that decides how the run goes on, beside the weights and their average."""
-        return {
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "ema_updates": self.ema.updates,
-            "step": self.step,
-            "epoch": self.epoch,
-            "seen": self.position * self.batch_size,
-            "order": self.order.cpu(),
-            "random": random_state(self.device),
-            "history": self.history.state(),
-            "elapsed": time.perf_counter() - self.started,
-            "data": self.data_digest,
-        }
-
-    def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from a checkpoint that `save` wrote, maybe in another number of processes.
-
-        Raises:
-            InputError: its data were others.
-            KeyError, TypeError, ValueError: it is not such a checkpoint.
-        """
-        state = checkpoint["training"]
-        if state["data"] != self.data_digest:
-            raise InputError("--resume: the data are not those that the run began with")
-        self.model.load_state_dict(checkpoint["model"])
-        self.ema.model.load_state_dict(checkpoint["ema"])
-        self.ema.updates = state["ema_updates"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scaler.is_enabled() and state["scaler"]:
-            self.scaler.load_state_dict(state["scaler"])
-        self.step, self.epoch = state["step"], state["epoch"]
-        self.position = math.ceil(state["seen"] / self.batch_size)
-        self.order = state["order"].to(self.device)
-        self.history.restore(state["history"])
-        self.elapsed = state["elapsed"]
-        set_random_state(state["random"], self.device)
-
-
-def digest(data: Dataset) -> str:
-    """A fingerprint of the examples and labels."""
-    found = hashlib.sha256(data.examples.numpy().tobytes())
-    found.update(data.labels.numpy().tobytes())
-    return found.hexdigest()
-
-
-def remove_older(newest: Path, keep: int | None) -> None:
-    """Delete checkpoints that `newest` makes superfluous.
-
-    Those within an epoch always are; of those after an epoch the last `keep` stay, or all.
-    """
-    others = [path for path in newest.parent.glob("model_*.pt") if path != newest]
-    within = [path for path in others if path.name.startswith("model_step_")]
-    after = sorted((path for path in others if path not in within), key=lambda p: p.stat().st_mtime)
-    count = len(after) if keep is None else keep - newest.name.startswith("model_epoch_")
-    for path in within + after[: len(after) - count]:
-        path.unlink()

@@ -160,6 +160,18 @@ def test_checkpoints_within_an_epoch(tmp_path):
     succeed("sample.py", "--num_images", 5, "--steps", 2, cwd=tmp_path)
 
 
+def test_checkpoints_between_epochs_that_are_shorter_than_a_reading(tmp_path):
+    options = "--dataset line --num_points 100 --batch_size 100 --hidden_size 16".split()
+    options = (*options, "--epochs", 10**6, "--save_every_minutes", 0.005)
+    with start(*options, cwd=tmp_path) as child:
+        folder = tmp_path / "outputs" / "checkpoints"
+        deadline = time.monotonic() + 120
+        while not list(folder.glob("model_step_*.pt")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        child.kill()
+
+
 # ---------------------------------------------------------------------------------- interrupts
 
 

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import arguments
 import cli
 import terminal
 
@@ -24,13 +25,13 @@ FEW = 5000  # samples below which FID is mostly bias
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.Parser(__doc__)
+    parser = arguments.Parser(__doc__)
     cli.add_checkpoint_option(parser)
     add = parser.section("comparison")
     add(
         "--num_samples",
         dest="num_images",
-        type=cli.whole_number(100),
+        type=arguments.whole_number(100),
         default=10_000,
         metavar="N",
         help="how many samples to make; FID and the energy distance depend on it",

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import arguments
 import cli
 import terminal
 from errors import InputError
@@ -32,8 +33,8 @@ GIF_FRAMES = 60
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.Parser(__doc__)
-    add, positive = parser.section("what to make"), cli.positive_int
+    parser = arguments.Parser(__doc__)
+    add, positive = parser.section("what to make"), arguments.positive_int
     cli.add_checkpoint_option(parser)
     add(
         "--num_images",
@@ -43,7 +44,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add(
         "--labels",
-        type=cli.label_list,
+        type=arguments.label_list,
         metavar="LABELS",
         help="class-conditional models: the classes to make, in turn; 3, 0,1,7 or 0-9, say"
         " (default: all)",

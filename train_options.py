@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import arguments
 import cli
 import terminal
 from errors import InputError
@@ -37,9 +38,9 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
     """The options of a run, checked and with nothing left to fill in.
 
     Args:
-        document: what `--help` says, see `cli.Parser`.
+        document: what `--help` says, see `arguments.Parser`.
     """
-    parser = cli.Parser(document)
+    parser = arguments.Parser(document)
     cli.add_data_options(parser)
     add_training_options(parser)
     add_model_options(parser)
@@ -102,7 +103,9 @@ def as_arguments(options: dict[str, Any], path: Path) -> list[str]:
     return arguments
 
 
-def resumed(parser: cli.Parser, given: argparse.Namespace, argv: list[str]) -> argparse.Namespace:
+def resumed(
+    parser: arguments.Parser, given: argparse.Namespace, argv: list[str]
+) -> argparse.Namespace:
     """The options of the run that `--resume` goes on with, changed by the command line.
 
     Raises:
@@ -134,8 +137,8 @@ def resumed(parser: cli.Parser, given: argparse.Namespace, argv: list[str]) -> a
     return args
 
 
-def add_training_options(parser: cli.Parser) -> None:
-    add, positive = parser.section("training"), cli.positive_int
+def add_training_options(parser: arguments.Parser) -> None:
+    add, positive = parser.section("training"), arguments.positive_int
     add("--subset", type=positive, metavar="N", help="train on the first N examples only")
     add(
         "--epochs",
@@ -154,7 +157,7 @@ def add_training_options(parser: cli.Parser) -> None:
     add(
         "--lr",
         "--learning_rate",
-        type=cli.number(0, 1),
+        type=arguments.number(0, 1),
         metavar="LR",
         help="learning rate of AdamW" + cli.default_help("lr"),
     )
@@ -165,21 +168,21 @@ def add_training_options(parser: cli.Parser) -> None:
     )
     add(
         "--grad_clip",
-        type=cli.not_negative,
+        type=arguments.not_negative,
         default=1.0,
         metavar="NORM",
         help="largest norm of the gradient; 0 for no limit",
     )
     add(
         "--ema_decay",
-        type=cli.number(0, 0.999999, low_included=True),
+        type=arguments.number(0, 0.999999, low_included=True),
         metavar="DECAY",
         help="upper limit of the decay of the weights' moving average, which spans the last eighth"
         " of a run before it gets there; 0 for none" + cli.default_help("ema_decay"),
     )
     add(
         "--loss_weighting",
-        type=cli.one_of("loss weighting", cli.LOSS_WEIGHTINGS),
+        type=arguments.one_of("loss weighting", cli.LOSS_WEIGHTINGS),
         default="uniform",
         metavar="NAME",
         help="weights of the squared errors: uniform, min_snr (of x0's by min(SNR, 5)), or"
@@ -187,18 +190,18 @@ def add_training_options(parser: cli.Parser) -> None:
     )
 
 
-def add_model_options(parser: cli.Parser) -> None:
+def add_model_options(parser: arguments.Parser) -> None:
     add = parser.section("network")
     add(
         "--prediction",
-        type=cli.one_of("prediction", cli.PREDICTIONS),
+        type=arguments.one_of("prediction", cli.PREDICTIONS),
         metavar="NAME",
         help="what the network predicts: eps (the noise), x0 or v (default: eps for images, x0 with"
         " --model mlp; v for points)",
     )
     add(
         "--model",
-        type=cli.one_of("model", ("auto", "unet", "mlp")),
+        type=arguments.one_of("model", ("auto", "unet", "mlp")),
         default="auto",
         metavar="NAME",
         help="unet (images only) or mlp; auto is unet for images, mlp for points",
@@ -210,42 +213,42 @@ def add_model_options(parser: cli.Parser) -> None:
     )
     add(
         "--label_dropout",
-        type=cli.number(0, 1, low_included=True),
+        type=arguments.number(0, 1, low_included=True),
         metavar="SHARE",
         help="class_conditional: share of examples without their label, from which guidance learns"
         " what all classes have in common (default: 0.1)",
     )
-    width, layers = cli.whole_number(1, 8192), cli.whole_number(1, 100)
+    width, layers = arguments.whole_number(1, 8192), arguments.whole_number(1, 100)
     add("--base_channels", type=width, metavar="C", help="unet: width (default: 64)")
     add("--hidden_size", type=width, metavar="N", help="mlp: width of its layers (default: 128)")
     add("--hidden_layers", type=layers, metavar="N", help="mlp: how many layers (default: 3)")
     add(
         "--hidden_dims",
-        type=cli.list_of(width),
+        type=arguments.list_of(width),
         metavar="N,N,...",
         help="mlp: the width of each layer, instead of the two options above",
     )
     add(
         "--embedding_size",
-        type=cli.whole_number(2, 8192),
+        type=arguments.whole_number(2, 8192),
         metavar="N",
         help="mlp: size of the embeddings of time and coordinates, even (default: 128)",
     )
     add(
         "--time_embedding",
-        type=cli.one_of("time embedding", cli.TIME_EMBEDDINGS),
+        type=arguments.one_of("time embedding", cli.TIME_EMBEDDINGS),
         metavar="NAME",
         help=f"mlp: one of {', '.join(cli.TIME_EMBEDDINGS)} (default: sinusoidal)",
     )
     add(
         "--coordinates",
-        type=cli.one_of("coordinate embedding", ("sinusoidal", "raw")),
+        type=arguments.one_of("coordinate embedding", ("sinusoidal", "raw")),
         metavar="NAME",
         help="mlp on points: sinusoidal (Fourier features) or raw (default: sinusoidal)",
     )
     add(
         "--embedding_scale",
-        type=cli.number(0, 1000),
+        type=arguments.number(0, 1000),
         metavar="SCALE",
         help="mlp on points: larger for finer detail in Fourier features (default: 2)",
     )
@@ -283,8 +286,8 @@ def check_model_options(args: argparse.Namespace) -> None:
         args.embedding_scale = args.embedding_scale or 2.0
 
 
-def add_output_options(parser: cli.Parser) -> None:
-    add, positive = parser.section("output, and going on"), cli.positive_int
+def add_output_options(parser: arguments.Parser) -> None:
+    add, positive = parser.section("output, and going on"), arguments.positive_int
     add(
         "--output_dir",
         type=Path,
@@ -318,7 +321,7 @@ def add_output_options(parser: cli.Parser) -> None:
     )
     add(
         "--save_every_minutes",
-        type=cli.number(0, math.inf),
+        type=arguments.number(0, math.inf),
         metavar="MINUTES",
         help="save a checkpoint within epochs too; it replaces the one before",
     )

@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import arguments
 import cli
 import terminal
 from errors import InputError
@@ -29,12 +30,12 @@ SCHEDULE_OPTIONS = ("timesteps", "schedule", "beta_start", "beta_end", "sigma_mi
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.Parser(__doc__)
+    parser = arguments.Parser(__doc__)
     cli.add_data_options(parser)
     add = parser.section("pictures")
     add(
         "--num_images",
-        type=cli.whole_number(1, 100),
+        type=arguments.whole_number(1, 100),
         metavar="N",
         help="images to show, one a row (the animation shows up to 16) (default: 8)",
     )

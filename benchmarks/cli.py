@@ -19,7 +19,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-import cli  # noqa: E402
+import arguments  # noqa: E402
 
 # In this order: the samples come from the models trained before them.
 COMMANDS = (
@@ -56,8 +56,10 @@ def measure(command: str, folder: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = cli.Parser("Time whole commands.")
-    parser.add_argument("--runs", type=cli.positive_int, default=3, help="runs of each command")
+    parser = arguments.Parser(__doc__)
+    parser.add_argument(
+        "--runs", type=arguments.positive_int, default=3, help="runs of each command"
+    )
     runs = parser.parse_args().runs
     print("| command | seconds | peak memory |")
     print("|---|---|---|")

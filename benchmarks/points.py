@@ -19,11 +19,11 @@ same figure for a second set of 4,000 fresh points instead of the samples: the f
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
 import time
-from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -101,12 +101,14 @@ def compare(name: str, checkpoint: dict) -> str:
 
 
 def main() -> None:
-    arguments = sys.argv[1:]
-    names = list(takewhile(lambda argument: not argument.startswith("--"), arguments))
-    options = arguments[len(names) :]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", default=POINT_DATASETS, metavar="NAME")
+    args, options = parser.parse_known_args()
     print("| dataset | seconds | ED / floor | SW2 / floor | stray | off | missed |")
     print("|---|---|---|---|---|---|---|")
-    for name in names or POINT_DATASETS:
+    for name in args.names:
         with tempfile.TemporaryDirectory() as folder:
             seconds = train(name, options, Path(folder))
             row = compare(name, load_checkpoint(Path(folder) / "model_final.pt"))

@@ -23,6 +23,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+import arguments  # noqa: E402
 import cli  # noqa: E402
 from compute import choose_precision, in_precision  # noqa: E402
 from diffusion import Diffusion, make_schedule  # noqa: E402
@@ -108,9 +109,9 @@ def draw(axes: Axes, experiment: str, seconds: dict[int, float]) -> None:
 
 
 def main() -> None:
-    parser = cli.Parser("Measure how the cost of training and sampling grows.")
+    parser = arguments.Parser(__doc__)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "docs/scaling.png")
-    cli.add_device_option(parser)
+    parser.add_argument("--device", choices=cli.DEVICES, default="auto")
     args = parser.parse_args()
     device = choose_device(args.device)
     figure = Figure(figsize=(9, 7), layout="constrained")

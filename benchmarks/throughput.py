@@ -27,6 +27,7 @@ from torch import Tensor, nn
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+import arguments  # noqa: E402
 import cli  # noqa: E402
 from compute import compile_or_fall_back, in_precision  # noqa: E402
 from models.unet import UNet  # noqa: E402
@@ -165,11 +166,15 @@ def spread(rates: list[float]) -> str:
 
 
 def main() -> None:
-    parser = cli.Parser("Compare the speed of this project's U-Net with its rivals'.")
-    parser.add_argument("--rounds", type=cli.positive_int, default=5, help="measurements of each")
-    parser.add_argument("--seconds", type=cli.not_negative, default=2.0, help="length of each")
+    parser = arguments.Parser(__doc__)
+    parser.add_argument(
+        "--rounds", type=arguments.positive_int, default=5, help="measurements of each"
+    )
+    parser.add_argument(
+        "--seconds", type=arguments.not_negative, default=2.0, help="length of each"
+    )
     parser.add_argument("--compile", choices=("on", "off"), default="off", help="also compiled")
-    cli.add_device_option(parser)
+    parser.add_argument("--device", choices=cli.DEVICES, default="auto")
     args: argparse.Namespace = parser.parse_args()
     device = choose_device(args.device)
     rows = all_rows(args.compile == "on", device)

@@ -62,18 +62,27 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; it holds no checkpoint")
     checkpoint = read_safetensors(path) if path.suffix == ".safetensors" else read_archive(path)
-    if not isinstance(checkpoint, dict) or not {"format", "config", "model"} <= checkpoint.keys():
+    if not isinstance(checkpoint, dict) or "format" not in checkpoint:
         raise InputError(f"{path} is a PyTorch file, but not a checkpoint of this project")
     if checkpoint["format"] != CHECKPOINT_FORMAT:
         raise InputError(
             f"{path} has checkpoint format {checkpoint['format']}; this version reads"
             f" {CHECKPOINT_FORMAT}"
         )
+    if not all(are_weights(checkpoint.get(part)) for part in ("model", "ema")):
+        raise InputError(f"{path} holds no weights of a model")
     try:
-        check_config(checkpoint["config"])
+        check_config(checkpoint.get("config"))
     except ValueError as error:
         raise InputError(f"{path}: its configuration is not valid: {error}") from None
     return checkpoint
+
+
+def are_weights(found: Any) -> bool:
+    """Whether something is a dictionary of named tensors."""
+    return isinstance(found, dict) and all(
+        isinstance(name, str) and isinstance(weight, Tensor) for name, weight in found.items()
+    )
 
 
 def read_archive(path: Path) -> Any:

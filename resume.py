@@ -42,6 +42,7 @@ def restore(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     """
     try:
         state = checkpoint["training"]
+        check_counts(state)
         if state["data"] != trainer.data_digest:
             raise InputError("--resume: the data are not those that the run began with")
         trainer.model.load_state_dict(checkpoint["model"])
@@ -56,8 +57,21 @@ def restore(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         trainer.history.restore(state["history"])
         trainer.elapsed = state["elapsed"]
         set_random_state(state["random"], trainer.device)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        if trainer.position > 0 and len(trainer.order) != len(trainer.examples):
+            raise ValueError("the order of the examples is of others")
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"--resume: not a state to go on from ({error!r})") from error
+
+
+def check_counts(state: dict[str, Any]) -> None:
+    """Refuse counts that are none.
+
+    Raises:
+        ValueError: naming the first.
+    """
+    for name in ("step", "epoch", "seen", "ema_updates"):
+        if type(state[name]) is not int or state[name] < 0:
+            raise ValueError(f"{name} is {state[name]!r}")
 
 
 def digest(data: Dataset) -> str:

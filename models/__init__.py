@@ -72,7 +72,7 @@ def load_model(checkpoint: dict[str, Any], use_ema: bool = True) -> nn.Module:
         InputError: its weights are not those of the network that its configuration describes.
     """
     weights = checkpoint["ema" if use_ema else "model"]
-    held = sum(weight.numel() for weight in weights.values() if isinstance(weight, Tensor))
+    held = sum(weight.numel() for weight in weights.values())
     if held < fewest_weights(checkpoint["config"]):
         raise InputError("the checkpoint's weights are too few for its configuration")
     model = build_model(checkpoint["config"]).eval().requires_grad_(False)

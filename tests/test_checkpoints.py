@@ -82,10 +82,16 @@ class Malicious:
         (lambda path: torch.save(torch.ones(3), path), "not a checkpoint of this project"),
         (lambda path: torch.save({"weights": 1}, path), "not a checkpoint of this project"),
         (lambda path: torch.save({"format": 99, "config": {}, "model": {}}, path), "format 99"),
+        (lambda path: torch.save({"format": 1, "config": CONFIG}, path), "no weights"),
+        (lambda path: torch.save({"format": 1, "model": 3, "ema": {}}, path), "no weights"),
+        (lambda path: torch.save({"format": 1, "model": {}, "ema": {}}, path), "not a dictionary"),
         (lambda path: write_bomb(path), "cannot be read"),
         (lambda path: write_overlapping(path), "cannot be read"),
     ],
-    ids="missing folder empty text binary pickle code tensor dict newer bomb overlap".split(),
+    ids=(
+        "missing folder empty text binary pickle code tensor dict newer weightless number configless"
+        " bomb overlap"
+    ).split(),
 )
 def test_what_is_not_a_checkpoint_is_refused(tmp_path, monkeypatch, make, says):
     monkeypatch.chdir(tmp_path)

@@ -132,10 +132,13 @@ def test_a_state_that_is_not_whole_is_refused(tmp_path):
     succeed("train.py", *POINTS, "--epochs", 1, cwd=tmp_path)
     path = tmp_path / "outputs" / "checkpoints" / "model_epoch_001.pt"
     checkpoint = load_checkpoint(path)
-    del checkpoint["training"]["random"]
-    torch.save(checkpoint, path)
-    says = refuse("train.py", "--resume", "--epochs", 2, cwd=tmp_path)
-    assert "not a state to go on from" in says
+    whole = checkpoint["training"]
+    random = {k: v for k, v in whole.items() if k != "random"}
+    changed = ({"step": "many"}, {"seen": -1}, {"order": torch.arange(3), "seen": 10})
+    for training in (random, *({**whole, **change} for change in changed), [1, 2]):
+        torch.save({**checkpoint, "training": training}, path)
+        says = refuse("train.py", "--resume", "--epochs", 2, cwd=tmp_path)
+        assert "not a state to go on from" in says
 
 
 # ---------------------------------------------------------------------------------- checkpoints

@@ -89,7 +89,7 @@ class Malicious:
         (lambda path: write_overlapping(path), "cannot be read"),
     ],
     ids=(
-        "missing folder empty text binary pickle code tensor dict newer weightless number configless"
+        "missing folder empty text binary pickle code tensor dict newer weightless number bare"
         " bomb overlap"
     ).split(),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -96,6 +97,7 @@ def join(device: torch.device) -> Iterator[Group]:
     with out:
         yield group
     group.wait()  # who left earlier would take the others' connections along
+    gc.collect()  # what still holds the connections (a trainer refers to itself)
     dist.destroy_process_group()
 
 

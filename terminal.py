@@ -81,6 +81,12 @@ def run(main: Callable[[], None]) -> NoReturn:
         code = fail(130, "interrupted")
     except (OSError, RuntimeError) as error:
         code = fail(1, explain_system_error(error))
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # One of several processes: the threads that connect them can abort it while the interpreter
+        # is taken apart (pytorch/pytorch#179291), which would look like a failure of the job.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

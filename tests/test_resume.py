@@ -48,11 +48,12 @@ def start(*options: object, cwd) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=cwd, **pipes)
 
 
-def wait_for(path) -> None:
+def wait_for(folder, name: str) -> None:
+    """Until there is a file in the folder whose name fits the pattern."""
     deadline = time.monotonic() + 120
-    while not path.exists():
+    while not list(folder.glob(name)):
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 RUN = (*IMAGES, *EXACT, "--epochs", 6, "--save_interval", 1, "--lr_schedule", "cosine")
@@ -70,7 +71,7 @@ def whole(tmp_path_factory):
 def test_an_interrupted_run_ends_as_if_it_had_not_been(stop, whole, tmp_path):
     parts = tmp_path
     with start(*RUN, cwd=parts) as child:
-        wait_for(parts / "outputs" / "checkpoints" / "model_epoch_002.pt")
+        wait_for(parts / "outputs" / "checkpoints", "model_epoch_002.pt")
         time.sleep(0.1)  # somewhere within the next epoch
         child.send_signal(stop)
         _, stderr = child.communicate(timeout=60)
@@ -154,10 +155,7 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path):
 def test_checkpoints_within_an_epoch(tmp_path):
     with start(*POINTS, "--epochs", 10**6, "--save_every_minutes", 0.005, cwd=tmp_path) as child:
         folder = tmp_path / "outputs" / "checkpoints"
-        deadline = time.monotonic() + 120
-        while not list(folder.glob("model_step_*.pt")):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(folder, "model_step_*.pt")
         child.kill()
     assert len(list(folder.glob("model_step_*.pt"))) in (1, 2)  # 2: killed before it could tidy up
     succeed("sample.py", "--num_images", 5, "--steps", 2, cwd=tmp_path)
@@ -168,10 +166,7 @@ def test_checkpoints_between_epochs_that_are_shorter_than_a_reading(tmp_path):
     options = (*options, "--epochs", 10**6, "--save_every_minutes", 0.005)
     with start(*options, cwd=tmp_path) as child:
         folder = tmp_path / "outputs" / "checkpoints"
-        deadline = time.monotonic() + 120
-        while not list(folder.glob("model_step_*.pt")):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(folder, "model_step_*.pt")
         child.kill()
 
 
@@ -235,7 +230,7 @@ def test_broken_weights_are_never_saved(tmp_path):
 
 def test_two_runs_cannot_share_a_folder(tmp_path):
     with start(*POINTS, "--epochs", 10**6, cwd=tmp_path) as child:
-        wait_for(tmp_path / "outputs" / "config.json")
+        wait_for(tmp_path / "outputs", "config.json")
         assert f"process {child.pid}" in refuse("train.py", *POINTS, "--epochs", 1, cwd=tmp_path)
         succeed("train.py", *POINTS, "--epochs", 1, "--output_dir", "other", cwd=tmp_path)
         child.kill()

@@ -4,12 +4,11 @@ format      CHECKPOINT_FORMAT
 config      what config.json holds: it rebuilds the network and the process
 model       the weights of the last step
 ema         their moving average
-training    only in checkpoints/: all else that a run needs to go on, see training.py
+training    only in checkpoints/: all else that a run needs to go on, see resume.py
 """
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from errors import InputError
-from files import atomic_write
+from files import atomic_write, write_through_memory
 from schema import check_config
 from utils import EMA
 
@@ -42,11 +41,7 @@ def save_checkpoint(
     }
     if training is not None:
         checkpoint["training"] = training
-    # Through memory, because PyTorch's own writer turns a full disk into an obscure RuntimeError.
-    content = io.BytesIO()
-    torch.save(checkpoint, content)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+    write_through_memory(path, lambda file: torch.save(checkpoint, file))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from datasets import Dataset, to_unit
-from files import atomic_write
+from files import write_through_memory
 from terminal import shows_bars
 
 FEATURES = 128
@@ -95,8 +95,7 @@ def train_classifier(data: Dataset, device: torch.device | str = "cpu") -> Class
 def cache_path(data: Dataset, data_dir: Path) -> Path:
     """Where the classifier of this code and these data is kept."""
     key = hashlib.sha256(Path(__file__).read_bytes())
-    key.update(data.examples.numpy().tobytes())
-    key.update(data.labels.numpy().tobytes())
+    key.update(data.digest().encode())
     return data_dir / "classifiers" / f"{data.name}-{key.hexdigest()[:16]}.pt"
 
 
@@ -113,8 +112,8 @@ def load_classifier(
         except Exception as error:  # a damaged file fails in very many ways
             print(f"{path} is damaged ({type(error).__name__}); training the classifier anew")
     model = train_classifier(data, device)
-    with atomic_write(path) as temporary:
-        torch.save({name: value.cpu() for name, value in model.state_dict().items()}, temporary)
+    weights = {name: value.cpu() for name, value in model.state_dict().items()}
+    write_through_memory(path, lambda file: torch.save(weights, file))
     return model
 
 

@@ -25,7 +25,6 @@ BETA_SCHEDULES = ("linear", "quadratic", "sigmoid")
 SCHEDULES = (*BETA_SCHEDULES, "cosine", "log_linear", "flow")
 SIGMA_MIN, SIGMA_MAX = 0.002, 10.0
 LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
-NETWORKS = {"unet": "U-Net", "mlp": "MLP"}  # as people write them
 TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 PREDICTIONS = ("eps", "x0", "v")
 SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp")

@@ -7,6 +7,7 @@ fits on any device); `to_unit` then maps a batch to [-1, 1], where the diffusion
 from __future__ import annotations
 
 import argparse
+import hashlib
 import subprocess
 import sys
 import time
@@ -55,6 +56,12 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def digest(self) -> str:
+        """A fingerprint of the examples and labels."""
+        found = hashlib.sha256(self.examples.numpy().tobytes())
+        found.update(self.labels.numpy().tobytes())
+        return found.hexdigest()
 
 
 def to_unit(pixels: Tensor) -> Tensor:

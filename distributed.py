@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from compute import fit_threads_to_cores
+from terminal import is_one_of_several
 from utils import choose_device
 
 
@@ -43,7 +44,7 @@ class Group:
         """The largest value of all processes, on each of them."""
         if self.size == 1:
             return value
-        values = torch.tensor(value, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        values = torch.tensor(value, device=exchange_device())
         dist.all_reduce(values, dist.ReduceOp.MAX)
         return int(values)
 
@@ -74,21 +75,22 @@ class Group:
         longest = max(counts)
         padded = part.new_zeros(longest, *part.shape[1:])
         padded[: len(part)] = part
-        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        device = exchange_device()
         parts = [torch.empty_like(padded, device=device) for _ in counts]
         dist.all_gather(parts, padded.to(device))
         return torch.cat([one[:n].cpu() for one, n in zip(parts, counts, strict=True)])
 
 
-def is_distributed() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+def exchange_device() -> str:
+    """Where tensors must be for the processes to exchange them."""
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
 @contextmanager
 def join(device: torch.device) -> Iterator[Group]:
     """Be one of the processes that torchrun started, if it started several, for as long as the
     block lasts. Those but the first are silent."""
-    if not is_distributed():
+    if not is_one_of_several():
         yield Group()
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from errors import InputError
 
@@ -79,6 +80,17 @@ def is_running(process: int) -> bool:
     except PermissionError:
         pass  # of another user
     return True
+
+
+def write_through_memory(path: Path, save: Callable[[BinaryIO], object]) -> None:
+    """Write a file with a library's own writer, which is given a file in memory.
+
+    On disk such writers turn a lack of space into obscure errors.
+    """
+    content = io.BytesIO()
+    save(content)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-import cli
 from checkpoints import find_checkpoint, load_checkpoint
 from cli import refuse_given
 from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
@@ -22,7 +21,7 @@ from diffusion import Diffusion, Model, make_diffusion
 from distributed import Group
 from errors import InputError, RunError
 from guidance import Network, conditioned, guided
-from models import load_model
+from models import describe, load_model
 from samplers import (
     DEFAULT_STEPS,
     accelerate,
@@ -81,12 +80,8 @@ def restore(path: Path | None, device: torch.device, use_ema: bool = True) -> Tr
         model = load_model(checkpoint, use_ema=use_ema).to(device)
         trained = Trained(path, config, model, make_diffusion(config, device), make_space(config))
         timesteps = len(trained.diffusion.schedule)
-        size = sum(weight.numel() for weight in model.parameters()) / 1e6
-        network = cli.NETWORKS[config["model"]]
-        print(
-            f"{path}: {config['dataset']}, T = {timesteps}; {network} with {size:.2f} M parameters"
-            f" on {device}"
-        )
+        network = describe(config, model)
+        print(f"{path}: {config['dataset']}, T = {timesteps}; {network} on {device}")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its configuration is not valid ({error!r})") from error
     return trained

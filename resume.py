@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset
 from errors import InputError
 from utils import random_state, set_random_state
 
@@ -72,13 +70,6 @@ def check_counts(state: dict[str, Any]) -> None:
     for name in ("step", "epoch", "seen", "ema_updates"):
         if type(state[name]) is not int or state[name] < 0:
             raise ValueError(f"{name} is {state[name]!r}")
-
-
-def digest(data: Dataset) -> str:
-    """A fingerprint of the examples and labels."""
-    found = hashlib.sha256(data.examples.numpy().tobytes())
-    found.update(data.labels.numpy().tobytes())
-    return found.hexdigest()
 
 
 def remove_older(newest: Path, keep: int | None) -> None:

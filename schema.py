@@ -1,8 +1,8 @@
 """What a configuration in a checkpoint may say: names, types and ranges.
 
-A checkpoint can come from anywhere. What is checked here bounds what it can ask for; the weights'
-shapes are compared with those of the network that the configuration describes before that network
-is built (`models.load_model`).
+A checkpoint can come from anywhere. What is checked here bounds what it can ask for; whether the
+file holds enough weights for the network that the configuration describes is counted before that
+network is built (`models.load_model`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ tensors and back, and draws them. `make_space` picks the one that a configuratio
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ from torch import Tensor
 import plots
 import plots_points
 from datasets import CLASS_NAMES, IMAGE_SIZE, to_pixels, to_unit
-from files import atomic_write
+from files import atomic_write, write_through_memory
 
 
 class Space(Protocol):
@@ -60,11 +59,7 @@ class Space(Protocol):
 
 
 def write_array(data: Tensor, path: Path) -> None:
-    # Through memory, because NumPy's own writer does not say that the disk is full.
-    content = io.BytesIO()
-    np.save(content, data.numpy())
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+    write_through_memory(path, lambda file: np.save(file, data.numpy()))
 
 
 class ImageSpace:

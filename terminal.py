@@ -60,6 +60,11 @@ def red(text: str, stream: TextIO) -> str:
     return text if plain else f"\033[31m{text}\033[0m"
 
 
+def is_one_of_several() -> bool:
+    """Whether torchrun started this process together with others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a script's main function and end the process with the exit code that fits.
 
@@ -81,9 +86,9 @@ def run(main: Callable[[], None]) -> NoReturn:
         code = fail(130, "interrupted")
     except (OSError, RuntimeError) as error:
         code = fail(1, explain_system_error(error))
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        # One of several processes: the threads that connect them can abort it while the interpreter
-        # is taken apart (pytorch/pytorch#179291), which would look like a failure of the job.
+    if is_one_of_several():
+        # The threads that connect processes can abort this one while the interpreter is taken apart
+        # (pytorch/pytorch#179291), which would look like a failure of the job.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

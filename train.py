@@ -106,15 +106,16 @@ def check_something_is_left(trainer: Trainer) -> None:
         )
 
 
-def describe(trainer: Trainer) -> None:
+def announce(trainer: Trainer) -> None:
     """Two lines: what is trained on what, and for how long."""
+    from models import describe
+
     config, options = trainer.config, trainer.options
-    size = sum(parameter.numel() for parameter in trainer.parameters) / 1e6
-    network = cli.NETWORKS[options.model]
+    network = describe(config, trainer.model)
     together = f" in {trainer.group.size} processes" if trainer.group.size > 1 else ""
     print(
-        f"{config['dataset']}: {len(trainer.examples):,} {config['kind']}; {network} with"
-        f" {size:.2f} M parameters on {trainer.device}{together}, {trainer.precision}"
+        f"{config['dataset']}: {len(trainer.examples):,} {config['kind']}; {network} on"
+        f" {trainer.device}{together}, {trainer.precision}"
     )
     going_on = f", from epoch {trainer.epoch} on" if trainer.step else ""
     print(
@@ -139,7 +140,7 @@ def train(args: argparse.Namespace, group: Group) -> None:
         if group.leads:
             prepare_folder(args)
             write_json(folder / "config.json", trainer.config)
-        describe(trainer)
+        announce(trainer)
         trainer.run()
     print(f"wrote {folder / 'model_final.pt'}, samples/, training_loss.png, history.csv")
 

@@ -28,7 +28,7 @@ CHANGEABLE = (
     *("epochs", "lr", "lr_schedule", "grad_clip", "device", "precision", "compile", "batch_size"),
     *("output_dir", "data_dir", "sample_interval", "save_interval", "save_every_minutes"),
     *("keep_checkpoints", "tensorboard", "num_samples", "show_image_step"),
-    *("resume", "quiet", "verbose"),
+    *NOT_OPTIONS,
 )
 OUTPUT_DIR = Path("outputs")
 NEWEST = Path()  # of --resume without a file
@@ -91,7 +91,7 @@ def as_arguments(options: dict[str, Any], path: Path) -> list[str]:
 
     So they pass through the same checks, and an unknown one is refused like a misspelt option.
     """
-    arguments = []
+    found = []
     for name, value in options.items():
         if name in NOT_OPTIONS or value is None or value is False:
             continue
@@ -99,8 +99,8 @@ def as_arguments(options: dict[str, Any], path: Path) -> list[str]:
             raise InputError(f"{path}: {name} must not be an object")
         if isinstance(value, list):
             value = ",".join(map(str, value))
-        arguments.append(f"--{name}" if value is True else f"--{name}={value}")
-    return arguments
+        found.append(f"--{name}" if value is True else f"--{name}={value}")
+    return found
 
 
 def resumed(

@@ -25,7 +25,7 @@ from guidance import conditioned, drop
 from history import History
 from interrupts import StopRequests
 from preview import Preview
-from resume import digest, remove_older, state_of
+from resume import remove_older, state_of
 from spaces import Space
 from terminal import shows_bars
 from utils import EMA
@@ -72,7 +72,7 @@ class Trainer:
         self.diffusion = diffusion
         self.space = space
         self.examples = data.examples.to(device)
-        self.data_digest = digest(data)
+        self.data_digest = data.digest()
         self.classes = len(config["label_counts"])
         self.labels = data.labels.to(device) if self.classes else None
         self.options = options

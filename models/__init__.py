@@ -61,11 +61,18 @@ def holds_all_of(weight: Tensor) -> bool:
     return weight.is_floating_point() and storage >= weight.numel() * weight.element_size()
 
 
+def describe(config: dict[str, Any], model: nn.Module) -> str:
+    """Its kind and size, for people."""
+    name = {"unet": "U-Net", "mlp": "MLP"}[config["model"]]
+    size = sum(weight.numel() for weight in model.parameters()) / 1e6
+    return f"{name} with {size:.2f} M parameters"
+
+
 def load_model(checkpoint: dict[str, Any], use_ema: bool = True) -> nn.Module:
     """The trained network of a checkpoint, on the CPU, ready for sampling.
 
     Args:
-        checkpoint: as `utils.load_checkpoint` returns it.
+        checkpoint: as `checkpoints.load_checkpoint` returns it.
         use_ema: the moving average of the weights, or else the weights of the last step.
 
     Raises:

@@ -44,7 +44,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         type=Path,
         metavar="FILE",
         help="the still, a .png; the other pictures go beside it"
-        " (default: outputs/forward_diffusion.png, or outputs/gallery.png with --gallery)",
+        " (default: outputs/forward_diffusion.png; gallery.png with --gallery, schedules.png with"
+        " --compare_schedules)",
     )
     add("--gif", action=argparse.BooleanOptionalAction, default=True, help="write animations too")
     add(

@@ -5,6 +5,7 @@ python visualize_diffusion.py --dataset dino --arrows      points, and what push
 python visualize_diffusion.py --checkpoint outputs/model_final.pt     there and back
 python visualize_diffusion.py --compare_schedules          curves, and rows of examples
 python visualize_diffusion.py --gallery                    all built-in sets of points
+python visualize_diffusion.py --dataset dino --html        a page to play with
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
 GALLERY_POINTS = 8000
 SCHEDULE_OPTIONS = ("timesteps", "schedule", "beta_start", "beta_end", "sigma_min", "sigma_max")
+
+NOT_WITH_HTML = ("save_path", "arrows", "gallery", "compare_schedules")
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -67,10 +70,23 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="only draw all noise schedules, and what each makes of the same example",
     )
     add("--gallery", action="store_true", help="only draw all built-in sets of points on one sheet")
+    add(
+        "--html",
+        type=Path,
+        nargs="?",
+        const=Path("outputs/explorer.html"),
+        metavar="FILE",
+        help="only write a page to play with, for a browser: move through time, follow points and,"
+        " with a --checkpoint of points, sample in the page (without FILE: outputs/explorer.html)",
+    )
     cli.add_schedule_options(parser)
     cli.add_seed_option(parser)
     terminal.add_voice_options(parser)
     args = parser.parse_args(argv)
+    if args.html is not None:
+        cli.check_suffix(args.html, (".html", ".htm"), "--html")
+        others = {option: getattr(args, option) or None for option in NOT_WITH_HTML}
+        cli.refuse_given(argparse.Namespace(**others), NOT_WITH_HTML, "cannot go with --html")
     name = "gallery" if args.gallery else "forward_diffusion"
     if args.compare_schedules:
         name = "schedules"
@@ -172,6 +188,7 @@ def main() -> None:
     from checkpoints import load_checkpoint
     from datasets import load_dataset
     from diffusion import Diffusion, make_diffusion, schedule_of
+    from explorer import save_explorer
     from files import check_writable
     from film import Film, draw_arrows
     from models import load_model
@@ -199,6 +216,11 @@ def main() -> None:
     else:
         diffusion, space = make_diffusion(config), make_space(config)
     print(f"{data.name}: {len(x0):,} {kind}, {args.schedule} schedule, T = {args.timesteps}")
+    if args.html is not None:
+        model = None if checkpoint is None else load_model(checkpoint)
+        save_explorer(args.html, vars(args) | (config or {}), diffusion, space, x0, colours, model)
+        print(f"wrote {args.html}")
+        return
     film = Film(diffusion, space, x0, colours)
     title = f"Forward diffusion of {data.name} ({args.schedule} schedule, T = {args.timesteps})"
     written = film.forward(args.save_path, title, args.gif)

@@ -218,13 +218,13 @@ def add_checkpoint_option(parser: Parser) -> None:
 
 
 def add_sampler_options(parser: Parser, default: str) -> None:
+    """Options of the reverse process; `default` says which sampler runs when none is named."""
     add = parser.section("sampling")
     add(
         "--sampler",
         type=one_of("sampler", SAMPLERS),
-        default=default,
         metavar="NAME",
-        help=f"one of {', '.join(SAMPLERS)}",
+        help=f"one of {', '.join(SAMPLERS)} (default: {default})",
     )
     add(
         "--timesteps",
@@ -263,12 +263,13 @@ def add_sampler_options(parser: Parser, default: str) -> None:
     add("--no_ema", action="store_true", help="use the last weights, not their moving average")
 
 
-def check_sampler_options(args: argparse.Namespace) -> None:
-    """Refuse sampler options that the chosen sampler does not have.
+def check_sampler_options(args: argparse.Namespace, default: str) -> None:
+    """Fill in the sampler, and refuse options that it does not have.
 
     Raises:
         InputError: naming the option.
     """
+    args.sampler = args.sampler or default
     if args.sampler != "ddim":
         refuse_given(args, ["eta", "momentum"], "applies to --sampler ddim only")
     if args.momentum is not None and args.eta:

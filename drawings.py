@@ -149,20 +149,33 @@ def read_table(path: Path, rng: np.random.Generator) -> np.ndarray:
 # ----------------------------------------------------------------------------------- pictures
 
 
+def open_picture(path: Path) -> Image.Image:
+    """A picture file with its transparency, shrunk to at most `MAX_SIDE` pixels.
+
+    Raises:
+        InputError: it is missing or is no picture.
+    """
+    try:
+        with Image.open(path) as opened:
+            opened.thumbnail((MAX_SIDE, MAX_SIDE))
+            return opened.convert("RGBA")
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} cannot be read as a picture: {error}") from None
+
+
+def over(colour: str, picture: Image.Image) -> Image.Image:
+    """A picture in grey, with this colour where it is transparent."""
+    paper = Image.new("RGBA", picture.size, colour)
+    paper.alpha_composite(picture)
+    return paper.convert("L")
+
+
 def read_picture(path: Path, rng: np.random.Generator, count: int = 50_000) -> np.ndarray:
     """Points strewn over a picture in proportion to its darkness; transparent counts as white.
 
     Units are pixels, with y upwards, as in a plot.
     """
-    try:
-        with Image.open(path) as opened:
-            opened.thumbnail((MAX_SIDE, MAX_SIDE))
-            picture = opened.convert("RGBA")
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as a picture: {error}") from None
-    paper = Image.new("RGBA", picture.size, "white")
-    paper.alpha_composite(picture)
-    darkness = 255 - np.asarray(paper.convert("L"), dtype=np.float64)
+    darkness = 255 - np.asarray(over("white", open_picture(path)), dtype=np.float64)
     if darkness.sum() == 0:
         raise InputError(f"{path} is all white: there is nothing to draw points on")
     height, width = darkness.shape

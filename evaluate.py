@@ -55,7 +55,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_seed_option(parser)
     terminal.add_voice_options(parser)
     args = parser.parse_args(argv)
-    cli.check_sampler_options(args)
+    cli.check_sampler_options(args, default="dpmpp")
     cli.check_suffix(args.json, (".json",), "--json")
     return args
 

@@ -3,6 +3,8 @@
 python sample.py --show_intermediate                 from outputs/model_final.pt
 python sample.py --sampler dpmpp --gif               20 steps instead of 1000, and an animation
 python sample.py --labels 0-9 --guidance 2           a row for each class
+python sample.py --interpolate 1 2                   from the samples of one seed to another's
+python sample.py --inpaint digit.png --mask hole.png       fill in what the mask has white
 """
 
 from __future__ import annotations
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from distributed import Group
+    from generation import Trained
     from spaces import Space
 
 DEFAULT_NUMBER = {"images": 64, "points": 1000}
+INTERPOLATED, INPAINTED = 4, 8  # images by default, with these options
+INPAINT_STEPS = 100
 EACH_CLASS = 8  # images by default, where there are labels
 SUFFIXES = {"images": (".png", ".npy"), "points": (".png", ".npy", ".csv")}
 STILLS = 10  # pictures of --show_intermediate, about
@@ -52,10 +57,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         "--output",
         type=Path,
-        default=Path("outputs/generated_samples.png"),
         metavar="FILE",
         help=".png for a picture; .npy for the samples (images uint8, N x 28 x 28; points float32,"
-        " N x 2); .csv for points",
+        " N x 2); .csv for points (default: outputs/generated_samples.png, or interpolation.png or"
+        " inpainting.png there)",
     )
     add(
         "--show_intermediate",
@@ -77,16 +82,73 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="make nothing, but write the weights for passing on: a .safetensors file, which"
         " --checkpoint takes too",
     )
-    cli.add_sampler_options(parser, default="ddpm")
+    add_editing_options(parser)
+    cli.add_sampler_options(parser, default="ddpm; dpmpp with --interpolate")
     cli.add_machine_options(parser)
     cli.add_seed_option(parser)
     terminal.add_voice_options(parser)
     args = parser.parse_args(argv)
+    check_editing_options(args)
     cli.check_suffix(args.output, SUFFIXES["points"], "--output")
-    cli.check_sampler_options(args)
     if args.export is not None:
         cli.check_suffix(args.export, (".safetensors",), "--export")
     return args
+
+
+def add_editing_options(parser: arguments.Parser) -> None:
+    add = parser.section("from given noise or images")
+    add(
+        "--interpolate",
+        type=arguments.seed_number,
+        nargs=2,
+        metavar=("A", "B"),
+        help="make the way from the samples of seed A to those of seed B: a strip and an animation",
+    )
+    add(
+        "--inpaint",
+        type=Path,
+        metavar="IMAGE",
+        help="make anew what --mask has white in this square picture (light on dark, as the"
+        " training images are), by RePaint",
+    )
+    add("--mask", type=Path, metavar="IMAGE", help="of --inpaint: white where to make anew")
+    add(
+        "--visits",
+        type=arguments.positive_int,
+        metavar="N",
+        help="of --inpaint: how often each timestep is visited; more take longer and fit better"
+        " (default: 10)",
+    )
+
+
+def check_editing_options(args: argparse.Namespace) -> None:
+    """Fill in the output and the sampler, and refuse what does not go together.
+
+    Raises:
+        InputError: naming the option.
+    """
+    name = "generated_samples"
+    if args.inpaint is None:
+        cli.refuse_given(args, ["mask", "visits"], "belongs to --inpaint")
+    else:
+        name = "inpainting"
+        cli.refuse_given(args, ["interpolate"], "cannot go with --inpaint")
+        cli.refuse_given(args, ["sampler"], "cannot go with --inpaint, which has its own")
+        if args.mask is None:
+            raise InputError("--inpaint needs a --mask, a picture that is white where to paint")
+        args.visits = args.visits or 10
+    cli.check_sampler_options(args, default="ddpm" if args.interpolate is None else "dpmpp")
+    if args.interpolate is not None:
+        name = "interpolation"
+        if args.sampler == "ddpm" or args.eta:
+            raise InputError(
+                "--interpolate needs a sampler without fresh noise: ddim with eta 0, heun or dpmpp"
+            )
+    args.output = args.output or Path(f"outputs/{name}.png")
+    if name != "generated_samples":
+        cli.refuse_given(args, ["show_image_step", "export"], "is not for " + name)
+        if args.show_intermediate or args.gif:
+            raise InputError(f"--show_intermediate and --gif are not for {name}")
 
 
 def stills(args: argparse.Namespace, steps: int) -> list[int]:
@@ -191,38 +253,90 @@ def write_pictures(
     return written
 
 
-def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
-    """Make the samples and write what was asked for."""
+def prepare(
+    args: argparse.Namespace, device: torch.device, images: int | None = None
+) -> tuple[Trained, list[int], Tensor | None, str]:
+    """Fill in the number of images, and say what will be made.
+
+    Args:
+        images: how many by default; None for `EACH_CLASS` or `DEFAULT_NUMBER`.
+
+    Returns:
+        The trained network, the timesteps to visit, the labels of the samples (if the network
+        knows any), and words on how they are made.
+    """
     from files import check_writable
-    from generation import denoising_timesteps, generate, prepare_network, restore
+    from generation import denoising_timesteps, prepare_network, restore
     from guidance import spread
-    from plots import evenly_spaced
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
-    space, kind = trained.space, trained.kind
+    kind = trained.kind
     cli.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
     timesteps = denoising_timesteps(args.sampler, args.timesteps, len(trained.diffusion.schedule))
-    steps = len(timesteps)
     labels = choose_labels(args, trained.classes)
     if args.num_images is None:
-        each = EACH_CLASS * len(labels) if kind == "images" else 0
-        args.num_images = each or DEFAULT_NUMBER[kind]
-    of_samples = spread(labels, args.num_images) if labels else None
+        usual = images or EACH_CLASS * len(labels) or DEFAULT_NUMBER["images"]
+        args.num_images = usual if kind == "images" else DEFAULT_NUMBER["points"]
     check_writable(args.output.parent)
-    precision = prepare_network(trained, args, steps, device)
-    made_by = cli.made_by(args, steps)
+    precision = prepare_network(trained, args, len(timesteps), device)
+    made_by = cli.made_by(args, len(timesteps))
     print(f"{args.num_images:,} {kind}, {made_by}, {precision}", flush=True)
+    return trained, timesteps, spread(labels, args.num_images) if labels else None, made_by
 
+
+def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
+    """Make the samples and write what was asked for."""
+    from generation import generate
+    from plots import evenly_spaced
+
+    trained, timesteps, labels, made_by = prepare(args, device)
+    space, steps = trained.space, len(timesteps)
     show = args.show_intermediate or args.show_image_step is not None
     still_steps = stills(args, steps) if show else []
     gif_steps = evenly_spaced(GIF_FRAMES, steps + 1) if args.gif else []
-    process = Process({*still_steps, *gif_steps}, timesteps, space, KEPT[kind])
-    samples = generate(trained, args, timesteps, device, process.keep, of_samples, group)
+    process = Process({*still_steps, *gif_steps}, timesteps, space, KEPT[trained.kind])
+    samples = generate(trained, args, timesteps, device, process.keep, labels, group)
     if not group.leads:
         return
-    space.write(samples, args.output, f"{args.num_images:,} samples ({made_by})", of_samples)
+    space.write(samples, args.output, f"{args.num_images:,} samples ({made_by})", labels)
     written = [str(args.output), *write_pictures(process, still_steps, gif_steps, args.output)]
     print(f"wrote {', '.join(written)}")
+
+
+def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
+    """The way from the samples of one seed to those of another."""
+    from editing import draw_interpolation, interpolate
+
+    cli.check_suffix(args.output, (".png",), "--output of --interpolate")
+    trained, timesteps, labels, _ = prepare(args, device, images=INTERPOLATED)
+    labels = None if labels is None else labels.to(device)
+    frames = interpolate(trained, args, timesteps, device, labels)
+    first, second = args.interpolate
+    title = f"From seed {first} (0) to seed {second} (1), {args.sampler}, {len(timesteps)} steps"
+    film = draw_interpolation(trained, frames, title, args.output)
+    print(f"wrote {args.output}, {film}")
+
+
+def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
+    """Images that are the one given, outside its hole."""
+    from editing import draw_inpainting, inpaint, read_hole, read_image
+    from generation import locate
+
+    image, hole = read_image(args.inpaint), read_hole(args.mask)
+    _, checkpoint = locate(args.checkpoint)
+    if checkpoint["config"]["kind"] != "images":
+        raise InputError("--inpaint is for models of images; this one is of points")
+    args.timesteps = args.timesteps or min(INPAINT_STEPS, checkpoint["config"]["timesteps"])
+    trained, timesteps, labels, _ = prepare(args, device, images=INPAINTED)
+    # Unless it was told, a model of classes need not know of which one the image is.
+    labels = None if labels is None or args.labels is None else labels.to(device)
+    samples = inpaint(trained, args, timesteps, device, labels, image, hole)
+    if args.output.suffix.lower() == ".png":
+        title = f"Inpainting (RePaint, {len(timesteps)} steps, {args.visits} visits to each)"
+        draw_inpainting(samples, image, hole, title, args.output)
+    else:
+        trained.space.write(samples, args.output, "")
+    print(f"wrote {args.output}")
 
 
 def main() -> None:
@@ -234,7 +348,10 @@ def main() -> None:
     from distributed import start
 
     with start(args.device) as (device, group):
-        make(args, device, group)
+        if args.interpolate is None and args.inpaint is None:
+            make(args, device, group)
+        elif group.leads:  # too little work to share
+            (make_inpainting if args.inpaint else make_interpolation)(args, device)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ Papers, cited by name below, beside those of diffusion.py
     Kingma et al. 2021        Variational Diffusion Models, arXiv:2107.00630
     Karras et al. 2022        Elucidating the Design Space of Diffusion-Based ..., arXiv:2206.00364
     Lu et al. 2022            DPM-Solver++, arXiv:2211.01095
+    Lugmayr et al. 2022       RePaint: Inpainting using Denoising ..., arXiv:2201.09865
     De Bortoli 2022           Convergence of Denoising Diffusion Models ..., arXiv:2208.05314
     Lin et al. 2023           Common Diffusion Noise Schedules ... Are Flawed, arXiv:2305.08891
     Permenter & Yuan 2024     Interpreting and Improving Diffusion Models ..., arXiv:2306.04848
@@ -150,6 +151,41 @@ def dpmpp(
             last_length = length
         before = x0
         x = sigma_s / sigma_t * x + (alpha_s - alpha_t * sigma_s / sigma_t) * extrapolated
+        yield x
+
+
+def repaint(
+    denoise: Denoiser,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    timesteps: list[int],
+    known: Tensor,
+    hole: Tensor,
+    visits: int = 10,
+    randn_like: RandnLike = torch.randn_like,
+) -> Iterator[Tensor]:
+    """Fill holes: `ddpm` that is told all the rest (RePaint, Lugmayr et al. 2022, algorithm 1).
+
+    After each step to s, what is known takes the place of what was made of it, with the noise of s
+    (their equation 8a). What is made in the hole did not know of it; so the state goes back to t
+    and steps to s again, `visits` times in all, until the two agree.
+
+    Args:
+        known: x_0, shape of one example or of x; in the hole it does not matter.
+        hole: true where x is to be made; of the shape of `known`.
+        visits: how often each timestep is visited (U of the paper); so often the network is asked.
+    """
+    for t, s in pairwise((*timesteps, CLEAN)):
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.at(t), schedule.at(s)
+        on_x0, on_eps, on_noise = step_coefficients(schedule, t, s, eta=1.0)
+        back = alpha_t / alpha_s
+        noise_back = math.sqrt(sigma_t**2 - (back * sigma_s) ** 2)
+        for visit in range(1 if s == CLEAN else visits):
+            if visit > 0:
+                x = back * x + noise_back * randn_like(x)
+            x0, eps = denoise(x, t)
+            made = on_x0 * x0 + on_eps * eps + on_noise * randn_like(x)
+            x = torch.where(hole, made, alpha_s * known + sigma_s * randn_like(x))
         yield x
 
 

@@ -1,0 +1,133 @@
+"""What sample.py makes besides samples: the way from one to another, and what fills a hole."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets import IMAGE_SIZE
+from drawings import open_picture, over
+from errors import InputError
+from generation import Trained, run_sampler, with_labels
+from plots import evenly_spaced, save_panels
+from samplers import final, repaint
+from terminal import shows_bars
+from utils import SeededNoise
+
+FRAMES = 41  # of an interpolation
+STRIP = 9  # of them, those in the still
+WHITE = 128  # from which grey value on a mask counts as white
+
+
+def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """Spherical interpolation (Shoemake 1985) from a (share 0) to b (1), each one long vector.
+
+    Between two draws of normal noise a straight line would pass through noise that is too weak:
+    half way it has 0.7 of the standard deviation. The arc keeps it.
+    """
+    angle = torch.arccos(torch.cosine_similarity(a.flatten(), b.flatten(), dim=0)).item()
+    if math.sin(angle) < 1e-4:
+        return torch.lerp(a, b, share)  # the same direction: the arc is a line
+    return (math.sin((1 - share) * angle) * a + math.sin(share * angle) * b) / math.sin(angle)
+
+
+def interpolate(
+    trained: Trained,
+    args: argparse.Namespace,
+    timesteps: list[int],
+    device: torch.device,
+    labels: Tensor | None,
+) -> list[Tensor]:
+    """Samples from noise on the arc between the noises of two seeds: `FRAMES` times (N, ...)."""
+    count = args.num_images
+    noise = [SeededNoise(seed, 0, count, device) for seed in args.interpolate]
+    first, second = (one.draw(*trained.space.shape) for one in noise)
+    frames = []
+    for frame in tqdm(range(FRAMES), unit="frame", disable=not shows_bars(sys.stderr)):
+        x = trained.diffusion.starting_noise(slerp(first, second, frame / (FRAMES - 1)))
+        states = run_sampler(trained, args, timesteps, x, noise[0], labels)
+        frames.append(trained.space.to_data(final(states)))
+    return frames
+
+
+def draw_interpolation(trained: Trained, frames: list[Tensor], title: str, path: Path) -> Path:
+    """A strip, and beside it an animation, whose path is returned."""
+    shown = evenly_spaced(STRIP, FRAMES)
+    labels = [f"{i / (FRAMES - 1):.3g}" for i in shown]
+    trained.space.draw_panels([frames[i] for i in shown], labels, path, title)
+    film = path.with_suffix(".gif")
+    there_and_back = [*frames, *frames[-2::-1]]
+    shares = [i / (FRAMES - 1) for i in (*range(FRAMES), *range(FRAMES - 2, -1, -1))]
+    trained.space.draw_animation(there_and_back, [f"{share:.2f}" for share in shares], film, title)
+    return film
+
+
+def read_image(path: Path) -> Tensor:
+    """A square picture as the models know images: grey, uint8 (28, 28); transparent is black.
+
+    Raises:
+        InputError: it is missing, no picture, or not square.
+    """
+    picture = open_picture(path)
+    if picture.width != picture.height:
+        size = f"{picture.width} x {picture.height}"
+        raise InputError(f"{path} is {size} pixels; a square picture is needed")
+    side = (IMAGE_SIZE, IMAGE_SIZE)
+    grey = over("black", picture).resize(side, Image.Resampling.BOX)
+    return torch.from_numpy(np.array(grey))
+
+
+def read_hole(path: Path) -> Tensor:
+    """The white pixels of a mask, bool (28, 28).
+
+    Raises:
+        InputError: as for `read_image`, or there is no white.
+    """
+    hole = read_image(path) >= WHITE
+    if not bool(hole.any()):
+        raise InputError(f"{path} has no white pixels, and only those would be made anew")
+    return hole
+
+
+def inpaint(
+    trained: Trained,
+    args: argparse.Namespace,
+    timesteps: list[int],
+    device: torch.device,
+    labels: Tensor | None,
+    image: Tensor,
+    hole: Tensor,
+) -> Tensor:
+    """`num_images` images, uint8 (N, 28, 28), that are `image` outside the hole."""
+    noise = SeededNoise(args.seed, 0, args.num_images, device)
+    model = with_labels(trained.network, trained.classes, labels, args.guidance)
+    states = repaint(
+        trained.diffusion.denoiser(model),
+        trained.diffusion.starting_noise(noise.draw(*trained.space.shape)),
+        trained.diffusion.schedule,
+        timesteps,
+        trained.space.to_model(image[None].to(device))[0],
+        hole.to(device),
+        args.visits,
+        noise.randn_like,
+    )
+    hidden = not shows_bars(sys.stderr)
+    return trained.space.to_data(
+        final(tqdm(states, total=len(timesteps), unit="step", disable=hidden))
+    )
+
+
+def draw_inpainting(samples: Tensor, image: Tensor, hole: Tensor, title: str, path: Path) -> None:
+    """The image, the image with its hole in grey, and what was made of it."""
+    cut = image.masked_fill(hole, WHITE)
+    columns = torch.stack([image, cut, *samples])
+    texts = ["given", "cut out", *map(str, range(1, len(samples) + 1))]
+    save_panels(columns[:, None], texts, path, title)

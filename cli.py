@@ -48,12 +48,12 @@ def kind_of(dataset: str | None) -> str:
 DEFAULTS: dict[str, tuple[Any, Any]] = {  # option: (images, points)
     "epochs": (20, 200),
     "batch_size": (128, 1000),
-    "lr": (1e-3, 5e-3),
-    "lr_schedule": ("constant", "cosine"),
+    "lr": (2e-3, 5e-3),
+    "lr_schedule": ("cosine", "cosine"),
     "ema_decay": (0.9999, 0.99),
     "timesteps": (1000, 200),
-    "schedule": ("linear", "quadratic"),
-    "prediction": ("eps", "v"),
+    "schedule": ("cosine", "quadratic"),
+    "prediction": ("v", "v"),
     "num_samples": (64, 1000),
     "sample_interval": (1, 20),
     "save_interval": (5, 100),
@@ -66,14 +66,14 @@ POINTS_BETA_START = 2e-6
 
 def default_help(option: str) -> str:
     images, points = DEFAULTS[option]
+    if images == points:
+        return f" (default: {images})"
     return f" (default: {images} for images, {points} for points)"
 
 
 def fill_defaults(args: argparse.Namespace) -> None:
     """Set what was not given among the options whose default depends on the kind of the data."""
     which = 0 if kind_of(args.dataset) == "images" else 1
-    if args.schedule == "flow" and getattr(args, "prediction", 0) is None:
-        args.prediction = "v"  # its velocity; eps is not possible there
     if not which and getattr(args, "model", "auto") == "mlp" and args.prediction is None:
         # Noise has as many dimensions as pixels, and a layer that wide would have to let all of
         # them through; images have far fewer. After equal training eps shows noise, x0 digits.

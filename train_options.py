@@ -196,8 +196,8 @@ def add_model_options(parser: arguments.Parser) -> None:
         "--prediction",
         type=arguments.one_of("prediction", cli.PREDICTIONS),
         metavar="NAME",
-        help="what the network predicts: eps (the noise), x0 or v (default: eps for images, x0 with"
-        " --model mlp; v for points)",
+        help="what the network predicts: eps (the noise), x0 or v (default: v; for images with"
+        " --model mlp x0)",
     )
     add(
         "--model",

@@ -1,4 +1,4 @@
-"""The benchmarks take hours; here they only have to start."""
+"""The benchmarks, and the pictures of the README, take hours; here they only have to start."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 from scripts import REPOSITORY
 
-BENCHMARKS = sorted((REPOSITORY / "benchmarks").glob("*.py"))
+BENCHMARKS = [*sorted((REPOSITORY / "benchmarks").glob("*.py")), REPOSITORY / "docs" / "build.py"]
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.name)

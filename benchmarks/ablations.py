@@ -1,0 +1,180 @@
+"""What each choice does to the samples of a set of points: one picture and one table a choice.
+
+    python benchmarks/ablations.py                          all of them, about fifteen minutes
+    python benchmarks/ablations.py --which lr schedule      these
+    python benchmarks/ablations.py --which lr --dataset moons
+
+Rows are values of one option, everything else as `train.py` has it by default; columns are epochs
+of that run (of `steps`, which trains nothing new: samplers). In each cell stands the energy
+distance of 2,000 samples (ddpm with all timesteps, unless the row says otherwise) to fresh points,
+as a multiple of what as many other fresh points have: 1 is perfect.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from checkpoints import load_checkpoint  # noqa: E402
+from cli import SCHEDULES, TIME_EMBEDDINGS  # noqa: E402
+from datasets import load_points  # noqa: E402
+from diffusion import make_diffusion  # noqa: E402
+from metrics import energy_distance  # noqa: E402
+from models import load_model  # noqa: E402
+from plots import save_figure  # noqa: E402
+from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps  # noqa: E402
+from spaces import PointSpace, make_space  # noqa: E402
+from utils import SeededNoise  # noqa: E402
+
+COUNT, SHOWN = 2000, 1000
+FRESH_SETS = 6
+EPOCHS = (20, 40, 80, 140, 200)
+STEPS = (5, 10, 20, 50, 200)
+SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "heun": heun, "dpmpp": dpmpp}
+
+
+def values(option: str, *found: object) -> dict[str, str]:
+    """Rows of one option: what stands beside each, and its options of train.py."""
+    return {f"{value}": f"--{option} {value}" for value in found}
+
+
+ABLATIONS = {
+    "lr": values("lr", 2e-4, 1e-3, 5e-3, 2e-2, 5e-2),
+    "timesteps": values("timesteps", 10, 25, 50, 100, 200, 500),
+    "schedule": values("schedule", *SCHEDULES),
+    "prediction": values("prediction", "eps", "x0", "v"),
+    "hidden_size": values("hidden_size", 16, 32, 64, 128, 256),
+    "time_embedding": values("time_embedding", *TIME_EMBEDDINGS),
+    "coordinates": {
+        "raw": "--coordinates raw",
+        **{f"scale {scale}": f"--embedding_scale {scale}" for scale in (0.5, 1, 2, 4)},
+    },
+    "ema_decay": values("ema_decay", 0, 0.9, 0.99, 0.999),
+    "steps": {},
+}
+Cell = tuple[Tensor, float]  # samples as data (n, 2), and their distance
+
+
+class Judge:
+    """Measures samples against fresh points of a dataset, in units of its spread."""
+
+    def __init__(self, dataset: str, space: PointSpace) -> None:
+        def fresh(seed: int) -> Tensor:
+            return space.to_model(load_points(dataset, COUNT, 0.01, seed).examples)
+
+        pairs = [(fresh(seed), fresh(seed + 1)) for seed in range(201, 201 + 2 * FRESH_SETS, 2)]
+        self.sets = [first for first, _ in pairs]
+        self.floor = sum(energy_distance(a, b) for a, b in pairs) / FRESH_SETS
+
+    def distance(self, samples: Tensor) -> float:
+        return sum(energy_distance(samples, one) for one in self.sets) / FRESH_SETS / self.floor
+
+
+def sample(checkpoint: dict, sampler: str = "ddpm", steps: int | None = None) -> Tensor:
+    """COUNT samples of a trained model, in standardised units."""
+    diffusion = make_diffusion(checkpoint["config"])
+    schedule, noise = diffusion.schedule, SeededNoise(1, 0, COUNT, "cpu")
+    timesteps = trailing_timesteps(len(schedule), steps or len(schedule))
+    x = diffusion.starting_noise(noise.draw(2))
+    fresh = {"randn_like": noise.randn_like} if sampler == "ddpm" else {}
+    denoise = diffusion.denoiser(load_model(checkpoint))
+    return final(SAMPLERS[sampler](denoise, x, schedule, timesteps, **fresh))
+
+
+def train(options: str, args: argparse.Namespace, folder: Path) -> Path:
+    """The folder of a run, which is made unless it is there."""
+    if not (folder / "model_final.pt").is_file():
+        script = [sys.executable, str(REPOSITORY / "train.py"), "--quiet", *options.split()]
+        often = ["--save_interval", "20", "--sample_interval", str(max(EPOCHS))]
+        where = ["--dataset", args.dataset, "--output_dir", str(folder)]
+        subprocess.run([*script, *often, *where, "--epochs", str(max(EPOCHS))], check=True)
+    return folder
+
+
+def rows(which: str, args: argparse.Namespace) -> Iterator[tuple[str, list[Cell]]]:
+    """Each row's text and its cells."""
+
+    def cell(checkpoint: dict, *how: object) -> Cell:
+        space = make_space(checkpoint["config"])
+        assert isinstance(space, PointSpace)
+        made = sample(checkpoint, *how)
+        return space.to_data(made[:SHOWN]), Judge(args.dataset, space).distance(made)
+
+    if which == "steps":
+        run = train("", args, args.folder / args.dataset / "default")
+        checkpoint = load_checkpoint(run / "model_final.pt")
+        for steps in STEPS:
+            yield f"{steps} steps", [cell(checkpoint, name, steps) for name in SAMPLERS]
+        return
+    for text, options in ABLATIONS[which].items():
+        run = train(options, args, args.folder / args.dataset / which / text.replace(" ", "_"))
+        files = [run / "checkpoints" / f"model_epoch_{epoch:03d}.pt" for epoch in EPOCHS]
+        yield f"{which} {text}", [cell(load_checkpoint(file)) for file in files]
+
+
+def draw(
+    table: Sequence[tuple[str, list[Cell]]],
+    columns: Sequence[str],
+    data: Tensor,
+    title: str,
+    path: Path,
+) -> None:
+    """All cells, on the same axes, which have room for `data` (n, 2) and some strays."""
+    figure = Figure(
+        figsize=(1.55 * len(columns) + 0.5, 1.6 * len(table) + 0.6), layout="constrained"
+    )
+    panels = figure.subplots(len(table), len(columns), squeeze=False)
+    low, high = data.min(0).values, data.max(0).values
+    middle, reach = (low + high) / 2, 0.6 * (high - low).max()
+    for (text, cells), panel_row in zip(table, panels, strict=True):
+        panel_row[0].set_ylabel(text, fontsize=9)
+        for (points, distance), axes in zip(cells, panel_row, strict=True):
+            axes.scatter(*points.T, s=1, color="#1f4e79", linewidths=0)
+            limits = torch.stack([middle - reach, middle + reach]).T.tolist()
+            axes.set(xlim=limits[0], ylim=limits[1], xticks=[], yticks=[], aspect="equal")
+            box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
+            where = {"transform": axes.transAxes, "ha": "right", "va": "top"}
+            axes.text(0.97, 0.96, f"{distance:.3g}", fontsize=9, bbox=box, **where)
+    for column, axes in zip(columns, panels[0], strict=True):
+        axes.set_title(column, fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    save_figure(figure, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--which", nargs="+", default=list(ABLATIONS), choices=ABLATIONS, metavar="NAME")
+    add("--dataset", default="dino", metavar="NAME")
+    add("--folder", type=Path, default=Path("outputs/ablations"), metavar="DIR")
+    args = parser.parse_args()
+    data = load_points(args.dataset, SHOWN, 0.01, 0).examples
+    for which in args.which:
+        columns = list(SAMPLERS) if which == "steps" else [f"epoch {epoch}" for epoch in EPOCHS]
+        print(f"| {which} | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|")
+        table = []
+        for text, cells in rows(which, args):
+            table.append((text, cells))
+            figures = " | ".join(f"{distance:.3g}" for _, distance in cells)
+            print(f"| {text} | {figures} |", flush=True)
+        path = args.folder / f"{args.dataset}_{which}.png"
+        title = f"{args.dataset}: energy distance as a multiple of the floor"
+        draw(table, columns, data, title, path)
+        print(f"wrote {path}\n")
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    main()

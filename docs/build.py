@@ -1,0 +1,216 @@
+"""Make the pictures of the README anew: `make docs`, or some of them by their names.
+
+    python docs/build.py                         all, in about half an hour on two cores
+    python docs/build.py guidance inpainting     these
+
+Each is what the command beside it in the README makes. Two models are trained for them, which stay
+in --folder; what is there is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+
+DOCS = Path(__file__).resolve().parent
+REPOSITORY = DOCS.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from datasets import load_images  # noqa: E402
+from plots import save_rows  # noqa: E402
+
+LARGEST = 400_000  # bytes of a picture
+EPOCHS = 10
+SHOWN_EPOCHS = (1, 2, 3, 5, 10)
+GUIDANCE = (0, 1, 2, 4, 8)
+
+
+class Studio:
+    """Runs the scripts, and keeps the models that several pictures need.
+
+    Args:
+        folder: for the models and all that is not shown.
+        data_dir: where MNIST is, or goes.
+        target: the folder for the pictures.
+    """
+
+    def __init__(self, folder: Path, data_dir: Path, target: Path) -> None:
+        self.folder, self.data_dir, self.target = folder, data_dir, target
+
+    def run(self, script: str, *options: object) -> None:
+        print(f"python {script} {' '.join(map(str, options))}", flush=True)
+        subprocess.run([sys.executable, REPOSITORY / script, *map(str, options)], check=True)
+
+    def train(self, name: str, *options: object) -> Path:
+        """The folder of a run, which is made unless it is there."""
+        folder = self.folder / name
+        if not (folder / "model_final.pt").is_file():
+            self.run("train.py", *options, "--data_dir", self.data_dir, "--output_dir", folder)
+        return folder
+
+    def digits(self) -> Path:
+        return self.train(
+            "mnist", "--dataset", "mnist", "--class_conditional", "--epochs", EPOCHS,
+            "--save_interval", 1,
+        )  # fmt: skip
+
+    def points(self) -> Path:
+        return self.train("dino", "--dataset", "dino")
+
+    def samples(self, checkpoint: Path, *options: object) -> torch.Tensor:
+        made = self.folder / "samples.npy"
+        fast = ("--sampler", "dpmpp", "--output", made)
+        self.run("sample.py", "--checkpoint", checkpoint, *fast, *options)
+        return torch.from_numpy(np.load(made))
+
+    def show(self, made: Path, name: str) -> None:
+        """Put a picture where it belongs."""
+        size = made.stat().st_size
+        if size > LARGEST:
+            raise SystemExit(f"{made} has {size:,} bytes, too many for {name}")
+        shutil.copyfile(made, self.target / name)
+
+
+def hero(studio: Studio) -> None:
+    made = studio.folder / "hero.png"
+    model = studio.digits() / "model_final.pt"
+    look = ("--num_images", 20, "--sampler", "ddim", "--gif", "--guidance", 1.5, "--output", made)
+    studio.run("sample.py", "--checkpoint", model, "--labels", "0-9", *look)
+    studio.show(made.with_suffix(".gif"), "hero.gif")
+
+
+def forward(studio: Studio) -> None:
+    made = studio.folder / "forward.png"
+    data = ("--dataset", "mnist", "--data_dir", studio.data_dir, "--num_images", 5, "--no-gif")
+    studio.run("visualize_diffusion.py", *data, "--save_path", made)
+    studio.show(made, "forward.png")
+
+
+def process(studio: Studio) -> None:
+    model = studio.digits() / "model_final.pt"
+    made = studio.folder / "process"
+    studio.run(
+        "sample.py", "--checkpoint", model, "--labels", "0-7", "--num_images", 8,
+        "--show_intermediate", "--output", made / "samples.png",
+    )  # fmt: skip
+    studio.show(made / "intermediate" / "process.png", "process.png")
+
+
+def schedules(studio: Studio) -> None:
+    made = studio.folder / "schedules.png"
+    data = ("--dataset", "mnist", "--data_dir", studio.data_dir)
+    studio.run("visualize_diffusion.py", "--compare_schedules", *data, "--save_path", made)
+    studio.show(made, "schedules.png")
+
+
+def gallery(studio: Studio) -> None:
+    made = studio.folder / "gallery.png"
+    studio.run("visualize_diffusion.py", "--gallery", "--save_path", made)
+    studio.show(made, "gallery.png")
+
+
+def arrows(studio: Studio) -> None:
+    model, made = studio.points() / "model_final.pt", studio.folder / "points" / "forward.png"
+    options = ("--checkpoint", model, "--arrows", "--no-gif", "--save_path", made)
+    studio.run("visualize_diffusion.py", *options)
+    studio.show(made.with_name("arrows.png"), "arrows.png")
+
+
+def unet(studio: Studio) -> None:
+    made = studio.folder / "unet.png"
+    studio.run("docs/diagram.py", made)
+    studio.show(made, "unet.png")
+
+
+def loss(studio: Studio) -> None:
+    studio.show(studio.digits() / "training_loss.png", "loss.png")
+
+
+def epochs(studio: Studio) -> None:
+    folder, rows = studio.digits() / "checkpoints", []
+    for epoch in SHOWN_EPOCHS:
+        options = ("--labels", "0-9", "--num_images", 20)
+        samples = studio.samples(folder / f"model_epoch_{epoch:03d}.pt", *options)
+        rows.append((f"epoch {epoch}", samples))
+    made = studio.folder / "epochs.png"
+    save_rows(rows, made, "The same noise after more and more training")
+    studio.show(made, "epochs.png")
+
+
+def guidance(studio: Studio) -> None:
+    model, rows = studio.digits() / "model_final.pt", []
+    for scale in GUIDANCE:
+        options = ("--labels", "0-9", "--num_images", 20, "--guidance", scale)
+        rows.append((f"guidance {scale}", studio.samples(model, *options)))
+    made = studio.folder / "guidance.png"
+    title = "Classes 0-9, the same noise: no class, the class alone, and more and more of it"
+    save_rows(rows, made, title)
+    studio.show(made, "guidance.png")
+
+
+def interpolation(studio: Studio) -> None:
+    model, made = studio.digits() / "model_final.pt", studio.folder / "interpolation.png"
+    options = ("--interpolate", 1, 3, "--labels", "4,7,2", "--num_images", 3, "--guidance", 1.5)
+    studio.run("sample.py", "--checkpoint", model, *options, "--output", made)
+    studio.show(made, "interpolation.png")
+
+
+def inpainting(studio: Studio) -> None:
+    """Of the first test image, without its lower half."""
+    model, made = studio.digits() / "model_final.pt", studio.folder / "inpainting.png"
+    image, mask = studio.folder / "digit.png", studio.folder / "hole.png"
+    hole = np.zeros((28, 28), dtype=np.uint8)
+    hole[14:] = 255
+    iio.imwrite(mask, hole)
+    test = load_images("mnist", studio.data_dir, train=False).examples
+    iio.imwrite(image, test[0].numpy())
+    files = ("--inpaint", image, "--mask", mask, "--output", made)
+    studio.run("sample.py", "--checkpoint", model, *files)
+    studio.show(made, "inpainting.png")
+
+
+def steps(studio: Studio) -> None:
+    model, made = studio.digits() / "model_final.pt", studio.folder / "steps.png"
+    where = ("--data_dir", studio.data_dir, "--picture", made)
+    few = ("--num_samples", 1000, "--most", 250)
+    studio.run("benchmarks/steps.py", "--checkpoint", model, *where, *few)
+    studio.show(made, "steps.png")
+
+
+PICTURES: dict[str, Callable[[Studio], None]] = {
+    picture.__name__: picture
+    for picture in (
+        unet, gallery, forward, schedules, arrows, loss, epochs, hero, process, guidance,
+        interpolation, inpainting, steps,
+    )
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    known = ", ".join(PICTURES)
+    add("names", nargs="*", metavar="NAME", help=f"of: {known} (default: all)")
+    add("--data_dir", type=Path, default=Path("data"), metavar="DIR")
+    add("--folder", type=Path, default=Path("outputs/docs"), metavar="DIR")
+    add("--target", type=Path, default=DOCS, metavar="DIR", help="where the pictures go")
+    args = parser.parse_args()
+    for name in args.names:
+        if name not in PICTURES:
+            parser.error(f"no picture {name!r}; there are {known}")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    studio = Studio(args.folder.resolve(), args.data_dir.resolve(), args.target)
+    for name in args.names or PICTURES:
+        PICTURES[name](studio)
+
+
+if __name__ == "__main__":
+    main()

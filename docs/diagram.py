@@ -1,0 +1,110 @@
+"""Draw the U-Net, with the shapes that an image really has on its way through it.
+
+    python docs/diagram.py docs/unet.png
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from models.unet import Attention, ResBlock, UNet
+from plots import save_figure
+
+LEVELS = {28: 2.0, 14: 1.0, 7: 0.0}  # how high the parts of each resolution stand
+GAP = 1.35
+WIDTH, HEIGHT = 1.12, 0.5
+COLOURS = {ResBlock: "#cfe3f7", Attention: "#fde2c0"}
+NAMES = {ResBlock: "residual\nblock", Attention: "self-\nattention"}
+TEXTS = {
+    "stem": "fold,\n3×3 conv",
+    "downsample": "fold,\n1×1 conv",
+    "upsample": "1×1 conv,\nunfold",
+    "head": "norm, SiLU,\n3×3 conv,\nunfold",
+}
+SKIPS = (("down1", "up1"), ("down2", "up2"))
+Place = tuple[float, float]
+
+
+def trace(model: UNet) -> dict[str, tuple[torch.nn.Module, tuple[int, ...]]]:
+    """The parts that an image passes, in order, with the shape (C, H, W) that leaves each."""
+    parts = {}
+    for name, module in model.named_children():
+        if name in ("time_mlp", "norm"):
+            continue
+
+        def note(module, _, output, name=name):
+            parts[name] = (module, tuple(output.shape[1:]))
+
+        module.register_forward_hook(note)
+    with torch.no_grad():
+        model(torch.zeros(1, 1, 28, 28), torch.tensor([0]))
+    return parts
+
+
+def box(axes: Axes, place: Place, text: str, shape: tuple[int, ...], colour: str) -> None:
+    x, y = place
+    corner = (x - WIDTH / 2, y - HEIGHT / 2)
+    style = "round,pad=0.02,rounding_size=0.08"
+    axes.add_patch(
+        FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle=style, facecolor=colour, edgecolor="0.45")
+    )
+    axes.text(x, y, text, ha="center", va="center", fontsize=8.5)
+    size = "×".join(map(str, shape))
+    axes.text(x, y - HEIGHT / 2 - 0.06, size, ha="center", va="top", fontsize=8, color="0.35")
+
+
+def arrow(axes: Axes, start: Place, end: Place, **style: object) -> None:
+    options = {"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0, **style}
+    axes.annotate("", end, start, arrowprops=options)
+
+
+def draw(path: Path) -> None:
+    model = UNet()
+    parts = trace(model)
+    size = sum(weight.numel() for weight in model.parameters()) / 1e6
+    figure = Figure(figsize=(12, 4.4), layout="constrained")
+    axes = figure.subplots()
+    places: dict[str, Place] = {"x": (0, LEVELS[28])}
+    box(axes, places["x"], "$x_t$", (1, 28, 28), "0.95")
+    for k, (name, (module, shape)) in enumerate(parts.items()):
+        # What is unfolded next still has the lower resolution here.
+        places[name] = (GAP * (k + 1), LEVELS[shape[1]])
+        text = TEXTS.get(name) or NAMES[type(module)]
+        box(axes, places[name], text, shape, COLOURS.get(type(module), "white"))
+    places["out"] = (GAP * (len(parts) + 1), LEVELS[28])
+    box(axes, places["out"], "eps, $x_0$\nor v", (1, 28, 28), "0.95")
+    names = list(places)
+    for before, after in pairwise(names):
+        (ax, ay), (bx, by) = places[before], places[after]
+        slope = 0.3 * (by - ay)
+        arrow(axes, (ax + WIDTH / 2 + 0.03, ay + slope), (bx - WIDTH / 2 - 0.03, by - slope))
+    for start, end in SKIPS:
+        (ax, y), (bx, _) = places[start], places[end]
+        y += HEIGHT / 2 + 0.02
+        bend = {"connectionstyle": "arc,angleA=90,angleB=90,armA=22,armB=22,rad=8"}
+        arrow(axes, (ax + 0.2, y), (bx - 0.2, y), linestyle="--", color="tab:blue", **bend)
+        axes.text((ax + bx) / 2, y + 0.27, "added", ha="center", fontsize=8, color="tab:blue")
+    told = [places[name] for name, (module, _) in parts.items() if isinstance(module, ResBlock)]
+    for x, y in told:
+        axes.plot(x - WIDTH / 2 + 0.1, y + HEIGHT / 2 - 0.08, "o", color="tab:red", markersize=4)
+    axes.plot([], [], "o", color="tab:red", markersize=4, label="is told the timestep (and class)")
+    axes.legend(loc="lower left", fontsize=9, frameon=False)
+    axes.set(xlim=(-0.8, GAP * (len(parts) + 1) + 0.8), ylim=(-0.75, 2.45))
+    axes.set_title(
+        f"The U-Net: {size:.2f} M parameters; below each part, channels × height × width"
+    )
+    axes.set_axis_off()
+    save_figure(figure, path)
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]))

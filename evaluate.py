@@ -80,9 +80,12 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     samples = generate(trained, args, timesteps, device, labels=labels, group=group)
     if not group.leads:
         return
-    compare = evaluate_images if trained.kind == "images" else evaluate_points
     picture = args.json.with_suffix(".png")
-    figures = compare(samples, trained, args.data_dir, picture, device)
+    where = (args.data_dir, picture, device)
+    if trained.kind == "images":
+        figures = evaluate_images(samples, trained, *where, labels)
+    else:
+        figures = evaluate_points(samples, trained, *where)
     content = {
         "checkpoint": str(trained.path),
         "num_samples": args.num_images,

@@ -27,9 +27,18 @@ Figures = dict[str, tuple[float, float]]
 
 
 def evaluate_images(
-    samples: Tensor, trained: Trained, data_dir: Path, picture: Path, device: torch.device
+    samples: Tensor,
+    trained: Trained,
+    data_dir: Path,
+    picture: Path,
+    device: torch.device,
+    labels: Tensor | None = None,
 ) -> Figures:
-    """Figures for images uint8 (N, 28, 28); also draws the most and the least typical of them."""
+    """Figures for images uint8 (N, 28, 28); also draws the most and the least typical of them.
+
+    Args:
+        labels: of the classes that were asked for, int64 (N,).
+    """
     name = trained.config["dataset"]
     train, test = load_images(name, data_dir), load_images(name, data_dir, train=False)
     model = load_classifier(train, data_dir, device)
@@ -45,7 +54,7 @@ def evaluate_images(
     shares = torch.bincount(train.labels, minlength=10) / len(train)
     to_train, test_to_train = nearest(of_samples, of_train), nearest(of_test, of_train)
     draw_extremes(samples, nearest(of_samples, of_test), picture)
-    return {
+    figures = {
         "FID": (frechet_distance(of_samples, of_test), frechet_distance(of_real, of_test)),
         "KID x 1000": (
             1000 * kernel_distance(of_samples, of_test),
@@ -67,10 +76,21 @@ def evaluate_images(
             test_to_train.median().item(),
         ),
     }
+    if labels is not None:
+        figures["share of the class asked for"] = (
+            share_right(classes, labels),
+            share_right(real_classes, train.labels[real]),
+        )
+    return figures
 
 
 def confident_share(probabilities: Tensor) -> float:
     return (probabilities.max(1).values >= CONFIDENT).float().mean().item()
+
+
+def share_right(probabilities: Tensor, labels: Tensor) -> float:
+    """The share of images that the classifier takes for what they should be."""
+    return (probabilities.argmax(1) == labels).float().mean().item()
 
 
 def largest_error(probabilities: Tensor, shares: Tensor) -> float:

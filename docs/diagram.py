@@ -1,6 +1,6 @@
 """Draw the U-Net, with the shapes that an image really has on its way through it.
 
-    python docs/diagram.py docs/unet.png
+python docs/diagram.py docs/unet.png
 """
 
 from __future__ import annotations

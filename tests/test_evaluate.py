@@ -47,6 +47,16 @@ def test_evaluating_images(tmp_path):
     assert again == figures
 
 
+def test_classes_that_were_asked_for_are_counted(tmp_path):
+    write_small_mnist(tmp_path / "data")
+    train = "--dataset mnist --epochs 1 --batch_size 64 --base_channels 8 --num_samples 4"
+    succeed("train.py", *train.split(), "--class_conditional", cwd=tmp_path)
+    succeed("evaluate.py", "--num_samples", 200, "--sampler", "ddim", "--steps", 2, cwd=tmp_path)
+    figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
+    right = figures["share of the class asked for"]
+    assert 0 <= right["samples"] < right["real"] - 0.15  # hardly trained, both
+
+
 def test_evaluating_points(tmp_path):
     train = "--dataset line --num_points 500 --epochs 2 --sample_interval 2"
     succeed("train.py", *train.split(), cwd=tmp_path)

@@ -28,8 +28,8 @@ from datasets import load_images  # noqa: E402
 from plots import save_rows  # noqa: E402
 
 LARGEST = 400_000  # bytes of a picture
-EPOCHS = 10
-SHOWN_EPOCHS = (1, 2, 3, 5, 10)
+EPOCHS = 6
+SHOWN_EPOCHS = (1, 2, 3, 4, 6)
 GUIDANCE = (0, 1, 2, 4, 8)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,7 +88,8 @@ def images_part(
 
     x = diffusion.starting_noise(torch.randn_like(x0))
     states = [x, *ddim(noting, x, schedule, timesteps)]
-    sizes = [max(1.0, sum(part**2 for part in schedule.at(t)) ** 0.5) for t in timesteps]
+    # Exploding noise is shown smaller, as mathematics.js does.
+    sizes = [max(1.0, math.hypot(*schedule.at(t))) for t in timesteps]
     shown = [state / size for state, size in zip(states, [*sizes, 1.0], strict=True)]
     reverse = {
         "timesteps": timesteps,
@@ -116,12 +118,12 @@ def save_explorer(
             process by the exact denoiser of the data.
 
     Raises:
-        InputError: the network is too large for a page.
+        InputError: the network, or the table of timesteps, is too large for a page.
     """
     T = len(diffusion.schedule)
     by = f"{diffusion.prediction} prediction, " if model is not None else ""
     page: dict[str, Any] = {
-        "title": f"{config['dataset']}: diffusion",
+        "title": f"{Path(config['dataset']).name}: diffusion",
         "subtitle": f"{by}{config['schedule']} schedule, T = {T}",
         "schedule": schedule_part(diffusion.schedule),
         "prediction": diffusion.prediction,
@@ -139,8 +141,9 @@ def save_explorer(
     text = fill_in(page)
     if len(text) > LARGEST:
         raise InputError(
-            f"the page would have {len(text) / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}, because"
-            " its network is embedded; train a smaller one (--hidden_size)"
+            f"the page would have {len(text) / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}, with the"
+            " network and the table of timesteps in it; train with a smaller --hidden_size or"
+            " fewer --timesteps"
         )
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -89,9 +89,9 @@ def test_a_page_is_one_small_file(tmp_path):
 
 
 def test_a_name_cannot_end_the_data(tmp_path):
-    page = write_points(tmp_path / "page.html", config_of(dataset="</script><b>{{style}}"))
-    assert embedded(page)["title"] == "</script><b>{{style}}: diffusion"
-    assert "</script><b>" not in page.read_text()
+    page = write_points(tmp_path / "page.html", config_of(dataset="drawings/<!--<script>{{style}}"))
+    assert embedded(page)["title"] == "<!--<script>{{style}}: diffusion"
+    assert "<!--" not in page.read_text()
 
 
 def test_a_network_too_large_for_a_page_is_refused(tmp_path):

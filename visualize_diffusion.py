@@ -20,9 +20,10 @@ import terminal
 from errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from datasets import Dataset
+    from diffusion import Diffusion
     from spaces import Space
 
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
@@ -127,8 +128,10 @@ def draw_gallery(args: argparse.Namespace) -> None:
     import torch
 
     import plots_points
+    from files import check_writable
     from shapes import make_shape
 
+    check_writable(args.save_path.parent)
     sets = []
     for name in cli.POINT_DATASETS:
         points, labels = make_shape(name, args.num_points or GALLERY_POINTS, args.seed)
@@ -180,9 +183,38 @@ def examples_and_space(data: Dataset, args: argparse.Namespace) -> tuple[Tensor,
     return images.to_model(data.examples[chosen]), data.labels[chosen], images
 
 
-def main() -> None:
-    args = parse_arguments()
-    terminal.set_voice(args)
+def draw_films(
+    args: argparse.Namespace,
+    data: tuple[Tensor, Tensor],
+    diffusion: Diffusion,
+    space: Space,
+    model: nn.Module | None,
+) -> None:
+    """The stills and animations of one process; `data` are examples x (N, ...) and labels (N,)."""
+    from film import Film, draw_arrows
+    from samplers import exact_denoiser
+    from spaces import PointSpace
+
+    x0, labels = data
+    folder = args.save_path.parent
+    film = Film(diffusion, space, x0, labels)
+    process = f"{args.schedule} schedule, T = {args.timesteps}"
+    title = f"Forward diffusion of {args.dataset} ({process})"
+    written = film.forward(args.save_path, title, args.gif)
+    denoise = exact_denoiser(x0, diffusion.schedule)
+    if model is not None:
+        denoise = diffusion.denoiser(model)
+        written += film.reverse(denoise, folder, args.gif)
+    if args.arrows:
+        assert isinstance(space, PointSpace)
+        by = "exact" if model is None else "learned"
+        written += draw_arrows(film, space, denoise, folder, by)
+    for path in written:
+        print(f"wrote {path}")
+
+
+def show_process(args: argparse.Namespace) -> None:
+    """All that shows one dataset on its way to noise, and back."""
     import torch
 
     from checkpoints import load_checkpoint
@@ -190,50 +222,43 @@ def main() -> None:
     from diffusion import Diffusion, make_diffusion, schedule_of
     from explorer import save_explorer
     from files import check_writable
-    from film import Film, draw_arrows
     from models import load_model
-    from samplers import exact_denoiser
-    from spaces import PointSpace, make_space
+    from spaces import make_space
 
-    if args.gallery:
-        check_writable(args.save_path.parent)
-        draw_gallery(args)
-        return
     checkpoint = None if args.checkpoint is None else load_checkpoint(args.checkpoint)
     config = None if checkpoint is None else checkpoint["config"]
     complete(args, config)
-    check_writable(args.save_path.parent)
+    check_writable((args.html or args.save_path).parent)
     data = load_dataset(args)
+    args.dataset = data.name
     torch.manual_seed(args.seed)
-    x0, colours, space = examples_and_space(data, args)
-    kind = cli.kind_of(data.name)
+    x0, labels, space = examples_and_space(data, args)
     if args.compare_schedules:
         compare_schedules(args, x0, space)
         return
+    model = None if checkpoint is None else load_model(checkpoint)
     if config is None:
         # No network answers here, so it is all the same; v is possible with every schedule.
         diffusion = Diffusion(schedule_of(vars(args)), "v", clip=False)
     else:
         diffusion, space = make_diffusion(config), make_space(config)
+    kind = cli.kind_of(data.name)
     print(f"{data.name}: {len(x0):,} {kind}, {args.schedule} schedule, T = {args.timesteps}")
-    if args.html is not None:
-        model = None if checkpoint is None else load_model(checkpoint)
-        save_explorer(args.html, vars(args) | (config or {}), diffusion, space, x0, colours, model)
-        print(f"wrote {args.html}")
+    if args.html is None:
+        draw_films(args, (x0, labels), diffusion, space, model)
         return
-    film = Film(diffusion, space, x0, colours)
-    title = f"Forward diffusion of {data.name} ({args.schedule} schedule, T = {args.timesteps})"
-    written = film.forward(args.save_path, title, args.gif)
-    denoise = exact_denoiser(x0, diffusion.schedule)
-    if checkpoint is not None:
-        denoise = diffusion.denoiser(load_model(checkpoint))
-        written += film.reverse(denoise, args.save_path.parent, args.gif)
-    if args.arrows:
-        assert isinstance(space, PointSpace)
-        by = "exact" if checkpoint is None else "learned"
-        written += draw_arrows(film, space, denoise, args.save_path.parent, by)
-    for path in written:
-        print(f"wrote {path}")
+    words = {"label_counts": []} if config is None else config
+    save_explorer(args.html, vars(args) | words, diffusion, space, x0, labels, model)
+    print(f"wrote {args.html}")
+
+
+def main() -> None:
+    args = parse_arguments()
+    terminal.set_voice(args)
+    if args.gallery:
+        draw_gallery(args)
+    else:
+        show_process(args)
 
 
 if __name__ == "__main__":

@@ -82,8 +82,8 @@ class Studio:
 def hero(studio: Studio) -> None:
     made = studio.folder / "hero.png"
     model = studio.digits() / "model_final.pt"
-    look = ("--num_images", 20, "--sampler", "ddim", "--gif", "--guidance", 1.5, "--output", made)
-    studio.run("sample.py", "--checkpoint", model, "--labels", "0-9", *look)
+    look = ("--num_images", 10, "--sampler", "dpmpp", "--steps", 18, "--gif", "--guidance", 1.5)
+    studio.run("sample.py", "--checkpoint", model, *look, "--output", made)
     studio.show(made.with_suffix(".gif"), "hero.gif")
 
 

@@ -45,6 +45,10 @@ def text(value: Any) -> str:
     return "" if isinstance(value, str) and len(value) < 5000 else "a text"
 
 
+def yes_or_no(value: Any) -> str:
+    return "" if isinstance(value, bool) else "true or false"
+
+
 def optional(rule: Rule) -> Rule:
     return lambda value: "" if value is None else rule(value)
 
@@ -74,7 +78,11 @@ EVERY: dict[str, Rule] = {
     "loss_weighting": one_of(LOSS_WEIGHTINGS),
     "model": one_of(("unet", "mlp")),
 }
-UNET: dict[str, Rule] = {"base_channels": whole(1, 8192)}
+UNET: dict[str, Rule] = {
+    "base_channels": whole(1, 8192),
+    "dropout": real(0, 1),
+    "no_attention": yes_or_no,
+}
 MLP: dict[str, Rule] = {
     "hidden_dims": list_of(whole(1, 8192), 1, 100),
     "embedding_size": whole(2, 8192),

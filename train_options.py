@@ -13,7 +13,7 @@ import cli
 import terminal
 from errors import InputError
 
-UNET_OPTIONS = ("base_channels",)
+UNET_OPTIONS = ("base_channels", "dropout", "no_attention")
 MLP_OPTIONS = (
     *("hidden_size", "hidden_layers", "hidden_dims", "embedding_size", "time_embedding"),
     *("coordinates", "embedding_scale"),
@@ -220,6 +220,18 @@ def add_model_options(parser: arguments.Parser) -> None:
     )
     width, layers = arguments.whole_number(1, 8192), arguments.whole_number(1, 100)
     add("--base_channels", type=width, metavar="C", help="unet: width (default: 64)")
+    add(
+        "--dropout",
+        type=arguments.number(0, 0.99, low_included=True),
+        metavar="SHARE",
+        help="unet: share of the activations that training sets to zero (default: 0)",
+    )
+    add(
+        "--no_attention",
+        action="store_true",
+        default=None,
+        help="unet: without the self-attention at 7x7",
+    )
     add("--hidden_size", type=width, metavar="N", help="mlp: width of its layers (default: 128)")
     add("--hidden_layers", type=layers, metavar="N", help="mlp: how many layers (default: 3)")
     add(
@@ -268,6 +280,8 @@ def check_model_options(args: argparse.Namespace) -> None:
             raise InputError("--model unet is for images; points need --model mlp")
         cli.refuse_given(args, MLP_OPTIONS, "is for --model mlp only")
         args.base_channels = args.base_channels or 64
+        args.dropout = args.dropout or 0.0
+        args.no_attention = args.no_attention or False
         return
     cli.refuse_given(args, UNET_OPTIONS, "is for --model unet only")
     if kind == "images":

@@ -201,7 +201,10 @@ def compete(rival: Rival, data: Dataset, args: argparse.Namespace, score: Score)
             spent += time.perf_counter() - start
         rival.model.eval()
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-            parts = [rival.sample(min(AT_ONCE, args.num_samples)) for _ in range(math.ceil(args.num_samples / AT_ONCE))]
+            parts = [
+                rival.sample(min(AT_ONCE, args.num_samples))
+                for _ in range(math.ceil(args.num_samples / AT_ONCE))
+            ]
         rival.model.train()
         pixels = to_pixels(torch.cat(parts)[: args.num_samples])
         report(type(rival).__name__.lower(), rival.recipe, spent, rival.steps, score(pixels))

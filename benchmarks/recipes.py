@@ -41,6 +41,8 @@ RECIPES = {
     "default, flow": "--schedule flow",
     "default, min_snr": "--loss_weighting min_snr",
     "default, no ema": "--ema_decay 0",
+    "default, dropout": "--dropout 0.1",
+    "default, no attention": "--no_attention",
 }
 FIGURES = ("FID", "KID x 1000", "precision", "recall")
 SAMPLES = 5000

@@ -23,7 +23,8 @@ def build_model(config: dict[str, Any]) -> nn.Module:
     """
     classes = len(config["label_counts"])
     if config["model"] == "unet":
-        return UNet(channels=1, base_channels=config["base_channels"], classes=classes)
+        base, dropout = config["base_channels"], config["dropout"]
+        return UNet(1, base, classes, dropout, attention=not config["no_attention"])
     if config["model"] != "mlp":
         raise ValueError(f"unknown model {config['model']!r}; known: unet, mlp")
     size = config["embedding_size"]

@@ -63,19 +63,20 @@ class ResBlock(nn.Module):
     Maps (B, C, H, W) and an embedding (B, E) to (B, C, H, W).
     """
 
-    def __init__(self, channels: int, embedding_size: int) -> None:
+    def __init__(self, channels: int, embedding_size: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm1 = group_norm(channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.scale_shift = nn.Linear(embedding_size, 2 * channels)
         self.norm2 = group_norm(channels)
+        self.dropout = nn.Dropout(dropout)
         self.conv2 = zero_init(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
         scale, shift = self.scale_shift(embedding)[:, :, None, None].chunk(2, dim=1)
         h = torch.addcmul(shift, self.norm2(h), 1 + scale)
-        return x + self.conv2(F.silu(h))
+        return x + self.conv2(self.dropout(F.silu(h)))
 
 
 class Attention(nn.Module):
@@ -109,12 +110,21 @@ class UNet(nn.Module):
         channels: of the image.
         base_channels: width at 14x14; twice that at 7x7.
         classes: how many it can be told apart by labels; 0 for a network without labels.
+        dropout: share of the activations within residual blocks that training sets to zero.
+        attention: whether positions at 7x7 attend to each other.
 
     Shapes: x (B, channels, H, W) with H and W divisible by 4, t (B,), or (1,) for
     one timestep shared by all, labels (B,) or none -> (B, channels, H, W).
     """
 
-    def __init__(self, channels: int = 1, base_channels: int = 64, classes: int = 0) -> None:
+    def __init__(
+        self,
+        channels: int = 1,
+        base_channels: int = 64,
+        classes: int = 0,
+        dropout: float = 0.0,
+        attention: bool = True,
+    ) -> None:
         super().__init__()
         wide = 2 * base_channels
         size = EMBEDDING_SIZE
@@ -123,15 +133,15 @@ class UNet(nn.Module):
         )
         self.label_embedding = LabelEmbedding(classes, size) if classes else None
         self.stem = nn.Conv2d(4 * channels, base_channels, 3, padding=1)
-        self.down1 = ResBlock(base_channels, size)
+        self.down1 = ResBlock(base_channels, size, dropout)
         self.downsample = nn.Conv2d(4 * base_channels, wide, 1)
-        self.down2 = ResBlock(wide, size)
-        self.middle1 = ResBlock(wide, size)
-        self.attention = Attention(wide)
-        self.middle2 = ResBlock(wide, size)
-        self.up2 = ResBlock(wide, size)
+        self.down2 = ResBlock(wide, size, dropout)
+        self.middle1 = ResBlock(wide, size, dropout)
+        self.attention = Attention(wide) if attention else nn.Identity()
+        self.middle2 = ResBlock(wide, size, dropout)
+        self.up2 = ResBlock(wide, size, dropout)
         self.upsample = nn.Conv2d(wide, 4 * base_channels, 1)
-        self.up1 = ResBlock(base_channels, size)
+        self.up1 = ResBlock(base_channels, size, dropout)
         self.norm = group_norm(base_channels)
         self.head = zero_init(nn.Conv2d(base_channels, 4 * channels, 3, padding=1))
         # Convolutions on a CPU run up to twice as fast on channels_last tensors.

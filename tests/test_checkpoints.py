@@ -26,7 +26,7 @@ CONFIG = {
     **{"kind": "images", "dataset": "digits", "label_counts": [], "timesteps": 100},
     **{"schedule": "linear", "beta_start": None, "beta_end": None, "sigma_min": None},
     **{"sigma_max": None, "prediction": "eps", "loss_weighting": "uniform"},
-    **{"model": "unet", "base_channels": 8},
+    **{"model": "unet", "base_channels": 8, "dropout": 0.0, "no_attention": False},
 }
 POINTS = {
     **{**CONFIG, "kind": "points", "dataset": "dino", "model": "mlp", "hidden_dims": [16, 16]},
@@ -146,6 +146,8 @@ def test_good_configurations_pass(config):
         (CONFIG, {"timesteps": 10**9}, "timesteps must be"),
         (CONFIG, {"base_channels": 10**9}, "base_channels must be"),
         (CONFIG, {"base_channels": 8.0}, "base_channels must be"),
+        (CONFIG, {"dropout": 1.5}, "dropout must be"),
+        (CONFIG, {"no_attention": 1}, "no_attention must be true or false"),
         (CONFIG, {"kind": "sounds"}, "kind must be one of images, points"),
         (CONFIG, {"kind": ["images"]}, "kind must be one of"),
         (CONFIG, {"schedule": "cosin"}, "schedule must be one of linear"),

@@ -159,7 +159,7 @@ def test_a_second_run_moves_the_first_aside(trained, tmp_path):
         "--schedule quadratic --beta_start 0.001 --beta_end 0.03 --prediction x0 --grad_clip 0",
         "--schedule log_linear --sigma_min 0.01 --sigma_max 5 --loss_weighting inverse_sigma",
         "--schedule flow --precision bf16 --compile off",
-        "--loss_weighting min_snr --precision fp16",
+        "--loss_weighting min_snr --precision fp16 --dropout 0.25",
         "--model mlp --hidden_size 48 --hidden_layers 2 --embedding_size 20 --show_image_step 250",
         "--schedule sigmoid --ema_decay 0 --lr 0.002 --sample_interval 2 --save_interval 2",
         "--num_epochs 1 --train_batch_size 1000 --learning_rate 1e-3 --num_timesteps 10"
@@ -198,6 +198,14 @@ def test_every_training_option_works(options, tmp_path):
         assert config["timesteps"] == 10
     if "mlp" in arguments or "log_linear" in arguments:  # which sampling has to rebuild
         succeed("sample.py", "--num_images", 2, "--steps", 2, cwd=tmp_path)
+
+
+def test_training_without_attention(tmp_path):
+    succeed("train.py", *TRAIN, "--no_attention", "--epochs", 1, cwd=tmp_path)
+    succeed("sample.py", "--num_images", 2, "--steps", 2, cwd=tmp_path)
+    again = ("--config", "outputs/config.json", "--output_dir", "again")
+    succeed("train.py", *again, cwd=tmp_path)
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["no_attention"] is True
 
 
 # ----------------------------------------------------------------------------------- sample.py
@@ -552,6 +560,9 @@ BAD_OPTIONS = [
     ("train.py", "--precision fp64", "invalid choice"),
     ("train.py", "--dataset x.csv --jitter -1", "at least 0"),
     ("train.py", "--dataset dino --base_channels 8", "unet only"),
+    ("train.py", "--dataset dino --no_attention", "unet only"),
+    ("train.py", "--model mlp --dropout 0.1", "unet only"),
+    ("train.py", "--dropout 1", "at most 0.99"),
     ("train.py", "--dataset dino --model unet", "need --model mlp"),
     ("train.py", "--hidden_size 8", "mlp only"),
     ("train.py", "--model mlp --embedding_scale 2", "points only"),

@@ -17,6 +17,7 @@ from models.embeddings import (
 from models.unet import UNet
 
 CONFIG = {"model": "unet", "base_channels": 8, "label_counts": []}
+CONFIG |= {"dropout": 0.0, "no_attention": False}
 
 
 def awakened(model: torch.nn.Module) -> torch.nn.Module:
@@ -54,6 +55,22 @@ def test_every_parameter_gets_a_gradient():
     (out**2).mean().backward()
     without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
+
+
+def test_dropout_is_for_training_only():
+    model = awakened(UNet(base_channels=16, dropout=0.3))
+    x, t = torch.randn(2, 1, 28, 28), torch.tensor([5, 500])
+    one, other = model.train()(x, t), model(x, t)
+    assert not torch.allclose(one, other, atol=1e-3)
+    assert torch.equal(model.eval()(x, t), model(x, t))
+
+
+def test_attention_can_be_left_out():
+    with_it, without = (build_model({**CONFIG, "no_attention": choice}) for choice in (False, True))
+    names = {name for name, _ in with_it.named_parameters()}
+    lost = names - {name for name, _ in without.named_parameters()}
+    assert lost == {name for name in names if name.startswith("attention.")} != set()
+    assert awakened(without)(torch.randn(2, 1, 28, 28), torch.tensor([0, 9])).std() > 0
 
 
 def test_time_changes_the_output():

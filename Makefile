@@ -26,7 +26,7 @@ demo: $(VENV)/.installed
 	@ls outputs/*.png outputs/*.gif outputs/samples/*.png outputs/intermediate/*.png
 
 # The README's pictures, anew: trains on MNIST, about half an hour on two cores.
-docs: $(VENV)/.installed
+docs: $(VENV)/.installed-dev
 	$(RUN) docs/build.py
 
 test: $(VENV)/.installed-dev

@@ -27,6 +27,7 @@ sys.path.insert(0, str(REPOSITORY))
 from datasets import load_images  # noqa: E402
 from plots import save_rows  # noqa: E402
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LARGEST = 400_000  # bytes of a picture
 EPOCHS = 6
 SHOWN_EPOCHS = (1, 2, 3, 4, 6)
@@ -124,6 +125,36 @@ def arrows(studio: Studio) -> None:
     studio.show(made.with_name("arrows.png"), "arrows.png")
 
 
+def explorer(studio: Studio) -> None:
+    """A photograph of the page of --html, in the middle of sampling."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        print("left out: explorer, which needs the packages of requirements-dev.txt")
+        return
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        print(f"left out: explorer, which needs one of {', '.join(BROWSERS)}")
+        return
+    made = studio.folder / "explorer.html"
+    model = studio.points() / "model_final.pt"
+    studio.run("visualize_diffusion.py", "--checkpoint", model, "--html", made)
+    photograph = made.with_suffix(".png")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1000, "height": 780})
+        page.goto(made.as_uri())
+        page.get_by_label("noise → data").check()
+        page.wait_for_function("() => view.ends")
+        for place in ((60, 80), (560, 90), (330, 560)):
+            page.locator("#picture").click(position=dict(zip("xy", place, strict=True)))
+        page.locator("#extra").select_option("paths")
+        page.get_by_role("slider", name="Time").fill("36")
+        page.screenshot(path=photograph)
+        browser.close()
+    studio.show(photograph, "explorer.png")
+
+
 def unet(studio: Studio) -> None:
     made = studio.folder / "unet.png"
     studio.run("docs/diagram.py", made)
@@ -188,7 +219,7 @@ def steps(studio: Studio) -> None:
 PICTURES: dict[str, Callable[[Studio], None]] = {
     picture.__name__: picture
     for picture in (
-        unet, gallery, forward, schedules, arrows, loss, epochs, hero, process, guidance,
+        unet, gallery, forward, schedules, arrows, explorer, loss, epochs, hero, process, guidance,
         interpolation, inpainting, steps,
     )
 }  # fmt: skip

@@ -28,6 +28,7 @@ from datasets import load_images  # noqa: E402
 from diffusion import NoiseSchedule  # noqa: E402
 from distributed import start  # noqa: E402
 from generation import generate, prepare_network, restore  # noqa: E402
+from guidance import in_proportion  # noqa: E402
 from image_metrics import frechet_distance, kernel_distance  # noqa: E402
 from plots import save_figure  # noqa: E402
 from samplers import trailing_timesteps  # noqa: E402
@@ -98,13 +99,15 @@ def main() -> None:
         generator = torch.Generator().manual_seed(0)
         chosen = torch.randperm(len(train), generator=generator)[: args.num_images]
         floor = frechet_distance(classify(model, train.examples[chosen], device)[0], of_test)
+        counts = trained.config["label_counts"]
+        labels = in_proportion(counts, args.num_images) if counts else None
         found: dict[tuple[str, str], list[tuple[int, float]]] = {}
         print("| sampler | spacing | steps | evaluations | FID | KID x 1000 | seconds |")
         print("|---|---|---|---|---|---|---|")
         for spacing, sampler, timesteps in plans(trained.diffusion.schedule, args.most):
             args.sampler = sampler
             begun = time.perf_counter()
-            samples = generate(trained, args, timesteps, device)
+            samples = generate(trained, args, timesteps, device, labels=labels)
             seconds = time.perf_counter() - begun
             features, _ = classify(model, samples, device)
             distance, kernel = (f(features, of_test) for f in (frechet_distance, kernel_distance))

@@ -83,7 +83,7 @@ class Studio:
 def hero(studio: Studio) -> None:
     made = studio.folder / "hero.png"
     model = studio.digits() / "model_final.pt"
-    look = ("--num_images", 10, "--sampler", "dpmpp", "--steps", 18, "--gif", "--guidance", 1.5)
+    look = ("--num_images", 10, "--sampler", "dpmpp", "--steps", 16, "--gif", "--guidance", 1.5)
     studio.run("sample.py", "--checkpoint", model, *look, "--output", made)
     studio.show(made.with_suffix(".gif"), "hero.gif")
 

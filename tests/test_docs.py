@@ -1,7 +1,13 @@
-"""docs/MATH.md: the lines of code it points at are there, and its less obvious steps are right."""
+"""docs/MATH.md: the lines of code it points at are there, and its less obvious steps are right.
+
+And the pictures of the README: each is there, small, and made by `make docs`.
+"""
 
 import re
+import subprocess
+import sys
 
+import imageio.v3 as iio
 import pytest
 import torch
 from scripts import REPOSITORY
@@ -11,6 +17,36 @@ from samplers import step_coefficients
 
 MATH = (REPOSITORY / "docs" / "MATH.md").read_text(encoding="utf-8")
 REFERENCES = re.findall(r"^→ `([^`]+)`: `([^`]+)`$", MATH, re.MULTILINE)
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PICTURES = re.findall(r"!\[([^]]*)\]\(docs/(\w+)\.(png|gif)\)", README)
+
+
+@pytest.mark.parametrize(("text", "name", "suffix"), PICTURES)
+def test_pictures_of_the_readme_are_there_small_and_described(text, name, suffix):
+    path = REPOSITORY / "docs" / f"{name}.{suffix}"
+    assert 1000 < path.stat().st_size <= 400_000
+    assert len(text) > 20
+    build = (REPOSITORY / "docs" / "build.py").read_text(encoding="utf-8")
+    assert f'"{name}.{suffix}"' in build
+
+
+def test_no_picture_lies_about_unused():
+    shown = {f"{name}.{suffix}" for _, name, suffix in PICTURES}
+    results = (REPOSITORY / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    for path in (*(REPOSITORY / "docs").glob("*.png"), *(REPOSITORY / "docs").glob("*.gif")):
+        assert path.name in shown or path.name in results
+
+
+def test_pictures_are_built_by_name(tmp_path):
+    build = [sys.executable, str(REPOSITORY / "docs" / "build.py"), "--target", str(tmp_path)]
+    wrong = subprocess.run([*build, "unett"], capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert "no picture 'unett'" in wrong.stderr
+    options = ["unet", "gallery", "--folder", str(tmp_path / "work")]
+    subprocess.run([*build, *options], check=True, capture_output=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"unet.png", "gallery.png", "work"}
+    assert iio.imread(tmp_path / "unet.png")[..., :3].std() > 20
 
 
 def test_every_arrow_is_a_reference():

@@ -31,9 +31,13 @@ def test_pictures_of_the_readme_are_there_small_and_described(text, name, suffix
     assert f'"{name}.{suffix}"' in build
 
 
-def test_no_picture_lies_about_unused():
+def test_every_picture_is_shown_somewhere_and_every_one_shown_is_there():
     shown = {f"{name}.{suffix}" for _, name, suffix in PICTURES}
     results = (REPOSITORY / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    ablations = (REPOSITORY / "docs" / "ABLATIONS.md").read_text(encoding="utf-8")
+    shown |= (ablated := set(re.findall(r"\((ablation_\w+\.png)\)", ablations)))
+    assert len(ablated) == 9
+    assert all((REPOSITORY / "docs" / name).stat().st_size <= 400_000 for name in ablated)
     for path in (*(REPOSITORY / "docs").glob("*.png"), *(REPOSITORY / "docs").glob("*.gif")):
         assert path.name in shown or path.name in results
 

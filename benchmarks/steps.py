@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
@@ -73,6 +74,9 @@ def draw(found: dict[tuple[str, str], list[tuple[int, float]]], floor: float, pa
     axes.set(xscale="log", yscale="log", xlabel="evaluations of the network per sample")
     axes.set(ylabel="FID (lower is better)", title="Quality against cost of the samplers")
     axes.set_xticks(ticks := [5, 10, 20, 50, 100, 250, 1000], list(map(str, ticks)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     save_figure(figure, path)

@@ -48,23 +48,32 @@ def trailing_timesteps(timesteps: int, steps: int) -> list[int]:
     return [round(timesteps - i * timesteps / steps) - 1 for i in range(steps)]
 
 
+def transition(schedule: NoiseSchedule, t: int, s: int) -> tuple[float, float]:
+    """(alpha_ts, sigma2_ts) of the step to more noise, q(x_t | x_s) = N(alpha_ts x_s, sigma2_ts I).
+
+    Kingma et al. 2021, appendix A; s is less noisy than t.
+    """
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.at(t), schedule.at(s)
+    alpha_ts = alpha_t / alpha_s
+    return alpha_ts, sigma_t**2 - (alpha_ts * sigma_s) ** 2
+
+
 def step_coefficients(
     schedule: NoiseSchedule, t: int, s: int, eta: float
 ) -> tuple[float, float, float]:
     """Weights of x0, eps and fresh noise in one step from t to the less noisy s.
 
-    With alpha_ts = alpha_t / alpha_s and sigma2_ts = sigma_t^2 - alpha_ts^2 sigma_s^2, the
-    posterior q(x_s | x_t, x_0) has the variance tau^2 = sigma2_ts sigma_s^2 / sigma_t^2 (Kingma et
-    al. 2021, equations 32-34; beta-tilde of Ho et al. 2020 where s = t - 1), and
+    With sigma2_ts of `transition`, the posterior q(x_s | x_t, x_0) has the variance
+    tau^2 = sigma2_ts sigma_s^2 / sigma_t^2 (Kingma et al. 2021, equations 32-34; beta-tilde of Ho
+    et al. 2020 where s = t - 1), and
 
         x_s = alpha_s x0 + sqrt(sigma_s^2 - eta^2 tau^2) eps + eta tau z
 
     is DDIM for eta = 0 and DDPM for eta = 1 (Song et al. 2021, equation 12). At s = CLEAN the
     last two weights are zero: no noise is added on the last step.
     """
-    alpha_t, sigma_t = schedule.at(t)
-    alpha_s, sigma_s = schedule.at(s)
-    sigma2_ts = sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2
+    (_, sigma_t), (alpha_s, sigma_s) = schedule.at(t), schedule.at(s)
+    _, sigma2_ts = transition(schedule, t, s)
     noise_variance = eta**2 * sigma2_ts * sigma_s**2 / sigma_t**2
     return alpha_s, math.sqrt(sigma_s**2 - noise_variance), math.sqrt(noise_variance)
 
@@ -176,13 +185,12 @@ def repaint(
         visits: how often each timestep is visited (U of the paper); so often the network is asked.
     """
     for t, s in pairwise((*timesteps, CLEAN)):
-        (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.at(t), schedule.at(s)
+        alpha_s, sigma_s = schedule.at(s)
         on_x0, on_eps, on_noise = step_coefficients(schedule, t, s, eta=1.0)
-        back = alpha_t / alpha_s
-        noise_back = math.sqrt(sigma_t**2 - (back * sigma_s) ** 2)
+        back, variance_back = transition(schedule, t, s)
         for visit in range(1 if s == CLEAN else visits):
             if visit > 0:
-                x = back * x + noise_back * randn_like(x)
+                x = back * x + math.sqrt(variance_back) * randn_like(x)
             x0, eps = denoise(x, t)
             made = on_x0 * x0 + on_eps * eps + on_noise * randn_like(x)
             x = torch.where(hole, made, alpha_s * known + sigma_s * randn_like(x))

@@ -247,8 +247,8 @@ def show_process(args: argparse.Namespace) -> None:
     if args.html is None:
         draw_films(args, (x0, labels), diffusion, space, model)
         return
-    words = {"label_counts": []} if config is None else config
-    save_explorer(args.html, vars(args) | words, diffusion, space, x0, labels, model)
+    shown = {**(config or {}), **vars(args)}  # the data and the schedule that are shown
+    save_explorer(args.html, shown, diffusion, space, x0, labels, model)
     print(f"wrote {args.html}")
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -31,6 +30,7 @@ from torch import Tensor, nn
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+from recipes import script  # noqa: E402
 from throughput import diffusers_unet, lucidrains_unet  # noqa: E402
 
 from classifier import classify, load_classifier  # noqa: E402
@@ -215,14 +215,10 @@ def train_ours(images: int, args: argparse.Namespace, folder: Path) -> tuple[flo
     epochs = math.ceil(images / 60_000)
     data = ("--dataset", args.dataset, "--data_dir", args.data_dir, "--quiet")
     length = ("--epochs", epochs, "--subset", images // epochs, "--sample_interval", epochs)
-    run("train.py", *data, *length, "--output_dir", folder)
+    script("train.py", *data, *length, "--output_dir", folder)
     with (folder / "history.csv").open() as file:
         last = list(csv.DictReader(file))[-1]
     return float(last["seconds"]), int(last["step"])
-
-
-def run(script: str, *options: object) -> None:
-    subprocess.run([sys.executable, REPOSITORY / script, *map(str, options)], check=True)
 
 
 def compete_ourselves(args: argparse.Namespace, score: Score) -> None:
@@ -235,7 +231,7 @@ def compete_ourselves(args: argparse.Namespace, score: Score) -> None:
         seconds, steps = train_ours(int(rate * 60 * minutes), args, folder)
         made = folder / "samples.npy"
         sampling = ("--sampler", "dpmpp", "--num_images", args.num_samples, "--quiet")
-        run("sample.py", "--checkpoint", folder / "model_final.pt", *sampling, "--output", made)
+        script("sample.py", "--checkpoint", folder / "model_final.pt", *sampling, "--output", made)
         pixels = torch.from_numpy(np.load(made))
         report("**this project**", "v, cosine, dpmpp 20", seconds, steps, score(pixels))
 

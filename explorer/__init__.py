@@ -111,7 +111,7 @@ def save_explorer(
     """Write the page.
 
     Args:
-        config: for its words: `dataset` and `schedule`.
+        config: for its words, `dataset` and `schedule`; with a model also `label_counts`.
         x0: the examples, as the network sees them (N, 2) or (N, 1, 28, 28).
         labels: theirs, int64 (N,).
         model: a trained network; None shows the forward process, and of points also the reverse

@@ -137,7 +137,7 @@ def draw(
     low, high = data.min(0).values, data.max(0).values
     middle, reach = (low + high) / 2, 0.6 * (high - low).max()
     for (text, cells), panel_row in zip(table, panels, strict=True):
-        panel_row[0].set_ylabel(text, fontsize=9)
+        panel_row[0].set_ylabel(text.replace(" ", "\n", 1), fontsize=9)
         for (points, distance), axes in zip(cells, panel_row, strict=True):
             axes.scatter(*points.T, s=1, color="#1f4e79", linewidths=0)
             limits = torch.stack([middle - reach, middle + reach]).T.tolist()

@@ -28,6 +28,7 @@ LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
 TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 PREDICTIONS = ("eps", "x0", "v")
 SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp")
+GUIDANCE_BY_GUIDE = 2.0
 
 
 def dataset_name(text: str) -> str:
@@ -260,6 +261,20 @@ def add_sampler_options(parser: Parser, default: str) -> None:
         help="class-conditional models: 1 follows the label, more than 1 exaggerates what makes the"
         " class, 0 ignores it (default: 1)",
     )
+    add(
+        "--guide",
+        type=Path,
+        metavar="FILE",
+        help="a worse model of the same data, an early checkpoint of the run, say: --guidance goes"
+        f" away from its answers instead of from no class (default scale: {GUIDANCE_BY_GUIDE:g})",
+    )
+    add(
+        "--guidance_interval",
+        type=whole_number(0),
+        nargs=2,
+        metavar=("FIRST", "LAST"),
+        help="guide at these timesteps only, which is quicker (default: all)",
+    )
     add("--no_ema", action="store_true", help="use the last weights, not their moving average")
 
 
@@ -274,11 +289,21 @@ def check_sampler_options(args: argparse.Namespace, default: str) -> None:
         refuse_given(args, ["eta", "momentum"], "applies to --sampler ddim only")
     if args.momentum is not None and args.eta:
         raise InputError("--momentum needs --eta 0")
+    if args.guide is not None and args.guidance is None:
+        args.guidance = GUIDANCE_BY_GUIDE
+    if args.guidance is None:
+        refuse_given(args, ["guidance_interval"], "needs --guidance or --guide")
+    elif args.guidance_interval and args.guidance_interval[0] > args.guidance_interval[1]:
+        raise InputError("--guidance_interval: its first timestep must not be after its last")
 
 
 def made_by(args: argparse.Namespace, steps: int) -> str:
     """How samples were made, for titles and tables."""
     guidance = "" if args.guidance is None else f", guidance {args.guidance:g}"
+    if args.guide is not None:
+        guidance += f" by {args.guide.name}"
+    if args.guidance_interval is not None:
+        guidance += " at t = {}-{}".format(*args.guidance_interval)
     return f"{args.sampler}, {steps} steps, seed {args.seed}{guidance}"
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from datasets import IMAGE_SIZE
 from drawings import open_picture, over
 from errors import InputError
-from generation import Trained, run_sampler, with_labels
+from generation import Trained, make_denoiser, run_sampler
 from plots import evenly_spaced, save_panels
 from samplers import final, repaint
 from terminal import shows_bars
@@ -108,9 +108,8 @@ def inpaint(
 ) -> Tensor:
     """`num_images` images, uint8 (N, 28, 28), that are `image` outside the hole."""
     noise = SeededNoise(args.seed, 0, args.num_images, device)
-    model = with_labels(trained.network, trained.classes, labels, args.guidance)
     states = repaint(
-        trained.diffusion.denoiser(model),
+        make_denoiser(trained, args, labels),
         trained.diffusion.starting_noise(noise.draw(*trained.space.shape)),
         trained.diffusion.schedule,
         timesteps,

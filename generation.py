@@ -6,7 +6,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from tqdm import tqdm
 from checkpoints import find_checkpoint, load_checkpoint
 from cli import refuse_given
 from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
-from diffusion import Diffusion, Model, make_diffusion
+from diffusion import Denoiser, Diffusion, make_diffusion
 from distributed import Group
 from errors import InputError, RunError
-from guidance import Network, conditioned, guided
+from guidance import Network, conditioned, guided, guided_by, within
 from models import describe, load_model
 from samplers import (
     DEFAULT_STEPS,
@@ -40,17 +40,23 @@ LARGEST_BATCH = {"images": 256, "points": 10_000}  # unless --batch_size is give
 COMPILE_EARNS = 500_000  # evaluations (images times steps) from which on compiling pays
 ALONE = Group()
 Watch = Callable[[int, Tensor], None]
+# What a guide must share with the model that it guides, so that x means the same to both.
+SHARED_WITH_GUIDE = (
+    *("dataset", "prediction", "timesteps", "schedule"),
+    *("beta_start", "beta_end", "sigma_min", "sigma_max", "mean", "scale"),
+)
 
 
 @dataclass
 class Trained:
-    """A trained network with all that its checkpoint says about it."""
+    """A trained network with all that its checkpoint says about it, and a worse one to guide it."""
 
     path: Path
     config: dict[str, Any]
     network: Network
     diffusion: Diffusion
     space: Space
+    guide: Network | None = None
 
     @property
     def kind(self) -> str:
@@ -114,12 +120,13 @@ def prepare_network(
         The precision, for a line that says so.
 
     Raises:
-        InputError: guidance for a network that knows no classes.
+        InputError: guidance for a network that knows no classes, or by one that does not fit it.
     """
-    if not trained.classes:
-        refuse_given(args, ["guidance"], "needs a model trained with --class_conditional")
+    add_guide(trained, args, device)
     precision = choose_precision(args.precision, trained.kind, device)
     trained.network = in_precision(trained.network, precision, device)
+    if trained.guide is not None:
+        trained.guide = in_precision(trained.guide, precision, device)
     worthwhile = trained.kind == "images" and args.num_images * steps >= COMPILE_EARNS
     reason = reason_not_to_compile(args.compile, device, worthwhile)
     if reason:
@@ -130,23 +137,61 @@ def prepare_network(
     count = batch_size(args, trained.kind)
     labels = torch.zeros(count, dtype=torch.int64, device=device) if trained.classes else None
     x = torch.zeros(count, *trained.space.shape, device=device)
-    t = torch.tensor([0], device=device)
 
-    def trial(network: Network) -> Tensor:
-        return with_labels(network, trained.classes, labels, args.guidance)(x, t)
+    last = len(trained.diffusion.schedule) - 1
 
-    with torch.no_grad():
-        trained.network = compile_or_fall_back(trained.network, trial, device)
+    def trial(candidate: Trained) -> None:
+        denoise = make_denoiser(candidate, args, labels)
+        for t in {0, last, *(args.guidance_interval or ())}:  # with guidance and without
+            denoise(x, min(t, last))
+
+    trained.network = compile_or_fall_back(
+        trained.network, lambda network: trial(replace(trained, network=network)), device
+    )
+    if trained.guide is not None:
+        trained.guide = compile_or_fall_back(
+            trained.guide, lambda guide: trial(replace(trained, guide=guide)), device
+        )
     return precision
 
 
-def with_labels(
-    network: Network, classes: int, labels: Tensor | None, guidance: float | None
-) -> Model:
-    """The network told of the labels, if there are any, with guidance if it was asked for."""
-    if labels is None or guidance is None:
-        return conditioned(network, labels)
-    return guided(network, labels, classes, guidance)
+def add_guide(trained: Trained, args: argparse.Namespace, device: torch.device) -> None:
+    """Load the --guide, if there is one.
+
+    Raises:
+        InputError: it is not of the same data and process, or guidance has nothing to go by.
+    """
+    last = len(trained.diffusion.schedule) - 1
+    if args.guidance_interval and args.guidance_interval[0] > last:
+        raise InputError(f"--guidance_interval: the model's last timestep is {last}")
+    if args.guide is None:
+        if not trained.classes:
+            needs = "needs a model trained with --class_conditional, or a --guide"
+            refuse_given(args, ["guidance"], needs)
+        return
+    guide = restore(args.guide, device, use_ema=not args.no_ema)
+    for name in SHARED_WITH_GUIDE:
+        wanted, found = trained.config.get(name), guide.config.get(name)
+        if wanted != found:
+            raise InputError(f"--guide {args.guide}: its {name} is {found}, the model's {wanted}")
+    if guide.classes != trained.classes:
+        raise InputError(f"--guide {args.guide}: it and the model must both be class-conditional")
+    trained.guide = guide.network
+
+
+def make_denoiser(trained: Trained, args: argparse.Namespace, labels: Tensor | None) -> Denoiser:
+    """The network's estimates, told of labels (B,) if there are any, guided if it was asked for."""
+    own = conditioned(trained.network, labels)
+    plain = trained.diffusion.denoiser(own)
+    if trained.guide is not None:
+        model = guided_by(conditioned(trained.guide, labels), own, args.guidance)
+    elif labels is not None and args.guidance is not None:
+        model = guided(trained.network, labels, trained.classes, args.guidance)
+    else:
+        return plain
+    everywhere = (0, len(trained.diffusion.schedule))
+    helped = trained.diffusion.denoiser(model)
+    return within(args.guidance_interval or everywhere, helped, plain)
 
 
 def run_sampler(
@@ -159,8 +204,7 @@ def run_sampler(
 ) -> Iterator[Tensor]:
     """The states after each step of the sampler that was asked for, from x on."""
     schedule = trained.diffusion.schedule
-    model = with_labels(trained.network, trained.classes, labels, args.guidance)
-    denoise = trained.diffusion.denoiser(model)
+    denoise = make_denoiser(trained, args, labels)
     if args.sampler == "dpmpp":
         return dpmpp(denoise, x, schedule, timesteps)
     if args.sampler == "heun":

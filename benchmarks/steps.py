@@ -92,7 +92,7 @@ def main() -> None:
     add("--picture", type=Path, default=Path("outputs/steps.png"), metavar="FILE")
     args = parser.parse_args()
     vars(args).update(seed=0, batch_size=None, precision="auto", compile="off")
-    vars(args).update(guidance=None, eta=None, momentum=None)
+    vars(args).update(guidance=None, guide=None, guidance_interval=None, eta=None, momentum=None)
     with start("auto") as (device, _):
         trained = restore(args.checkpoint, device)
         prepare_network(trained, args, 1, device)

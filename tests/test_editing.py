@@ -157,7 +157,7 @@ def test_interpolation_goes_from_the_samples_of_one_seed_to_the_others(folder):
         succeed("sample.py", *options, *plain, cwd=folder)
         rows.append(np.load(folder / f"{seed}.npy"))
     trained = restore(folder / "outputs" / "model_final.pt", torch.device("cpu"))
-    args = argparse.Namespace(interpolate=[4, 9], num_images=3, guidance=None)
+    args = argparse.Namespace(interpolate=[4, 9], num_images=3, guidance=None, guide=None)
     args.sampler, args.eta, args.momentum = "dpmpp", None, None
     made = interpolate(
         trained, args, trailing_timesteps(1000, 5), torch.device("cpu"), torch.arange(3)

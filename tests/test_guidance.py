@@ -1,12 +1,17 @@
-"""Class labels: who gets which, classifier-free guidance, and both from the command line."""
+"""Class labels: who gets which; guidance of both kinds; and all of it from the command line."""
+
+import json
+import math
 
 import numpy as np
 import pytest
 import torch
 from scripts import assert_picture, refuse, succeed
 
-from guidance import conditioned, drop, guided, in_proportion, spread
+from diffusion import PREDICTIONS, Diffusion, make_schedule
+from guidance import conditioned, drop, guided, guided_by, in_proportion, spread, within
 from models.unet import UNet
+from samplers import final, heun, trailing_timesteps
 from shapes import make_shape
 
 
@@ -65,6 +70,56 @@ def test_both_answers_come_from_one_batch():
     assert batches[1:] == [[4, 2]]
 
 
+# --------------------------------------------------------------------------- by a worse network
+
+
+def exact_network(diffusion, variance: float):
+    """What a perfect network answers for data N(0, variance)."""
+    schedule = diffusion.schedule
+
+    def network(x, t):
+        (alpha, sigma), (a, b) = schedule.at(int(t)), schedule.velocity_at(int(t))
+        x0 = alpha * variance / (alpha**2 * variance + sigma**2) * x
+        eps = (x - alpha * x0) / sigma
+        return {"x0": x0, "eps": eps, "v": a * eps - b * x0}[diffusion.prediction]
+
+    return network
+
+
+def shrinkage(variance: float, r_from: float, r_to: float) -> float:
+    """y(r_to) / y(r_from) of dy/dr = r y / (variance + r^2), y = x / alpha, r = sigma / alpha:
+    what the probability flow makes of a state, for data N(0, variance)."""
+    return math.sqrt((variance + r_to**2) / (variance + r_from**2))
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("interval", [(0, 999), (400, 999), (0, 399), (300, 700)])
+def test_guidance_by_a_worse_model_of_a_gaussian_in_closed_form(prediction, interval):
+    """The guided flow is linear: both flows' factors, to the powers of w and 1 - w."""
+    variance, worse, guidance = 0.25, 0.6, 2.5
+    diffusion = Diffusion(make_schedule("cosine"), prediction, clip=False)
+    model, guide = (exact_network(diffusion, spread) for spread in (variance, worse))
+    denoise = within(
+        interval,
+        diffusion.denoiser(guided_by(guide, model, guidance)),
+        diffusion.denoiser(model),
+    )
+    timesteps = trailing_timesteps(1000, 1000)
+    x = torch.ones(1, 1, dtype=torch.float64)
+    made = final(heun(denoise, x, diffusion.schedule, timesteps)).item()
+
+    schedule = diffusion.schedule
+    levels = (schedule.sigmas / schedule.alphas).tolist()
+    # Guidance acts from the level of the interval's last timestep down to that before its first.
+    top, bottom = levels[interval[1]], levels[interval[0] - 1] if interval[0] else 0.0
+    factor = shrinkage(variance, levels[-1], 0.0)
+    factor *= (shrinkage(variance, top, bottom) / shrinkage(worse, top, bottom)) ** (guidance - 1)
+    expected = factor / schedule.at(999)[0]
+    assert made == pytest.approx(expected, rel=2e-3)
+    # Guidance matters, or this would prove nothing.
+    assert abs(expected * schedule.at(999)[0] / shrinkage(variance, levels[-1], 0.0) - 1) > 0.02
+
+
 # ------------------------------------------------------------------------- from the command line
 
 
@@ -73,7 +128,8 @@ def ring(tmp_path_factory):
     """A folder with a class-conditional model of eight Gaussians on a ring."""
     folder = tmp_path_factory.mktemp("ring")
     options = "--dataset gaussians --class_conditional --epochs 40 --batch_size 200"
-    succeed("train.py", *options.split(), "--sample_interval", 40, cwd=folder)
+    options = f"{options} --sample_interval 40 --save_interval 10"
+    succeed("train.py", *options.split(), cwd=folder)
     assert_picture(folder / "outputs" / "samples" / "epoch_040.png")
     return folder
 
@@ -114,6 +170,32 @@ def test_guidance_draws_points_towards_their_class(ring):
     assert np.bincount(clusters, minlength=8).min() > 20  # without the class: all of them, 50 each
 
 
+EARLY = ("--guide", "outputs/checkpoints/model_epoch_010.pt")
+
+
+def test_an_early_checkpoint_guides_points_onto_the_data(ring):
+    def share_off(*options: object) -> float:
+        succeed("evaluate.py", "--num_samples", 2000, *options, cwd=ring)
+        figures = json.loads((ring / "outputs" / "evaluation.json").read_text())["figures"]
+        return figures["share of samples off the data"]["samples"]
+
+    plain = share_off()
+    assert share_off(*EARLY, "--guidance", 1) == plain
+    assert share_off(*EARLY) < plain / 3
+
+
+def test_guidance_within_an_interval_from_the_command_line(ring):
+    plain, everywhere = sample_points(ring), sample_points(ring, *EARLY)
+    all_of_them = sample_points(ring, *EARLY, "--guidance_interval", 0, 199)
+    np.testing.assert_array_equal(all_of_them, everywhere)
+    # Of 20 trailing steps of 200, none is at t = 0 ... 8.
+    none_of_them = sample_points(ring, *EARLY, "--guidance_interval", 0, 8)
+    np.testing.assert_array_equal(none_of_them, plain)
+    some = sample_points(ring, "--guidance", 3, "--guidance_interval", 100, 999)
+    assert np.abs(some - plain).max() > 0.01
+    assert np.abs(some - sample_points(ring, "--guidance", 3)).max() > 0.01
+
+
 def test_conditional_points_are_evaluated_and_drawn(ring):
     out = succeed("evaluate.py", "--num_samples", 500, "--guidance", 1.5, cwd=ring)
     assert "guidance 1.5" in out
@@ -133,6 +215,10 @@ def test_a_grid_with_a_row_for_each_class(tmp_path):
     assert "80 images" in succeed("sample.py", *options, cwd=tmp_path)
     picture = assert_picture(tmp_path / "outputs" / "generated_samples.png")
     assert picture.shape[0] > 1.1 * picture.shape[1]  # ten rows of eight
+    options += "--guide outputs/model_final.pt --guidance_interval 500 999 --num_images 4".split()
+    said = succeed("sample.py", *options, cwd=tmp_path)
+    assert "compiling failed" not in said
+    assert "by model_final.pt at t = 500-999" in said
     for labels, says in (("10", "knows 0-9"), ("0-", "expected labels"), ("3-1", "no labels")):
         assert says in refuse("sample.py", "--labels", labels, cwd=tmp_path)
 
@@ -146,3 +232,22 @@ def test_what_has_no_classes_is_refused(tmp_path):
     for option in (("--labels", 0), ("--guidance", 2)):
         assert "--class_conditional" in refuse("sample.py", *option, cwd=tmp_path)
     assert "--class_conditional" in refuse("evaluate.py", "--guidance", 2, cwd=tmp_path)
+
+
+def test_guides_that_do_not_fit_are_refused(ring, tmp_path):
+    final_one = ("--guide", ring / "outputs" / "model_final.pt")
+    for options, says in (
+        (("--guidance_interval", 1, 5), "needs --guidance or --guide"),
+        ((*final_one, "--guidance_interval", 5, 1), "must not be after its last"),
+        ((*final_one, "--guidance_interval", 200, 300), "last timestep is 199"),
+        (("--guide", "nothing.pt"), "no checkpoint at nothing.pt"),
+    ):
+        assert says in refuse("sample.py", *options, cwd=ring)
+        assert says in refuse("evaluate.py", *options, cwd=ring)
+    train = ("train.py", "--dataset", "gaussians", "--epochs", 1, "--timesteps")
+    for timesteps, says in (
+        (100, "its timesteps is 200, the model's 100"),
+        (200, "must both be class-conditional"),
+    ):
+        succeed(*train, timesteps, cwd=tmp_path)
+        assert says in refuse("sample.py", *final_one, cwd=tmp_path)

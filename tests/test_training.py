@@ -90,6 +90,7 @@ def test_a_compiled_sampler_has_one_graph(tmp_path):
     args = argparse.Namespace(
         **{"num_images": 20, "batch_size": 8, "seed": 0, "sampler": "dpmpp", "guidance": 2.0},
         **{"eta": None, "momentum": None, "precision": "fp32"},
+        **{"guide": None, "guidance_interval": None},
     )
     torch._dynamo.reset()
     counters.clear()

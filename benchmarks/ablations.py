@@ -13,7 +13,6 @@ as a multiple of what as many other fresh points have: 1 is perfect.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,22 +24,20 @@ from torch import Tensor
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+from points import SAMPLERS, draw_samples  # noqa: E402
+from recipes import script  # noqa: E402
+
 from checkpoints import load_checkpoint  # noqa: E402
 from cli import SCHEDULES, TIME_EMBEDDINGS  # noqa: E402
 from datasets import load_points  # noqa: E402
-from diffusion import make_diffusion  # noqa: E402
 from metrics import energy_distance  # noqa: E402
-from models import load_model  # noqa: E402
 from plots import save_figure  # noqa: E402
-from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps  # noqa: E402
 from spaces import PointSpace, make_space  # noqa: E402
-from utils import SeededNoise  # noqa: E402
 
 COUNT, SHOWN = 2000, 1000
 FRESH_SETS = 6
 EPOCHS = (20, 40, 80, 140, 200)
 STEPS = (5, 10, 20, 50, 200)
-SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "heun": heun, "dpmpp": dpmpp}
 
 
 def values(option: str, *found: object) -> dict[str, str]:
@@ -80,24 +77,12 @@ class Judge:
         return sum(energy_distance(samples, one) for one in self.sets) / FRESH_SETS / self.floor
 
 
-def sample(checkpoint: dict, sampler: str = "ddpm", steps: int | None = None) -> Tensor:
-    """COUNT samples of a trained model, in standardised units."""
-    diffusion = make_diffusion(checkpoint["config"])
-    schedule, noise = diffusion.schedule, SeededNoise(1, 0, COUNT, "cpu")
-    timesteps = trailing_timesteps(len(schedule), steps or len(schedule))
-    x = diffusion.starting_noise(noise.draw(2))
-    fresh = {"randn_like": noise.randn_like} if sampler == "ddpm" else {}
-    denoise = diffusion.denoiser(load_model(checkpoint))
-    return final(SAMPLERS[sampler](denoise, x, schedule, timesteps, **fresh))
-
-
 def train(options: str, args: argparse.Namespace, folder: Path) -> Path:
     """The folder of a run, which is made unless it is there."""
     if not (folder / "model_final.pt").is_file():
-        script = [sys.executable, str(REPOSITORY / "train.py"), "--quiet", *options.split()]
-        often = ["--save_interval", "20", "--sample_interval", str(max(EPOCHS))]
-        where = ["--dataset", args.dataset, "--output_dir", str(folder)]
-        subprocess.run([*script, *often, *where, "--epochs", str(max(EPOCHS))], check=True)
+        often = ("--save_interval", 20, "--sample_interval", max(EPOCHS), "--epochs", max(EPOCHS))
+        where = ("--dataset", args.dataset, "--output_dir", folder)
+        script("train.py", "--quiet", *options.split(), *often, *where)
     return folder
 
 
@@ -107,7 +92,7 @@ def rows(which: str, args: argparse.Namespace) -> Iterator[tuple[str, list[Cell]
     def cell(checkpoint: dict, *how: object) -> Cell:
         space = make_space(checkpoint["config"])
         assert isinstance(space, PointSpace)
-        made = sample(checkpoint, *how)
+        made = draw_samples(checkpoint, COUNT, *how)
         return space.to_data(made[:SHOWN]), Judge(args.dataset, space).distance(made)
 
     if which == "steps":

@@ -20,10 +20,8 @@ same figure for a second set of 4,000 fresh points instead of the samples: the f
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -32,42 +30,35 @@ from torch import Tensor
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+from recipes import script  # noqa: E402
+
 from checkpoints import load_checkpoint  # noqa: E402
 from cli import POINT_DATASETS  # noqa: E402
 from datasets import load_points  # noqa: E402
 from diffusion import make_diffusion  # noqa: E402
 from metrics import energy_distance, nearest, share_off, sliced_wasserstein  # noqa: E402
 from models import load_model  # noqa: E402
-from samplers import ddpm, final, trailing_timesteps  # noqa: E402
+from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps  # noqa: E402
 from spaces import make_space  # noqa: E402
 from utils import SeededNoise  # noqa: E402
 
 COUNT = 4000
 JITTER = 0.01
 FRESH_SETS = 8
+SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "heun": heun, "dpmpp": dpmpp}
 
 
-def train(name: str, options: list[str], folder: Path) -> float:
-    """Run train.py; the seconds of the whole process."""
-    start = time.perf_counter()
-    script = [sys.executable, REPOSITORY / "train.py"]
-    subprocess.run(
-        [*script, "--dataset", name, "--output_dir", folder, *options],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    return time.perf_counter() - start
-
-
-def draw_samples(checkpoint: dict) -> Tensor:
-    """COUNT samples of a trained model, in standardised units."""
+def draw_samples(
+    checkpoint: dict, count: int, sampler: str = "ddpm", steps: int | None = None
+) -> Tensor:
+    """Samples of a trained model, float32 (count, 2) in standardised units."""
     diffusion = make_diffusion(checkpoint["config"])
-    schedule = diffusion.schedule
-    timesteps = trailing_timesteps(len(schedule), len(schedule))
-    noise = SeededNoise(1, 0, COUNT, "cpu")
+    schedule, noise = diffusion.schedule, SeededNoise(1, 0, count, "cpu")
+    timesteps = trailing_timesteps(len(schedule), steps or len(schedule))
     x = diffusion.starting_noise(noise.draw(2))
+    fresh = {"randn_like": noise.randn_like} if sampler == "ddpm" else {}
     denoise = diffusion.denoiser(load_model(checkpoint))
-    return final(ddpm(denoise, x, schedule, timesteps, noise.randn_like))
+    return final(SAMPLERS[sampler](denoise, x, schedule, timesteps, **fresh))
 
 
 def compare(name: str, checkpoint: dict) -> str:
@@ -77,7 +68,7 @@ def compare(name: str, checkpoint: dict) -> str:
     def data(seed: int, jitter: float = JITTER) -> Tensor:
         return space.to_model(load_points(name, COUNT, jitter, seed).examples)
 
-    samples, fresh, other = draw_samples(checkpoint), data(101), data(102)
+    samples, fresh, other = draw_samples(checkpoint, COUNT), data(101), data(102)
     pairs = [(data(seed), data(seed + 1)) for seed in range(201, 201 + 2 * FRESH_SETS, 2)]
     energy, sliced = (
         sum(distance(samples, a) for a, _ in pairs) / sum(distance(a, b) for a, b in pairs)
@@ -110,7 +101,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for name in args.names:
         with tempfile.TemporaryDirectory() as folder:
-            seconds = train(name, options, Path(folder))
+            seconds = script("train.py", "--dataset", name, "--output_dir", folder, *options)
             row = compare(name, load_checkpoint(Path(folder) / "model_final.pt"))
             title = Path(name).name if "." in name else name
             print(f"| {title} | {seconds:.1f} | {row} |", flush=True)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from datasets import IMAGE_SIZE
 from drawings import open_picture, over
 from errors import InputError
-from generation import Trained, make_denoiser, run_sampler
+from generation import Trained, as_data, make_denoiser, run_sampler
 from plots import evenly_spaced, save_panels
 from samplers import final, repaint
 from terminal import shows_bars
@@ -54,7 +54,7 @@ def interpolate(
     for frame in tqdm(range(FRAMES), unit="frame", disable=not shows_bars(sys.stderr)):
         x = trained.diffusion.starting_noise(slerp(first, second, frame / (FRAMES - 1)))
         states = run_sampler(trained, args, timesteps, x, noise[0], labels)
-        frames.append(trained.space.to_data(final(states)))
+        frames.append(as_data(final(states), trained.space))
     return frames
 
 
@@ -119,9 +119,8 @@ def inpaint(
         noise.randn_like,
     )
     hidden = not shows_bars(sys.stderr)
-    return trained.space.to_data(
-        final(tqdm(states, total=len(timesteps), unit="step", disable=hidden))
-    )
+    made = final(tqdm(states, total=len(timesteps), unit="step", disable=hidden))
+    return as_data(made, trained.space)
 
 
 def draw_inpainting(samples: Tensor, image: Tensor, hole: Tensor, title: str, path: Path) -> None:

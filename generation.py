@@ -216,6 +216,17 @@ def run_sampler(
     return ddim(denoise, x, schedule, timesteps, args.eta or 0.0, noise.randn_like)
 
 
+def as_data(x: Tensor, space: Space) -> Tensor:
+    """The last states (B, ...) as data.
+
+    Raises:
+        RunError: they are not finite.
+    """
+    if not bool(torch.isfinite(x).all()):
+        raise RunError("the samples are not finite numbers; the model is broken")
+    return space.to_data(x)
+
+
 def generate(
     trained: Trained,
     args: argparse.Namespace,
@@ -256,9 +267,7 @@ def generate(
                 if start == 0:
                     watch(steps_done, x)
                 bar.update()
-            if not bool(torch.isfinite(x).all()):
-                raise RunError("the samples are not finite numbers; the model is broken")
-            done.append(trained.space.to_data(x))
+            done.append(as_data(x, trained.space))
     shares = [starts[rank :: group.size] for rank in range(group.size)]
     found = group.gather(torch.cat(done), [len(share) * count for share in shares])
     order = torch.tensor([start for share in shares for start in share]).argsort()

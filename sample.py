@@ -254,12 +254,16 @@ def write_pictures(
 
 
 def prepare(
-    args: argparse.Namespace, device: torch.device, images: int | None = None
+    args: argparse.Namespace,
+    device: torch.device,
+    images: int | None = None,
+    steps: int | None = None,
 ) -> tuple[Trained, list[int], Tensor | None, str]:
     """Fill in the number of images, and say what will be made.
 
     Args:
         images: how many by default; None for `EACH_CLASS` or `DEFAULT_NUMBER`.
+        steps: how many by default, at most; None for the sampler's own number.
 
     Returns:
         The trained network, the timesteps to visit, the labels of the samples (if the network
@@ -272,7 +276,9 @@ def prepare(
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     kind = trained.kind
     cli.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
-    timesteps = denoising_timesteps(args.sampler, args.timesteps, len(trained.diffusion.schedule))
+    total = len(trained.diffusion.schedule)
+    steps = args.timesteps or (steps and min(steps, total))
+    timesteps = denoising_timesteps(args.sampler, steps, total)
     labels = choose_labels(args, trained.classes)
     if args.num_images is None:
         usual = images or EACH_CLASS * len(labels) or DEFAULT_NUMBER["images"]
@@ -320,14 +326,11 @@ def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
 def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     """Images that are the one given, outside its hole."""
     from editing import draw_inpainting, inpaint, read_hole, read_image
-    from generation import locate
 
     image, hole = read_image(args.inpaint), read_hole(args.mask)
-    _, checkpoint = locate(args.checkpoint)
-    if checkpoint["config"]["kind"] != "images":
+    trained, timesteps, labels, _ = prepare(args, device, INPAINTED, INPAINT_STEPS)
+    if trained.kind != "images":
         raise InputError("--inpaint is for models of images; this one is of points")
-    args.timesteps = args.timesteps or min(INPAINT_STEPS, checkpoint["config"]["timesteps"])
-    trained, timesteps, labels, _ = prepare(args, device, images=INPAINTED)
     # Unless it was told, a model of classes need not know of which one the image is.
     labels = None if labels is None or args.labels is None else labels.to(device)
     samples = inpaint(trained, args, timesteps, device, labels, image, hole)

@@ -200,6 +200,18 @@ def test_inpainting_keeps_what_the_mask_does_not_name(folder):
     assert_picture(folder / "outputs" / "inpainting.png")
 
 
+def test_a_broken_model_is_an_error_and_not_a_black_picture(folder):
+    checkpoint = torch.load(folder / "outputs" / "model_final.pt", weights_only=True)
+    for tensor in checkpoint["ema"].values():
+        tensor.fill_(float("nan"))
+    torch.save(checkpoint, folder / "nan.pt")
+    broken = ("--checkpoint", "nan.pt", "--steps", 2, "--output", "broken.png")
+    for options in (("--interpolate", 1, 2), ("--inpaint", "image.png", "--mask", "hole.png")):
+        error = refuse("sample.py", *options, *broken, cwd=folder, code=1)
+        assert "not finite" in error
+        assert not (folder / "broken.png").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -189,9 +189,14 @@ def draw_films(
     diffusion: Diffusion,
     space: Space,
     model: nn.Module | None,
+    classes: int,
 ) -> None:
-    """The stills and animations of one process; `data` are examples x (N, ...) and labels (N,)."""
+    """The stills and animations of one process; `data` are examples x (N, ...) and labels (N,).
+
+    A model that knows classes is told of them in turn.
+    """
     from film import Film, draw_arrows
+    from guidance import conditioned, spread
     from samplers import exact_denoiser
     from spaces import PointSpace
 
@@ -204,7 +209,9 @@ def draw_films(
     denoise = exact_denoiser(x0, diffusion.schedule)
     if model is not None:
         denoise = diffusion.denoiser(model)
-        written += film.reverse(denoise, folder, args.gif)
+        told = spread(range(classes), len(x0)) if classes else None
+        with_classes = diffusion.denoiser(conditioned(model, told))
+        written += film.reverse(with_classes, folder, args.gif)
     if args.arrows:
         assert isinstance(space, PointSpace)
         by = "exact" if model is None else "learned"
@@ -245,7 +252,8 @@ def show_process(args: argparse.Namespace) -> None:
     kind = cli.kind_of(data.name)
     print(f"{data.name}: {len(x0):,} {kind}, {args.schedule} schedule, T = {args.timesteps}")
     if args.html is None:
-        draw_films(args, (x0, labels), diffusion, space, model)
+        classes = len(config["label_counts"]) if config else 0
+        draw_films(args, (x0, labels), diffusion, space, model, classes)
         return
     shown = {**(config or {}), **vars(args)}  # the data and the schedule that are shown
     save_explorer(args.html, shown, diffusion, space, x0, labels, model)

@@ -1,5 +1,6 @@
 """Class labels: who gets which; guidance of both kinds; and all of it from the command line."""
 
+import argparse
 import json
 import math
 
@@ -13,6 +14,8 @@ from guidance import conditioned, drop, guided, guided_by, in_proportion, spread
 from models.unet import UNet
 from samplers import final, heun, trailing_timesteps
 from shapes import make_shape
+from spaces import ImageSpace
+from visualize_diffusion import draw_films
 
 
 def test_labels_are_taken_in_turn():
@@ -204,6 +207,23 @@ def test_conditional_points_are_evaluated_and_drawn(ring):
     options = "--checkpoint outputs/model_final.pt --arrows --no-gif".split()
     succeed("visualize_diffusion.py", *options, cwd=ring)
     assert_picture(ring / "outputs" / "reverse_diffusion.png")
+
+
+def test_the_process_is_shown_of_each_class_in_turn(tmp_path):
+    told = []
+
+    def network(x, t, labels=None):
+        told.append(labels.tolist())
+        return x
+
+    diffusion = Diffusion(make_schedule("cosine", 10), "v")
+    args = argparse.Namespace(
+        save_path=tmp_path / "forward.png", dataset="digits", schedule="cosine", timesteps=10
+    )
+    args.gif = args.arrows = False
+    data = (torch.zeros(5, 1, 28, 28), torch.zeros(5, dtype=torch.int64))
+    draw_films(args, data, diffusion, ImageSpace(), network, classes=3)
+    assert told == [[0, 1, 2, 0, 1]] * 10
 
 
 def test_a_grid_with_a_row_for_each_class(tmp_path):

@@ -27,6 +27,7 @@ SIGMA_MIN, SIGMA_MAX = 0.002, 10.0
 LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
 TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 PREDICTIONS = ("eps", "x0", "v")
+OPTIMIZERS = ("adamw", "muon")
 SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp")
 GUIDANCE_BY_GUIDE = 2.0
 
@@ -51,6 +52,7 @@ DEFAULTS: dict[str, tuple[Any, Any]] = {  # option: (images, points)
     "batch_size": (128, 1000),
     "lr": (2e-3, 5e-3),
     "lr_schedule": ("cosine", "cosine"),
+    "optimizer": ("muon", "adamw"),
     "ema_decay": (0.9999, 0.99),
     "timesteps": (1000, 200),
     "schedule": ("cosine", "quadratic"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def state_of(trainer: Trainer) -> dict[str, Any]:
     """All that decides how the run goes on, and its record so far."""
     return {
-        "optimizer": trainer.optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
         "scaler": trainer.scaler.state_dict(),
         "ema_updates": trainer.ema.updates,
         "step": trainer.step,
@@ -46,7 +46,8 @@ def restore(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         trainer.model.load_state_dict(checkpoint["model"])
         trainer.ema.model.load_state_dict(checkpoint["ema"])
         trainer.ema.updates = state["ema_updates"]
-        trainer.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, held in zip(trainer.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(held)
         if trainer.scaler.is_enabled() and state["scaler"]:
             trainer.scaler.load_state_dict(state["scaler"])
         trainer.step, trainer.epoch = state["step"], state["epoch"]

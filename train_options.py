@@ -159,7 +159,14 @@ def add_training_options(parser: arguments.Parser) -> None:
         "--learning_rate",
         type=arguments.number(0, 1),
         metavar="LR",
-        help="learning rate of AdamW" + cli.default_help("lr"),
+        help="learning rate" + cli.default_help("lr"),
+    )
+    add(
+        "--optimizer",
+        type=arguments.one_of("optimizer", cli.OPTIMIZERS),
+        metavar="NAME",
+        help="adamw, or muon (for the hidden layers, adamw for the rest)"
+        + cli.default_help("optimizer"),
     )
     add(
         "--lr_schedule",

@@ -24,6 +24,9 @@ from errors import RunError, Stopped
 from guidance import conditioned, drop
 from history import History
 from interrupts import StopRequests
+from models.mlp import MLP
+from models.unet import UNet
+from optimizers import make_optimizers
 from preview import Preview
 from resume import remove_older, state_of
 from spaces import Space
@@ -59,7 +62,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: UNet | MLP,
         diffusion: Diffusion,
         data: Dataset,
         space: Space,
@@ -85,12 +88,10 @@ class Trainer:
         self.steps_per_epoch = len(data) // self.batch_size
         self.total_steps = options.epochs * self.steps_per_epoch
         self.parameters = list(self.model.parameters())
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=options.lr, weight_decay=0.0, fused=device.type != "mps"
-        )
+        self.optimizers = make_optimizers(options.optimizer, self.model, options.lr, device)
         self.ema = EMA(self.model, options.ema_decay)
         self.precision = choose_precision(options.precision, str(config["kind"]), device)
-        shared = self.model
+        shared: nn.Module = self.model
         if group.size > 1:
             shared = nn.parallel.DistributedDataParallel(self.model)
         self.network = in_precision(shared, self.precision, device)
@@ -211,7 +212,7 @@ class Trainer:
         """A step that changes nothing, with a batch of the run's shape."""
         batch = torch.arange(self.batch_size, device=self.device)
         loss(*self.draw(batch, torch.Generator(self.device))).backward()
-        self.optimizer.zero_grad()
+        self.model.zero_grad()
 
     def draw(
         self, batch: Tensor, generator: torch.Generator | None = None
@@ -240,15 +241,18 @@ class Trainer:
     def train_step(self, batch: Tensor, lr: float) -> tuple[Tensor, Tensor]:
         """One optimiser step on the examples of these indices (B,); its loss and the norm of its
         gradient, both still on the device."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
         loss = self.batch_loss(*self.draw(batch))
         self.scaler.scale(loss).backward()
-        self.scaler.unscale_(self.optimizer)
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.options.grad_clip or math.inf)
-        self.scaler.step(self.optimizer)
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
+            optimizer.zero_grad()
         self.scaler.update()
-        self.optimizer.zero_grad()
         self.ema.update(self.model)
         # A copy, since the next replay of a CUDA graph overwrites its outputs.
         return loss.detach().clone(), norm

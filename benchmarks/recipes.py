@@ -26,7 +26,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 import plots  # noqa: E402
 
-START = "--lr 1e-3 --lr_schedule constant --schedule linear --prediction eps"
+START = "--optimizer adamw --lr 1e-3 --lr_schedule constant --schedule linear --prediction eps"
 RECIPES = {
     # The recipe of the DDPM paper (with a higher learning rate), and one change each.
     "ddpm": START,
@@ -36,6 +36,7 @@ RECIPES = {
     "v": f"{START} --prediction v",
     # What train.py does unless told otherwise, and one change each.
     "default": "",
+    "default, adamw": "--optimizer adamw",
     "default, lr 1e-3": "--lr 1e-3",
     "default, eps": "--prediction eps",
     "default, flow": "--schedule flow",

@@ -14,7 +14,7 @@ from models.mlp import MLP
 from models.unet import EMBEDDING_SIZE, UNet
 
 
-def build_model(config: dict[str, Any]) -> nn.Module:
+def build_model(config: dict[str, Any]) -> UNet | MLP:
     """The untrained network that `config` (a run's config.json) describes.
 
     Raises:

@@ -67,6 +67,11 @@ class MLP(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
+    def hidden_weights(self) -> list[Tensor]:
+        """Those of all layers but the first and the last."""
+        layers = (layer for layer in self.blocks.modules() if isinstance(layer, nn.Linear))
+        return [layer.weight for layer in layers]
+
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         h = x.flatten(1)
         if self.features is not None:

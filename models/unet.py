@@ -147,6 +147,12 @@ class UNet(nn.Module):
         # Convolutions on a CPU run up to twice as fast on channels_last tensors.
         self.to(memory_format=torch.channels_last)
 
+    def hidden_weights(self) -> list[Tensor]:
+        """Those of all convolutions but the first and the last: nine tenths of the network."""
+        ends = (self.stem, self.head)
+        layers = (layer for layer in self.modules() if isinstance(layer, nn.Conv2d))
+        return [layer.weight for layer in layers if layer not in ends]
+
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         embedding = self.time_mlp(sinusoidal_embedding(t, EMBEDDING_SIZE))
         if self.label_embedding is not None:

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from compute import has_bf16_matrix_unit
 from models.mlp import MLP
 from models.unet import UNet
 
@@ -84,13 +83,14 @@ class Muon(torch.optim.Optimizer):
 
 
 def make_optimizers(
-    name: str, model: UNet | MLP, lr: float, device: torch.device
+    name: str, model: UNet | MLP, lr: float, device: torch.device, precision: str = "fp32"
 ) -> list[torch.optim.Optimizer]:
     """The optimisers that together move all weights of a network.
 
     Args:
         name: `adamw`, or `muon`, which leaves to AdamW what `model.hidden_weights()` does not name:
             vectors, and the layers that see the image, the time or the label.
+        precision: of the training; Muon's products are bfloat16 where it is.
     """
     hidden = model.hidden_weights() if name == "muon" else []
     chosen = {id(weight) for weight in hidden}
@@ -98,5 +98,5 @@ def make_optimizers(
     adamw = torch.optim.AdamW(rest, lr=lr, weight_decay=0.0, fused=device.type != "mps")
     if not hidden:
         return [adamw]
-    dtype = torch.bfloat16 if has_bf16_matrix_unit(device) else torch.float32
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     return [Muon(hidden, lr, dtype=dtype), adamw]

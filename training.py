@@ -88,9 +88,11 @@ class Trainer:
         self.steps_per_epoch = len(data) // self.batch_size
         self.total_steps = options.epochs * self.steps_per_epoch
         self.parameters = list(self.model.parameters())
-        self.optimizers = make_optimizers(options.optimizer, self.model, options.lr, device)
         self.ema = EMA(self.model, options.ema_decay)
         self.precision = choose_precision(options.precision, str(config["kind"]), device)
+        self.optimizers = make_optimizers(
+            options.optimizer, self.model, options.lr, device, self.precision
+        )
         shared: nn.Module = self.model
         if group.size > 1:
             shared = nn.parallel.DistributedDataParallel(self.model)

@@ -52,7 +52,6 @@ DEFAULTS: dict[str, tuple[Any, Any]] = {  # option: (images, points)
     "batch_size": (128, 1000),
     "lr": (2e-3, 5e-3),
     "lr_schedule": ("cosine", "cosine"),
-    "optimizer": ("muon", "adamw"),
     "ema_decay": (0.9999, 0.99),
     "timesteps": (1000, 200),
     "schedule": ("cosine", "quadratic"),

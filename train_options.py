@@ -165,8 +165,8 @@ def add_training_options(parser: arguments.Parser) -> None:
         "--optimizer",
         type=arguments.one_of("optimizer", cli.OPTIMIZERS),
         metavar="NAME",
-        help="adamw, or muon (for the hidden layers, adamw for the rest)"
-        + cli.default_help("optimizer"),
+        help="adamw, or muon for the hidden layers and adamw for the rest (default: muon for unet,"
+        " adamw for mlp)",
     )
     add(
         "--lr_schedule",
@@ -282,6 +282,7 @@ def check_model_options(args: argparse.Namespace) -> None:
         args.label_dropout = 0.1
     if args.model == "auto":
         args.model = "unet" if kind == "images" else "mlp"
+    args.optimizer = args.optimizer or ("muon" if args.model == "unet" else "adamw")
     if args.model == "unet":
         if kind == "points":
             raise InputError("--model unet is for images; points need --model mlp")

@@ -11,6 +11,7 @@ from models.embeddings import TimeEmbedding
 from models.mlp import MLP
 from models.unet import UNet
 from optimizers import Muon, make_optimizers, orthogonal
+from train_options import parse_arguments
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 50), (3, 50, 20), (2, 16, 16)])
@@ -111,4 +112,6 @@ def test_the_optimizer_can_be_chosen(tmp_path):
         assert config["optimizer"] == (name or "adamw")  # of points
         losses[name] = (tmp_path / f"{name}" / "history.csv").read_text().split(",")[-4]
     assert losses["adamw"] == losses[None] != losses["muon"]
+    for model, default in (("unet", "muon"), ("mlp", "adamw")):
+        assert parse_arguments(["--dataset", "digits", "--model", model]).optimizer == default
     assert "unknown optimizer 'sgd'" in refuse("train.py", "--optimizer", "sgd", cwd=tmp_path)

@@ -30,8 +30,11 @@ def orthogonal(matrices: Tensor) -> Tensor:
     """
     a, b, c = QUINTIC
     wide = matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices
-    # No singular value is larger than this norm.
-    wide = wide / wide.norm(dim=(1, 2), keepdim=True).clamp(min=1e-30)
+    # Divided by the largest entry first: the squares of small gradients would round to zero.
+    largest = wide.abs().amax(dim=(1, 2), keepdim=True)
+    wide = wide / largest.clamp(min=torch.finfo(wide.dtype).tiny)
+    # No singular value is larger than this norm, which is 1 at least but for a matrix of zeros.
+    wide = wide / wide.norm(dim=(1, 2), keepdim=True).clamp(min=1)
     for _ in range(ROUNDS):
         square = wide @ wide.mT
         wide = a * wide + (b * square + c * square @ square) @ wide

@@ -8,7 +8,7 @@ Liu et al. 2025           Muon is Scalable for LLM Training, arXiv:2502.16982
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,23 +22,52 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
 
 
-def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices (N, rows, columns) with all their singular values brought near 1 (0.7 to 1.2).
+def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Matrices (rows, columns) with all their singular values brought near 1 (0.7 to 1.2).
 
-    U S V' becomes about U V': every direction that a gradient has counts alike, however faint. A
-    polynomial of the matrix acts on its singular values, so it takes products alone.
+    U S V' becomes about U V': every direction that a gradient has counts alike, however faint.
     """
-    a, b, c = QUINTIC
-    wide = matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices
+    wide = [of_norm_one(x if len(x) <= x.shape[1] else x.mT) for x in matrices]
+    alike: dict[int, list[int]] = {}
+    for index, x in enumerate(wide):
+        alike.setdefault(len(x), []).append(index)
+    for indices in alike.values():
+        factors = whitening(torch.stack([wide[index] @ wide[index].mT for index in indices]))
+        for index, factor in zip(indices, factors, strict=True):
+            wide[index] = factor @ wide[index]
+    return [
+        x if len(like) <= like.shape[1] else x.mT for x, like in zip(wide, matrices, strict=True)
+    ]
+
+
+def of_norm_one(matrix: Tensor) -> Tensor:
+    """A multiple of a matrix, so that no singular value is above 1. Zeros stay."""
     # Divided by the largest entry first: the squares of small gradients would round to zero.
-    largest = wide.abs().amax(dim=(1, 2), keepdim=True)
-    wide = wide / largest.clamp(min=torch.finfo(wide.dtype).tiny)
-    # No singular value is larger than this norm, which is 1 at least but for a matrix of zeros.
-    wide = wide / wide.norm(dim=(1, 2), keepdim=True).clamp(min=1)
-    for _ in range(ROUNDS):
-        square = wide @ wide.mT
-        wide = a * wide + (b * square + c * square @ square) @ wide
-    return wide.mT if matrices.shape[1] > matrices.shape[2] else wide
+    matrix = matrix / matrix.abs().amax().clamp(min=torch.finfo(matrix.dtype).tiny)
+    return matrix / matrix.norm().clamp(min=1)
+
+
+def whitening(gram: Tensor) -> Tensor:
+    """For G = X X' (N, n, n) the Q that takes X to about U V'.
+
+    Each round takes X to P X with P = a + b G + c G^2, and so G to P G P; Q is the product of all
+    P. So a polynomial acts on the singular values, by products alone, and not of X itself, which is
+    many times as long as it is high.
+    """
+    step = factor = quintic(gram)
+    for _ in range(ROUNDS - 1):
+        gram = step @ gram @ step
+        step = quintic(gram)
+        factor = step @ factor
+    return factor
+
+
+def quintic(gram: Tensor) -> Tensor:
+    """P of one round (N, n, n): x -> a x + b x^3 + c x^5 is x times this polynomial of x^2."""
+    a, b, c = QUINTIC
+    even = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    even.diagonal(dim1=1, dim2=2).add_(a)
+    return even
 
 
 class Muon(torch.optim.Optimizer):
@@ -47,33 +76,20 @@ class Muon(torch.optim.Optimizer):
     A convolution's weights (outputs, inputs, height, width) are a matrix (outputs, inputs * height
     * width). A step is scaled to the size of AdamW's, so both can share a learning rate: its root
     mean square is 0.2 times that (Liu et al. 2025, equation 4).
-
-    Args:
-        dtype: in which the steps are made orthogonal; bfloat16 is exact enough.
     """
 
-    def __init__(
-        self,
-        weights: Iterable[Tensor],
-        lr: float,
-        momentum: float = 0.95,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
+    def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
         super().__init__(weights, {"lr": lr, "momentum": momentum})
-        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # there is none
         for group in self.param_groups:
-            alike: dict[tuple[int, int], list[Tensor]] = {}
-            for weight in group["params"]:
-                alike.setdefault((len(weight), weight[0].numel()), []).append(weight)
-            for (rows, columns), weights in alike.items():
-                moved = [self.averaged(weight, group["momentum"]) for weight in weights]
-                steps = orthogonal(torch.stack([x.reshape(rows, columns) for x in moved]))
-                size = 0.2 * math.sqrt(max(rows, columns))
-                for weight, step in zip(weights, steps.float(), strict=True):
-                    weight.sub_(step.view(weight.shape), alpha=group["lr"] * size)
+            weights = group["params"]
+            moved = [self.averaged(weight, group["momentum"]) for weight in weights]
+            steps = orthogonal([x.flatten(1) for x in moved])
+            for weight, step in zip(weights, steps, strict=True):
+                size = 0.2 * math.sqrt(max(step.shape))
+                weight.sub_(step.view(weight.shape), alpha=group["lr"] * size)
 
     def averaged(self, weight: Tensor, momentum: float) -> Tensor:
         """The moving average of the weight's gradients, a step ahead (Nesterov)."""
@@ -82,18 +98,17 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["average"] = torch.zeros_like(weight)
         average = state["average"].lerp_(weight.grad, 1 - momentum)
-        return weight.grad.lerp(average, momentum).to(self.dtype)
+        return weight.grad.lerp(average, momentum)
 
 
 def make_optimizers(
-    name: str, model: UNet | MLP, lr: float, device: torch.device, precision: str = "fp32"
+    name: str, model: UNet | MLP, lr: float, device: torch.device
 ) -> list[torch.optim.Optimizer]:
     """The optimisers that together move all weights of a network.
 
     Args:
         name: `adamw`, or `muon`, which leaves to AdamW what `model.hidden_weights()` does not name:
             vectors, and the layers that see the image, the time or the label.
-        precision: of the training; Muon's products are bfloat16 where it is.
     """
     hidden = model.hidden_weights() if name == "muon" else []
     chosen = {id(weight) for weight in hidden}
@@ -101,5 +116,4 @@ def make_optimizers(
     adamw = torch.optim.AdamW(rest, lr=lr, weight_decay=0.0, fused=device.type != "mps")
     if not hidden:
         return [adamw]
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    return [Muon(hidden, lr, dtype=dtype), adamw]
+    return [Muon(hidden, lr), adamw]

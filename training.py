@@ -90,9 +90,7 @@ class Trainer:
         self.parameters = list(self.model.parameters())
         self.ema = EMA(self.model, options.ema_decay)
         self.precision = choose_precision(options.precision, str(config["kind"]), device)
-        self.optimizers = make_optimizers(
-            options.optimizer, self.model, options.lr, device, self.precision
-        )
+        self.optimizers = make_optimizers(options.optimizer, self.model, options.lr, device)
         shared: nn.Module = self.model
         if group.size > 1:
             shared = nn.parallel.DistributedDataParallel(self.model)
@@ -253,8 +251,8 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.parameters, self.options.grad_clip or math.inf)
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
-            optimizer.zero_grad()
         self.scaler.update()
+        self.model.zero_grad()
         self.ema.update(self.model)
         # A copy, since the next replay of a CUDA graph overwrites its outputs.
         return loss.detach().clone(), norm

@@ -67,6 +67,11 @@ class Trained:
         """How many classes the network was told of by labels; 0 for none."""
         return len(self.config["label_counts"])
 
+    @property
+    def last(self) -> int:
+        """The noisiest timestep."""
+        return len(self.diffusion.schedule) - 1
+
 
 def locate(path: Path | None) -> tuple[Path, dict[str, Any]]:
     """A checkpoint and where it is; None looks in the default places.
@@ -85,9 +90,8 @@ def restore(path: Path | None, device: torch.device, use_ema: bool = True) -> Tr
     try:
         model = load_model(checkpoint, use_ema=use_ema).to(device)
         trained = Trained(path, config, model, make_diffusion(config, device), make_space(config))
-        timesteps = len(trained.diffusion.schedule)
         network = describe(config, model)
-        print(f"{path}: {config['dataset']}, T = {timesteps}; {network} on {device}")
+        print(f"{path}: {config['dataset']}, T = {trained.last + 1}; {network} on {device}")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its configuration is not valid ({error!r})") from error
     return trained
@@ -138,12 +142,10 @@ def prepare_network(
     labels = torch.zeros(count, dtype=torch.int64, device=device) if trained.classes else None
     x = torch.zeros(count, *trained.space.shape, device=device)
 
-    last = len(trained.diffusion.schedule) - 1
-
     def trial(candidate: Trained) -> None:
         denoise = make_denoiser(candidate, args, labels)
-        for t in {0, last, *(args.guidance_interval or ())}:  # with guidance and without
-            denoise(x, min(t, last))
+        for t in {0, trained.last, *(args.guidance_interval or ())}:  # with guidance and without
+            denoise(x, min(t, trained.last))
 
     trained.network = compile_or_fall_back(
         trained.network, lambda network: trial(replace(trained, network=network)), device
@@ -161,9 +163,8 @@ def add_guide(trained: Trained, args: argparse.Namespace, device: torch.device) 
     Raises:
         InputError: it is not of the same data and process, or guidance has nothing to go by.
     """
-    last = len(trained.diffusion.schedule) - 1
-    if args.guidance_interval and args.guidance_interval[0] > last:
-        raise InputError(f"--guidance_interval: the model's last timestep is {last}")
+    if args.guidance_interval and args.guidance_interval[0] > trained.last:
+        raise InputError(f"--guidance_interval: the model's last timestep is {trained.last}")
     if args.guide is None:
         if not trained.classes:
             needs = "needs a model trained with --class_conditional, or a --guide"
@@ -189,9 +190,8 @@ def make_denoiser(trained: Trained, args: argparse.Namespace, labels: Tensor | N
         model = guided(trained.network, labels, trained.classes, args.guidance)
     else:
         return plain
-    everywhere = (0, len(trained.diffusion.schedule))
     helped = trained.diffusion.denoiser(model)
-    return within(args.guidance_interval or everywhere, helped, plain)
+    return within(args.guidance_interval or (0, trained.last), helped, plain)
 
 
 def run_sampler(

@@ -275,6 +275,8 @@ def prepare(
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     kind = trained.kind
+    if args.inpaint is not None and kind != "images":
+        raise InputError("--inpaint is for models of images; this one is of points")
     cli.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
     total = len(trained.diffusion.schedule)
     steps = args.timesteps or (steps and min(steps, total))
@@ -329,8 +331,6 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
 
     image, hole = read_image(args.inpaint), read_hole(args.mask)
     trained, timesteps, labels, _ = prepare(args, device, INPAINTED, INPAINT_STEPS)
-    if trained.kind != "images":
-        raise InputError("--inpaint is for models of images; this one is of points")
     # Unless it was told, a model of classes need not know of which one the image is.
     labels = None if labels is None or args.labels is None else labels.to(device)
     samples = inpaint(trained, args, timesteps, device, labels, image, hole)

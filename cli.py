@@ -25,6 +25,7 @@ BETA_SCHEDULES = ("linear", "quadratic", "sigmoid")
 SCHEDULES = (*BETA_SCHEDULES, "cosine", "log_linear", "flow")
 SIGMA_MIN, SIGMA_MAX = 0.002, 10.0
 LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
+TIMESTEP_SAMPLINGS = ("uniform", "logit_normal")
 TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 PREDICTIONS = ("eps", "x0", "v")
 OPTIMIZERS = ("adamw", "muon")
@@ -55,7 +56,8 @@ DEFAULTS: dict[str, tuple[Any, Any]] = {  # option: (images, points)
     "ema_decay": (0.9999, 0.99),
     "timesteps": (1000, 200),
     "schedule": ("cosine", "quadratic"),
-    "prediction": ("v", "v"),
+    "prediction": ("x0", "v"),
+    "timestep_sampling": ("logit_normal", "uniform"),
     "num_samples": (64, 1000),
     "sample_interval": (1, 20),
     "save_interval": (5, 100),
@@ -76,10 +78,6 @@ def default_help(option: str) -> str:
 def fill_defaults(args: argparse.Namespace) -> None:
     """Set what was not given among the options whose default depends on the kind of the data."""
     which = 0 if kind_of(args.dataset) == "images" else 1
-    if not which and getattr(args, "model", "auto") == "mlp" and args.prediction is None:
-        # Noise has as many dimensions as pixels, and a layer that wide would have to let all of
-        # them through; images have far fewer. After equal training eps shows noise, x0 digits.
-        args.prediction = "x0"
     for option, values in DEFAULTS.items():
         if getattr(args, option, 0) is None:
             setattr(args, option, values[which])

@@ -20,6 +20,7 @@ Papers, cited by name below
     Song et al. 2021b         Score-Based Generative Modeling through SDEs, arXiv:2011.13456
     Lipman et al. 2023        Flow Matching for Generative Modeling, arXiv:2210.02747
     Hang et al. 2023          Efficient Diffusion Training via Min-SNR ..., arXiv:2303.09556
+    Esser et al. 2024         Scaling Rectified Flow Transformers ..., arXiv:2403.03206
     Permenter & Yuan 2024     Interpreting and Improving Diffusion Models ..., arXiv:2306.04848
 """
 
@@ -37,7 +38,9 @@ Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
 PREDICTIONS = ("eps", "x0", "v")
 LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
+TIMESTEP_SAMPLINGS = ("uniform", "logit_normal")
 MIN_SNR_GAMMA = 5.0
+LOGIT_MEAN = 0.5  # of timesteps: a little later than the middle (benchmarks/RESULTS.md)
 
 # The timestep "before" t = 0: the data itself, alpha = 1 and sigma = 0. With it in the table the
 # last denoising step needs no case of its own.
@@ -235,6 +238,32 @@ def loss_weights(schedule: NoiseSchedule, prediction: str, weighting: str) -> Te
     return snr.clamp(max=MIN_SNR_GAMMA) * of_x0[prediction]
 
 
+def draw_timesteps(
+    sampling: str,
+    count: int,
+    timesteps: int,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Random timesteps 0 ... T-1 to train on, int64 (count,).
+
+    `uniform` makes all alike (Ho et al. 2020, algorithm 1). `logit_normal` puts a normal number of
+    variance 1 through the logistic function (Esser et al. 2024, section 3.1), which leaves few near
+    both ends: at the one there is nothing left to remove, at the other nothing to be seen.
+
+    Raises:
+        ValueError: the sampling is unknown.
+    """
+    if sampling == "uniform":
+        return torch.randint(timesteps, (count,), generator=generator, device=device)
+    if sampling != "logit_normal":
+        known = ", ".join(TIMESTEP_SAMPLINGS)
+        raise ValueError(f"unknown timestep sampling {sampling!r}; known: {known}")
+    normal = torch.randn(count, generator=generator, device=device)
+    share = (LOGIT_MEAN + normal).sigmoid()
+    return (timesteps * share).long().clamp(max=timesteps - 1)  # where a share rounds to 1
+
+
 class Diffusion:
     """A noise schedule together with what the network predicts.
 
@@ -298,7 +327,7 @@ class Diffusion:
         Each example gets its own t, uniform over 0 ... T-1, and its own noise, both from PyTorch's
         default generator on the device of x0.
         """
-        t = torch.randint(len(self.schedule), (len(x0),), device=x0.device)
+        t = draw_timesteps("uniform", len(x0), len(self.schedule), device=x0.device)
         return self.loss_at(model, x0, t, torch.randn_like(x0))
 
     def loss_at(self, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:

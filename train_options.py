@@ -195,6 +195,13 @@ def add_training_options(parser: arguments.Parser) -> None:
         help="weights of the squared errors: uniform, min_snr (of x0's by min(SNR, 5)), or"
         " inverse_sigma, 1 / (sigma^2 + 1e-4)",
     )
+    add(
+        "--timestep_sampling",
+        type=arguments.one_of("timestep sampling", cli.TIMESTEP_SAMPLINGS),
+        metavar="NAME",
+        help="which timesteps to learn from: uniform, all alike, or logit_normal, mostly the middle"
+        + cli.default_help("timestep_sampling"),
+    )
 
 
 def add_model_options(parser: arguments.Parser) -> None:
@@ -203,8 +210,7 @@ def add_model_options(parser: arguments.Parser) -> None:
         "--prediction",
         type=arguments.one_of("prediction", cli.PREDICTIONS),
         metavar="NAME",
-        help="what the network predicts: eps (the noise), x0 or v (default: v; for images with"
-        " --model mlp x0)",
+        help="what the network predicts: eps (the noise), x0 or v" + cli.default_help("prediction"),
     )
     add(
         "--model",

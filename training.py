@@ -18,7 +18,7 @@ from board import Board
 from checkpoints import save_checkpoint
 from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
 from datasets import Dataset
-from diffusion import Diffusion
+from diffusion import Diffusion, draw_timesteps
 from distributed import Group
 from errors import RunError, Stopped
 from guidance import conditioned, drop
@@ -219,16 +219,14 @@ class Trainer:
     ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
         """This process's part of a batch: examples, labels, timesteps and noise.
 
-        Timesteps are uniform over 0 ... T-1. Everything random is drawn for the whole batch, in
-        all processes alike.
+        Everything random is drawn for the whole batch, in all processes alike.
 
         Args:
             batch: indices of the examples of the whole batch (B,).
         """
         count, device = self.batch_size, self.device
-        t = torch.randint(
-            len(self.diffusion.schedule), (count,), generator=generator, device=device
-        )
+        sampling, timesteps = self.options.timestep_sampling, len(self.diffusion.schedule)
+        t = draw_timesteps(sampling, count, timesteps, generator, device)
         eps = torch.randn(count, *self.space.shape, generator=generator, device=device)
         each = count // self.group.size
         part = slice(self.group.rank * each, (self.group.rank + 1) * each)

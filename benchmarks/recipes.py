@@ -26,7 +26,10 @@ sys.path.insert(0, str(REPOSITORY))
 
 import plots  # noqa: E402
 
-START = "--optimizer adamw --lr 1e-3 --lr_schedule constant --schedule linear --prediction eps"
+START = (
+    "--optimizer adamw --lr 1e-3 --lr_schedule constant --schedule linear --prediction eps"
+    " --timestep_sampling uniform"
+)
 RECIPES = {
     # The recipe of the DDPM paper (with a higher learning rate), and one change each.
     "ddpm": START,
@@ -38,6 +41,8 @@ RECIPES = {
     "default": "",
     "default, adamw": "--optimizer adamw",
     "default, lr 1e-3": "--lr 1e-3",
+    "default, uniform timesteps": "--timestep_sampling uniform",
+    "default, v": "--prediction v",
     "default, eps": "--prediction eps",
     "default, flow": "--schedule flow",
     "default, min_snr": "--loss_weighting min_snr",

@@ -155,7 +155,8 @@ def test_a_second_run_moves_the_first_aside(trained, tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        "--schedule linear --prediction eps --lr_schedule constant --timesteps 50",
+        "--schedule linear --prediction eps --lr_schedule constant --timesteps 50"
+        " --timestep_sampling uniform",
         "--schedule quadratic --beta_start 0.001 --beta_end 0.03 --prediction x0 --grad_clip 0",
         "--schedule log_linear --sigma_min 0.01 --sigma_max 5 --loss_weighting inverse_sigma",
         "--schedule flow --precision bf16 --compile off",
@@ -535,6 +536,7 @@ BAD_OPTIONS = [
     ("train.py", "--schedule cosin", "Did you mean 'cosine'?"),
     ("train.py", "--prediction noise", "eps, x0, v"),
     ("train.py", "--lr_schedule step", "constant"),
+    ("train.py", "--timestep_sampling normal", "Did you mean 'logit_normal'?"),
     ("train.py", "--dataset fashon_mnist", "Did you mean 'fashion_mnist'?"),
     ("train.py", "--dataset cifar10", "mnist, fashion_mnist, digits"),
     ("train.py", "--device gpu", "auto, cuda, mps, cpu"),

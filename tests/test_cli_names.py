@@ -12,6 +12,7 @@ def test_names_on_the_command_line_are_those_of_the_modules():
     assert set(cli.SCHEDULES) == set(diffusion.SCHEDULES)
     assert cli.PREDICTIONS == diffusion.PREDICTIONS
     assert cli.LOSS_WEIGHTINGS == diffusion.LOSS_WEIGHTINGS
+    assert cli.TIMESTEP_SAMPLINGS == diffusion.TIMESTEP_SAMPLINGS
     assert set(cli.SAMPLERS) == set(samplers.DEFAULT_STEPS)
     assert cli.TIME_EMBEDDINGS == embeddings.TIME_EMBEDDINGS
 

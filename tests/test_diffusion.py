@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion import PREDICTIONS, SCHEDULES, Diffusion, make_schedule
+from diffusion import PREDICTIONS, SCHEDULES, Diffusion, draw_timesteps, make_schedule
 
 # ------------------------------------------------------------------------------ noise schedules
 
@@ -204,6 +204,31 @@ def test_loss_is_the_squared_error_of_the_target():
     assert diffusion.loss(half_right, x0).item() == pytest.approx(0.25, abs=0.006)
     assert seen[0].min() < 10
     assert seen[0].max() > 990
+
+
+@pytest.mark.parametrize(
+    ("sampling", "share_below"),
+    [
+        ("uniform", lambda u: u),
+        ("logit_normal", lambda u: torch.special.ndtr(torch.logit(u) - 0.5)),
+    ],
+)
+def test_timesteps_follow_their_distribution(sampling, share_below):
+    torch.manual_seed(0)
+    count, total = 400_000, 50
+    t = draw_timesteps(sampling, count, total)
+    assert t.dtype == torch.int64
+    assert 0 <= t.min() <= t.max() < total
+    ends = torch.linspace(0, 1, total + 1, dtype=torch.float64)
+    expected = share_below(ends).diff()
+    found = torch.bincount(t, minlength=total) / count
+    # Four standard errors of a share.
+    assert ((found - expected).abs() < 4 * (expected / count).sqrt() + 1e-6).all()
+
+
+def test_unknown_timestep_sampling_is_refused():
+    with pytest.raises(ValueError, match="uniform, logit_normal"):
+        draw_timesteps("late", 4, 10)
 
 
 def test_inverse_sigma_weights_the_squared_errors():

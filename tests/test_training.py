@@ -72,6 +72,15 @@ def test_every_combination_trains_and_samples_or_is_refused(
         assert samples.std() > 0
 
 
+@pytest.mark.parametrize(("sampling", "spread"), [("uniform", 0.289), ("logit_normal", 0.202)])
+def test_training_learns_from_the_timesteps_asked_for(sampling, spread, tmp_path):
+    options = f"{RUN} --timestep_sampling {sampling} --output_dir {tmp_path}"
+    trainer = train.make_trainer(train.parse_arguments(options.split()))
+    drawn = torch.cat([trainer.draw(torch.arange(32))[2] for _ in range(100)])
+    # Of numbers from 0 to 1: of even ones 12 ** -0.5, of the logistic function of normal ones.
+    assert (drawn / 1000).std().item() == pytest.approx(spread, rel=0.05)
+
+
 def test_half_precision_scales_its_gradients(tmp_path):
     args = train.parse_arguments(f"{RUN} --precision fp16 --output_dir {tmp_path}".split())
     trainer = train.make_trainer(args)

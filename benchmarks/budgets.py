@@ -233,7 +233,7 @@ def compete_ourselves(args: argparse.Namespace, score: Score) -> None:
         sampling = ("--sampler", "dpmpp", "--num_images", args.num_samples, "--quiet")
         script("sample.py", "--checkpoint", folder / "model_final.pt", *sampling, "--output", made)
         pixels = torch.from_numpy(np.load(made))
-        report("**this project**", "v, cosine, Muon, dpmpp 20", seconds, steps, score(pixels))
+        report("**this project**", "x0, cosine, Muon, dpmpp 20", seconds, steps, score(pixels))
 
 
 def report(name: str, recipe: str, seconds: float, steps: int, figures: str) -> None:

@@ -63,6 +63,10 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
         args = parser.parse_args(as_arguments(read_config(args.config), args.config) + argv)
     args.output_dir = args.output_dir or OUTPUT_DIR
     cli.fill_defaults(args)
+    # With x0 it makes the error that of v (docs/MATH.md), which is worth much on textures.
+    args.loss_weighting = args.loss_weighting or (
+        "inverse_sigma" if args.prediction == "x0" else "uniform"
+    )
     cli.check_data_options(args)
     cli.check_schedule_options(args)
     check_model_options(args)
@@ -190,17 +194,16 @@ def add_training_options(parser: arguments.Parser) -> None:
     add(
         "--loss_weighting",
         type=arguments.one_of("loss weighting", cli.LOSS_WEIGHTINGS),
-        default="uniform",
         metavar="NAME",
         help="weights of the squared errors: uniform, min_snr (of x0's by min(SNR, 5)), or"
-        " inverse_sigma, 1 / (sigma^2 + 1e-4)",
+        " inverse_sigma, 1 / (sigma^2 + 1e-4) (default: inverse_sigma for x0, else uniform)",
     )
     add(
         "--timestep_sampling",
         type=arguments.one_of("timestep sampling", cli.TIMESTEP_SAMPLINGS),
         metavar="NAME",
-        help="which timesteps to learn from: uniform, all alike, or logit_normal, mostly the middle"
-        + cli.default_help("timestep_sampling"),
+        help="which timesteps to learn from: uniform, all alike, or logit_normal, most past the"
+        " middle" + cli.default_help("timestep_sampling"),
     )
 
 

@@ -114,6 +114,23 @@ def test_min_snr_is_the_same_loss_for_every_prediction(name):
         assert loss.item() == pytest.approx(expected, rel=2e-3)
 
 
+@pytest.mark.parametrize("name", [*PRESERVING, "flow"])
+def test_x0_by_inverse_sigma_has_the_loss_of_v(name):
+    """An error of x_0 is one of v: e / sigma, see docs/MATH.md, wherever sigma^2 is not tiny."""
+    schedule = make_schedule(name)
+    t = torch.arange(200, 1000)
+    x0, eps = torch.randn(800, 2), torch.randn(800, 2)
+    wrong_x0 = x0 + 0.3 * torch.randn(800, 2)
+    alpha, sigma = (table[t][:, None].float() for table in (schedule.alphas, schedule.sigmas))
+    wrong_eps = eps - alpha / sigma * (wrong_x0 - x0)
+    losses = {}
+    for prediction, weighting in (("x0", "inverse_sigma"), ("v", "uniform")):
+        diffusion = Diffusion(schedule, prediction, weighting=weighting)
+        answer = diffusion.target(wrong_x0, t, wrong_eps)
+        losses[prediction] = diffusion.loss_at(lambda x, t, a=answer: a, x0, t, eps).item()
+    assert losses["x0"] == pytest.approx(losses["v"], rel=2e-3)
+
+
 def test_given_betas_are_used_as_they_are():
     schedule = make_schedule("linear", 10, beta_start=0.1, beta_end=0.1)
     assert schedule.alphas_cumprod[-1].item() == pytest.approx(0.9**10)
@@ -210,7 +227,7 @@ def test_loss_is_the_squared_error_of_the_target():
     ("sampling", "share_below"),
     [
         ("uniform", lambda u: u),
-        ("logit_normal", lambda u: torch.special.ndtr(torch.logit(u) - 0.5)),
+        ("logit_normal", lambda u: torch.special.ndtr(torch.logit(u) - 1)),
     ],
 )
 def test_timesteps_follow_their_distribution(sampling, share_below):

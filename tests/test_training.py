@@ -72,7 +72,21 @@ def test_every_combination_trains_and_samples_or_is_refused(
         assert samples.std() > 0
 
 
-@pytest.mark.parametrize(("sampling", "spread"), [("uniform", 0.289), ("logit_normal", 0.202)])
+@pytest.mark.parametrize(
+    ("options", "weighting"),
+    [
+        ("--dataset digits", "inverse_sigma"),
+        ("--dataset digits --prediction eps", "uniform"),
+        ("--dataset digits --loss_weighting uniform", "uniform"),
+        ("--dataset dino", "uniform"),
+        ("--dataset dino --prediction x0", "inverse_sigma"),
+    ],
+)
+def test_the_weights_fit_the_prediction_unless_they_are_given(options, weighting):
+    assert train.parse_arguments(options.split()).loss_weighting == weighting
+
+
+@pytest.mark.parametrize(("sampling", "spread"), [("uniform", 0.289), ("logit_normal", 0.183)])
 def test_training_learns_from_the_timesteps_asked_for(sampling, spread, tmp_path):
     options = f"{RUN} --timestep_sampling {sampling} --output_dir {tmp_path}"
     trainer = train.make_trainer(train.parse_arguments(options.split()))

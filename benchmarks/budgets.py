@@ -127,7 +127,6 @@ class Averaged(Rival):
         super().__init__(model, optimizer)
         average = torch.optim.swa_utils.get_ema_multi_avg_fn(self.decay)
         self.average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average)
-
         self.average.eval()
 
     def update_average(self) -> None:

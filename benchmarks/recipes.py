@@ -47,7 +47,7 @@ RECIPES = {
     "default, eps": "--prediction eps",
     "default, flow": "--schedule flow",
     "default, min_snr": "--loss_weighting min_snr",
-    "default, inverse_sigma": "--loss_weighting inverse_sigma",
+    "default, uniform weights": "--loss_weighting uniform",
     "default, no ema": "--ema_decay 0",
     "default, dropout": "--dropout 0.1",
     "default, no attention": "--no_attention",

@@ -22,6 +22,7 @@ Papers, cited by name below
     Hang et al. 2023          Efficient Diffusion Training via Min-SNR ..., arXiv:2303.09556
     Esser et al. 2024         Scaling Rectified Flow Transformers ..., arXiv:2403.03206
     Permenter & Yuan 2024     Interpreting and Improving Diffusion Models ..., arXiv:2306.04848
+    Li & He 2025              Back to Basics: Let Denoising Generative ..., arXiv:2511.13720
 """
 
 from __future__ import annotations
@@ -213,7 +214,8 @@ def check_pure_noise(schedule: NoiseSchedule, prediction: str, weighting: str) -
 def loss_weights(schedule: NoiseSchedule, prediction: str, weighting: str) -> Tensor:
     """The weight of the squared error of the prediction at each timestep, float64 (T,).
 
-    `uniform` is 1, `inverse_sigma` 1 / (sigma^2 + 1e-4). `min_snr` weighs the squared error of x_0
+    `uniform` is 1, `inverse_sigma` 1 / (sigma^2 + 1e-4), which makes the squared error of x_0 that
+    of v, as Li & He 2025 do (docs/MATH.md, section 3). `min_snr` weighs the squared error of x_0
     by min(SNR, 5) (Hang et al. 2023, section 3.4), so that no timestep dominates the others.
 
     Raises:

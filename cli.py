@@ -76,13 +76,16 @@ def default_help(option: str) -> str:
 
 
 def fill_defaults(args: argparse.Namespace) -> None:
-    """Set what was not given among the options whose default depends on the kind of the data."""
+    """Set what was not given among the options whose default depends on the data or on others."""
     which = 0 if kind_of(args.dataset) == "images" else 1
     for option, values in DEFAULTS.items():
         if getattr(args, option, 0) is None:
             setattr(args, option, values[which])
     if which and args.schedule in BETA_SCHEDULES and args.beta_start is None:
         args.beta_start = POINTS_BETA_START * 1000 / args.timesteps
+    if getattr(args, "loss_weighting", 0) is None:
+        # For x0 it makes the error that of v (docs/MATH.md, section 3).
+        args.loss_weighting = "inverse_sigma" if args.prediction == "x0" else "uniform"
 
 
 def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) -> None:

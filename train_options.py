@@ -63,10 +63,6 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
         args = parser.parse_args(as_arguments(read_config(args.config), args.config) + argv)
     args.output_dir = args.output_dir or OUTPUT_DIR
     cli.fill_defaults(args)
-    # With x0 it makes the error that of v (docs/MATH.md), which is worth much on textures.
-    args.loss_weighting = args.loss_weighting or (
-        "inverse_sigma" if args.prediction == "x0" else "uniform"
-    )
     cli.check_data_options(args)
     cli.check_schedule_options(args)
     check_model_options(args)

@@ -96,6 +96,14 @@ def test_what_pure_noise_makes_impossible_is_refused(prediction, weighting):
         Diffusion(make_schedule("flow"), prediction, weighting=weighting)
 
 
+def loss_of_error(diffusion, x0, t, eps, error):
+    """The loss of a network whose estimate of x_0 is off by `error`, whatever it predicts."""
+    schedule = diffusion.schedule
+    ratio = (schedule.alphas / schedule.sigmas)[t][:, None]
+    answer = diffusion.target((x0 + error).float(), t, (eps - ratio * error).float())
+    return diffusion.loss_at(lambda x, t: answer, x0, t, eps).item()
+
+
 @pytest.mark.parametrize("name", [*PRESERVING, "log_linear"])
 def test_min_snr_is_the_same_loss_for_every_prediction(name):
     """Hang et al. 2023: whatever is predicted, the error of x_0 is weighed by min(SNR, 5)."""
@@ -107,11 +115,8 @@ def test_min_snr_is_the_same_loss_for_every_prediction(name):
     expected = (snr.clamp(max=5)[:, None] * error**2).mean().item()
     for prediction in PREDICTIONS:
         diffusion = Diffusion(schedule, prediction, weighting="min_snr")
-        estimate = x0 + error
-        eps_of_estimate = eps - (alpha / sigma)[:, None] * error
-        answer = diffusion.target(estimate.float(), t, eps_of_estimate.float())
-        loss = diffusion.loss_at(lambda x, t, answer=answer: answer, x0, t, eps)
-        assert loss.item() == pytest.approx(expected, rel=2e-3)
+        loss = loss_of_error(diffusion, x0, t, eps, error)
+        assert loss == pytest.approx(expected, rel=2e-3)
 
 
 @pytest.mark.parametrize("name", [*PRESERVING, "flow"])
@@ -120,15 +125,11 @@ def test_x0_by_inverse_sigma_has_the_loss_of_v(name):
     schedule = make_schedule(name)
     t = torch.arange(200, 1000)
     x0, eps = torch.randn(800, 2), torch.randn(800, 2)
-    wrong_x0 = x0 + 0.3 * torch.randn(800, 2)
-    alpha, sigma = (table[t][:, None].float() for table in (schedule.alphas, schedule.sigmas))
-    wrong_eps = eps - alpha / sigma * (wrong_x0 - x0)
-    losses = {}
-    for prediction, weighting in (("x0", "inverse_sigma"), ("v", "uniform")):
-        diffusion = Diffusion(schedule, prediction, weighting=weighting)
-        answer = diffusion.target(wrong_x0, t, wrong_eps)
-        losses[prediction] = diffusion.loss_at(lambda x, t, a=answer: a, x0, t, eps).item()
-    assert losses["x0"] == pytest.approx(losses["v"], rel=2e-3)
+    error = 0.3 * torch.randn(800, 2, dtype=torch.float64)
+    of_x0 = Diffusion(schedule, "x0", weighting="inverse_sigma")
+    of_v = Diffusion(schedule, "v", weighting="uniform")
+    expected = loss_of_error(of_v, x0, t, eps, error)
+    assert loss_of_error(of_x0, x0, t, eps, error) == pytest.approx(expected, rel=2e-3)
 
 
 def test_given_betas_are_used_as_they_are():

@@ -241,7 +241,8 @@ def add_sampler_options(parser: Parser, default: str) -> None:
         "--eta",
         type=number(0, 1, low_included=True),
         metavar="ETA",
-        help="share of fresh noise in ddim, from 0 (deterministic) to 1 (as ddpm) (default: 0)",
+        help="share of fresh noise in ddim and dpmpp, from 0 (deterministic) to 1 (that of ddpm)"
+        " (default: 0)",
     )
     add(
         "--momentum",
@@ -287,8 +288,10 @@ def check_sampler_options(args: argparse.Namespace, default: str) -> None:
         InputError: naming the option.
     """
     args.sampler = args.sampler or default
+    if args.sampler not in ("ddim", "dpmpp"):
+        refuse_given(args, ["eta"], "applies to --sampler ddim and dpmpp only")
     if args.sampler != "ddim":
-        refuse_given(args, ["eta", "momentum"], "applies to --sampler ddim only")
+        refuse_given(args, ["momentum"], "applies to --sampler ddim only")
     if args.momentum is not None and args.eta:
         raise InputError("--momentum needs --eta 0")
     if args.guide is not None and args.guidance is None:
@@ -306,7 +309,8 @@ def made_by(args: argparse.Namespace, steps: int) -> str:
         guidance += f" by {args.guide.name}"
     if args.guidance_interval is not None:
         guidance += " at t = {}-{}".format(*args.guidance_interval)
-    return f"{args.sampler}, {steps} steps, seed {args.seed}{guidance}"
+    eta = f", eta {args.eta:g}" if args.eta else ""
+    return f"{args.sampler}, {steps} steps{eta}, seed {args.seed}{guidance}"
 
 
 def add_machine_options(parser: Parser) -> None:

@@ -205,15 +205,16 @@ def run_sampler(
     """The states after each step of the sampler that was asked for, from x on."""
     schedule = trained.diffusion.schedule
     denoise = make_denoiser(trained, args, labels)
+    eta = args.eta or 0.0
     if args.sampler == "dpmpp":
-        return dpmpp(denoise, x, schedule, timesteps)
+        return dpmpp(denoise, x, schedule, timesteps, eta, noise.randn_like)
     if args.sampler == "heun":
         return heun(denoise, x, schedule, timesteps)
     if args.sampler == "ddpm":
         return ddpm(denoise, x, schedule, timesteps, randn_like=noise.randn_like)
     if args.momentum is not None:
         denoise = accelerate(denoise, schedule, args.momentum)
-    return ddim(denoise, x, schedule, timesteps, args.eta or 0.0, noise.randn_like)
+    return ddim(denoise, x, schedule, timesteps, eta, noise.randn_like)
 
 
 def as_data(x: Tensor, space: Space) -> Tensor:

@@ -142,7 +142,7 @@ def check_editing_options(args: argparse.Namespace) -> None:
         name = "interpolation"
         if args.sampler == "ddpm" or args.eta:
             raise InputError(
-                "--interpolate needs a sampler without fresh noise: ddim with eta 0, heun or dpmpp"
+                "--interpolate needs a sampler without fresh noise: heun, ddim or dpmpp, with eta 0"
             )
     args.output = args.output or Path(f"outputs/{name}.png")
     if name != "generated_samples":

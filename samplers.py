@@ -139,19 +139,30 @@ def heun(
 
 
 def dpmpp(
-    denoise: Denoiser, x: Tensor, schedule: NoiseSchedule, timesteps: list[int]
+    denoise: Denoiser,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    timesteps: list[int],
+    eta: float = 0.0,
+    randn_like: RandnLike = torch.randn_like,
 ) -> Iterator[Tensor]:
     """DPM-Solver++ (2M), second order at one evaluation a step (Lu et al. 2022, algorithm 2).
 
-    It is the step of `ddim`, written for x0 alone, with x0 extrapolated from the step before along
-    lambda = log(alpha / sigma). The first and the last step have nothing to extrapolate.
+    It is the step of `ddim`, written for x0 and x, with x0 extrapolated from the step before along
+    lambda = log(alpha / sigma). The first and the last step have nothing to extrapolate. With
+    fresh noise it is their SDE-DPM-Solver++ (2M), and without the extrapolation `ddpm` again.
+
+    Args:
+        eta: share of fresh noise, 0 (deterministic) to 1 (that of `ddpm`).
+        randn_like: source of the fresh noise.
     """
     half_log_snr = schedule.half_log_snr.tolist()
     before: Tensor | None = None
     last_length = math.inf
     for t, s in pairwise((*timesteps, CLEAN)):
         x0, _ = denoise(x, t)
-        (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.at(t), schedule.at(s)
+        alpha, sigma = schedule.at(t)
+        on_x0, on_eps, on_noise = step_coefficients(schedule, t, s, eta)
         extrapolated = x0
         if s != CLEAN:
             length = half_log_snr[s] - half_log_snr[t]
@@ -159,7 +170,9 @@ def dpmpp(
                 extrapolated = x0 + 0.5 * (length / last_length) * (x0 - before)
             last_length = length
         before = x0
-        x = sigma_s / sigma_t * x + (alpha_s - alpha_t * sigma_s / sigma_t) * extrapolated
+        x = on_eps / sigma * x + (on_x0 - alpha * on_eps / sigma) * extrapolated
+        if on_noise > 0:
+            x = x + on_noise * randn_like(x)
         yield x
 
 

@@ -34,11 +34,13 @@ from image_metrics import frechet_distance, kernel_distance  # noqa: E402
 from plots import save_figure  # noqa: E402
 from samplers import trailing_timesteps  # noqa: E402
 
+FRESH = "dpmpp, eta 1"
 STEPS = {
     "ddpm": (10, 20, 50, 100, 250, 1000),
     "ddim": (5, 10, 20, 50, 100, 250),
     "heun": (5, 10, 20, 50),
     "dpmpp": (5, 10, 15, 20, 30, 50, 100),
+    FRESH: (10, 20, 30, 50, 100),
 }
 LAMBDA_STEPS = {"ddim": (10, 20, 50), "heun": (5, 10, 20), "dpmpp": (5, 10, 15, 20, 30, 50)}
 
@@ -109,7 +111,7 @@ def main() -> None:
         print("| sampler | spacing | steps | evaluations | FID | KID x 1000 | seconds |")
         print("|---|---|---|---|---|---|---|")
         for spacing, sampler, timesteps in plans(trained.diffusion.schedule, args.most):
-            args.sampler = sampler
+            args.sampler, args.eta = ("dpmpp", 1.0) if sampler == FRESH else (sampler, None)
             begun = time.perf_counter()
             samples = generate(trained, args, timesteps, device, labels=labels)
             seconds = time.perf_counter() - begun

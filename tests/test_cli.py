@@ -251,12 +251,18 @@ def test_samples_depend_on_seed_sampler_and_weights_but_not_on_the_batch(trained
         ("--seed", 1),
         ("--sampler", "ddim"),
         ("--sampler", "ddim", "--eta", 0.5),
+        ("--sampler", "dpmpp"),
         ("--no_ema",),
     ):
         assert not np.array_equal(fewer, sample_pixels(trained, "--num_images", 3, *options))
     # ddim with eta = 1 is ddpm, also through the command line.
     as_ddpm = sample_pixels(trained, "--num_images", 3, "--sampler", "ddim", "--eta", 1)
     assert abs(fewer.astype(int) - as_ddpm).max() <= 1
+    by_dpmpp = [
+        sample_pixels(trained, "--num_images", 3, "--sampler", "dpmpp", "--eta", eta)
+        for eta in (0, 1)
+    ]
+    assert not np.array_equal(*by_dpmpp)
 
 
 @pytest.mark.parametrize("sampler", ["heun", "dpmpp"])
@@ -576,7 +582,8 @@ BAD_OPTIONS = [
     ("train.py", "--schedule log_linear --beta_end 0.1", "log_linear"),
     ("train.py", "--schedule log_linear --sigma_min 3 --sigma_max 2", "smaller"),
     ("train.py", "--config missing.json", "missing.json"),
-    ("sample.py", "--eta 0.5", "ddim only"),
+    ("sample.py", "--eta 0.5", "ddim and dpmpp only"),
+    ("sample.py", "--sampler heun --eta 0.5", "ddim and dpmpp only"),
     ("sample.py", "--momentum 2", "ddim only"),
     ("sample.py", "--sampler ddim --eta 0.5 --momentum 2", "--eta 0"),
     ("sample.py", "--output samples.jpg", ".png or .npy or .csv"),

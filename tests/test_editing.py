@@ -228,6 +228,7 @@ def test_a_broken_model_is_an_error_and_not_a_black_picture(folder):
         ("--interpolate 1 x", "whole number"),
         ("--interpolate 1 2 --sampler ddpm", "without fresh noise"),
         ("--interpolate 1 2 --sampler ddim --eta 1", "without fresh noise"),
+        ("--interpolate 1 2 --eta 1", "without fresh noise"),
         ("--interpolate 1 2 --show_intermediate", "not for interpolation"),
         ("--interpolate 1 2 --output a.npy", "--output of --interpolate"),
     ],

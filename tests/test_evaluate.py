@@ -60,8 +60,10 @@ def test_classes_that_were_asked_for_are_counted(tmp_path):
 def test_evaluating_points(tmp_path):
     train = "--dataset line --num_points 500 --epochs 2 --sample_interval 2"
     succeed("train.py", *train.split(), cwd=tmp_path)
-    out = succeed("evaluate.py", "--num_samples", 500, "--sampler", "heun", cwd=tmp_path)
+    options = ("--num_samples", 500, "--steps", 10, "--eta", 0.5)
+    out = succeed("evaluate.py", *options, cwd=tmp_path)
     assert "energy distance" in out
+    assert "dpmpp, 10 steps, eta 0.5, seed 0" in out
     assert_picture(tmp_path / "outputs" / "evaluation.png")
     figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
     assert figures["energy distance"]["samples"] > 5 * figures["energy distance"]["real"]
@@ -73,7 +75,8 @@ def test_evaluating_points(tmp_path):
     [
         ("--num_samples 5", "at least 100"),
         ("--json figures.txt", "must end in .json"),
-        ("--eta 0.5", "applies to --sampler ddim only"),
+        ("--momentum 2", "applies to --sampler ddim only"),
+        ("--sampler ddpm --eta 0.5", "applies to --sampler ddim and dpmpp only"),
         ("", "python train.py"),
     ],
 )

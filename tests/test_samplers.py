@@ -1,6 +1,8 @@
 """samplers.py against the papers' formulas, and against Gaussian data, where all is known."""
 
+import inspect
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -146,9 +148,9 @@ SAMPLER_CASES = [
     *((name, "ddpm") for name in SCHEDULES),
     *((name, 0.0) for name in SCHEDULES),
     *(("linear", 0.5), ("linear", 1.0), ("log_linear", 0.5)),
-    *((name, sampler) for name in SCHEDULES for sampler in ("heun", "dpmpp")),
+    *((name, sampler) for name in SCHEDULES for sampler in ("heun", "dpmpp", "dpmpp, eta 1")),
 ]
-SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "heun": heun, "dpmpp": dpmpp}
+SAMPLERS = {"ddpm": ddpm, "heun": heun, "dpmpp": dpmpp, "dpmpp, eta 1": partial(dpmpp, eta=1.0)}
 NOISE = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
 
 
@@ -214,49 +216,66 @@ def test_acceleration_mixes_in_the_estimate_before():
 def error_of(sampler, steps: int) -> float:
     """How far the covariance of the samples is from the data's, for Gaussian data, alpha = 1.
 
-    There every sampler is an affine map, so three points tell where all of them go.
+    There every sampler is an affine map of its starting noise and of all its fresh noise. So rows
+    with one unit of noise each, beside one with none, tell the covariance without any chance.
     """
     schedule = make_schedule("log_linear", 1000)
     wide = torch.linalg.cholesky(COVARIANCE + 100 * torch.eye(2, dtype=torch.float64))
+    x = MEAN.repeat(3 + 2 * steps, 1)
+    x[1:3] += wide.T
+    units = iter(torch.eye(len(x), dtype=torch.float64)[:, 3:].split(2, dim=1))
+    if "randn_like" in inspect.signature(sampler).parameters:
+        sampler = partial(sampler, randn_like=lambda x: next(units))
     timesteps = trailing_timesteps(1000, steps)
-    denoise = exact_denoiser_of_gaussian(schedule)
-    x = final(sampler(denoise, MEAN + NOISE @ wide.T, schedule, timesteps))
+    x = final(sampler(exact_denoiser_of_gaussian(schedule), x, schedule, timesteps))
     map_of_noise = (x[1:] - x[0]).T
     return (map_of_noise @ map_of_noise.T - COVARIANCE).norm().item()
 
 
-@pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (heun, 2), (dpmpp, 2)])
+SDE = pytest.param(partial(dpmpp, eta=1.0), 2, id="dpmpp-fresh-noise")
+
+
+@pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (ddpm, 1), (heun, 2), (dpmpp, 2), SDE])
 def test_order_of_convergence(sampler, order):
     """Twice the steps, half the error of a first-order method, a quarter of a second-order one."""
-    ratio = error_of(sampler, 40) / error_of(sampler, 80)
+    ratio = error_of(sampler, 80) / error_of(sampler, 160)
     assert 2 ** (order - 0.1) < ratio < 2 ** (order + 0.1)
 
 
 def test_second_order_is_better_for_the_same_evaluations():
     assert error_of(dpmpp, 20) < 0.2 * error_of(ddim, 20)
+    assert error_of(partial(dpmpp, eta=1.0), 20) < 0.2 * error_of(ddpm, 20)
     assert error_of(heun, 10) < error_of(ddim, 20)  # 19 evaluations
 
 
+@pytest.mark.parametrize("fresh", [False, True])
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_dpmpp_is_algorithm_2_of_lu_et_al(name):
-    """As the paper writes it: h, r and exponentials, first order at both ends."""
+def test_dpmpp_is_as_lu_et_al_write_it(name, fresh):
+    """Algorithm 2, and SDE-DPM-Solver++ (2M): h, r, exponentials, first order at both ends."""
     schedule = make_schedule(name, 1000)
     times = [999, 700, 500, 200, 30]
     alpha, sigma, lam = schedule.alphas, schedule.sigmas, schedule.half_log_snr
     denoise = exact_denoiser_of_gaussian(schedule)
     torch.manual_seed(0)
     start = x = torch.randn(6, 2, dtype=torch.float64)
+    noises = torch.randn(len(times) - 1, *x.shape, dtype=torch.float64)
     previous = h_previous = None
-    for i, j in pairwise(times):
+    for (i, j), z in zip(pairwise(times), noises, strict=True):
         estimate, _ = denoise(x, i)
         h = lam[j] - lam[i]
         d = estimate
         if previous is not None:
             r = h_previous / h
             d = (1 + 1 / (2 * r)) * estimate - 1 / (2 * r) * previous
-        x = sigma[j] / sigma[i] * x - alpha[j] * torch.expm1(-h) * d
+        if fresh:
+            x = sigma[j] / sigma[i] * torch.exp(-h) * x - alpha[j] * torch.expm1(-2 * h) * d
+            x = x + sigma[j] * torch.sqrt(-torch.expm1(-2 * h)) * z
+        else:
+            x = sigma[j] / sigma[i] * x - alpha[j] * torch.expm1(-h) * d
         previous, h_previous = estimate, h
-    *_, state, sample = dpmpp(denoise, start, schedule, times)
+    drawn = iter(noises)
+    made = dpmpp(denoise, start, schedule, times, float(fresh), lambda x: next(drawn))
+    *_, state, sample = made
     torch.testing.assert_close(state, x)
     torch.testing.assert_close(sample, denoise(x, 30)[0])
 

@@ -18,6 +18,7 @@ import json
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,12 @@ SAMPLES = 2000
 SHOWN = 16
 
 
-def script(name: str, *options: object) -> None:
+def script(name: str, *options: object) -> float:
+    """Run a script; the seconds of the whole process."""
+    start = time.perf_counter()
     command = [sys.executable, REPOSITORY / name, *map(str, options)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
 
 
 def median_rate(history: Path) -> float:

@@ -17,7 +17,7 @@ from checkpoints import load_checkpoint
 from errors import RunError
 from interrupts import StopRequests
 
-IMAGES = "--dataset digits --subset 640 --batch_size 8 --base_channels 8 --num_samples 4".split()
+IMAGES = "--dataset digits --subset 400 --batch_size 8 --base_channels 8 --num_samples 4".split()
 EXACT = "--precision fp32 --compile off --class_conditional".split()
 POINTS = "--dataset line --num_points 2000 --batch_size 10 --hidden_size 16".split()
 
@@ -56,7 +56,7 @@ def wait_for(folder, name: str) -> None:
         time.sleep(0.02)
 
 
-RUN = (*IMAGES, *EXACT, "--epochs", 6, "--save_interval", 1, "--lr_schedule", "cosine")
+RUN = (*IMAGES, *EXACT, "--epochs", 4, "--save_interval", 1, "--lr_schedule", "cosine")
 
 
 @pytest.fixture(scope="module")

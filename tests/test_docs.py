@@ -47,9 +47,9 @@ def test_pictures_are_built_by_name(tmp_path):
     wrong = subprocess.run([*build, "unett"], capture_output=True, text=True)
     assert wrong.returncode == 2
     assert "no picture 'unett'" in wrong.stderr
-    options = ["unet", "--folder", str(tmp_path / "work")]
+    options = ["unet", "gallery", "--folder", str(tmp_path / "work")]
     subprocess.run([*build, *options], check=True, capture_output=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"unet.png", "work"}
+    assert {path.name for path in tmp_path.iterdir()} == {"unet.png", "gallery.png", "work"}
     assert iio.imread(tmp_path / "unet.png")[..., :3].std() > 20
 
 

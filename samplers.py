@@ -148,32 +148,15 @@ def dpmpp(
 ) -> Iterator[Tensor]:
     """DPM-Solver++ (2M), second order at one evaluation a step (Lu et al. 2022, algorithm 2).
 
-    It is the step of `ddim`, written for x0 and x, with x0 extrapolated from the step before along
-    lambda = log(alpha / sigma). The first and the last step have nothing to extrapolate. With
-    fresh noise it is their SDE-DPM-Solver++ (2M), and without the extrapolation `ddpm` again.
+    It is `ddim` with x0 extrapolated from the step before; with fresh noise it is their
+    SDE-DPM-Solver++ (2M).
 
     Args:
         eta: share of fresh noise, 0 (deterministic) to 1 (that of `ddpm`).
         randn_like: source of the fresh noise.
     """
-    half_log_snr = schedule.half_log_snr.tolist()
-    before: Tensor | None = None
-    last_length = math.inf
-    for t, s in pairwise((*timesteps, CLEAN)):
-        x0, _ = denoise(x, t)
-        alpha, sigma = schedule.at(t)
-        on_x0, on_eps, on_noise = step_coefficients(schedule, t, s, eta)
-        extrapolated = x0
-        if s != CLEAN:
-            length = half_log_snr[s] - half_log_snr[t]
-            if before is not None:
-                extrapolated = x0 + 0.5 * (length / last_length) * (x0 - before)
-            last_length = length
-        before = x0
-        x = on_eps / sigma * x + (on_x0 - alpha * on_eps / sigma) * extrapolated
-        if on_noise > 0:
-            x = x + on_noise * randn_like(x)
-        yield x
+    ahead = extrapolate(denoise, schedule, timesteps)
+    return ddim(ahead, x, schedule, timesteps, eta, randn_like)
 
 
 def repaint(
@@ -208,6 +191,39 @@ def repaint(
             made = on_x0 * x0 + on_eps * eps + on_noise * randn_like(x)
             x = torch.where(hole, made, alpha_s * known + sigma_s * randn_like(x))
         yield x
+
+
+def extrapolate(denoise: Denoiser, schedule: NoiseSchedule, timesteps: list[int]) -> Denoiser:
+    """A denoiser with a memory, for `dpmpp`: it looks ahead to the middle of each step.
+
+    As the mean of x0 over a step is its value halfway, to second order, x0 follows the line through
+    this call and the one before, in lambda = log(alpha / sigma), that far (Lu et al. 2022,
+    algorithm 2); eps is the one that goes with it. The first and the last step have nothing to
+    extrapolate. Make a new one for every batch.
+
+    Args:
+        timesteps: all that it will be asked for, in this order.
+    """
+    half_log_snr = schedule.half_log_snr.tolist()
+    following = dict(pairwise(timesteps))
+    before: tuple[int, Tensor] | None = None
+
+    def denoise_ahead(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        nonlocal before
+        x0, eps = denoise(x, t)
+        last, before = before, (t, x0)
+        if last is None or t not in following:
+            return x0, eps
+        last_t, last_x0 = last
+        length, last_length = (
+            half_log_snr[end] - half_log_snr[begin]
+            for begin, end in ((t, following[t]), (last_t, t))
+        )
+        ahead = x0 + 0.5 * (length / last_length) * (x0 - last_x0)
+        alpha, sigma = schedule.at(t)
+        return ahead, (x - alpha * ahead) / sigma
+
+    return denoise_ahead
 
 
 def accelerate(denoise: Denoiser, schedule: NoiseSchedule, momentum: float) -> Denoiser:

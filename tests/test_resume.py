@@ -173,6 +173,15 @@ def test_checkpoints_between_epochs_that_are_shorter_than_a_reading(tmp_path):
 # ---------------------------------------------------------------------------------- interrupts
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal: a shell starts what runs in the background without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_the_first_signal_asks_and_the_second_stops():
     with StopRequests() as stop:
         signal.raise_signal(signal.SIGINT)

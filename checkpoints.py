@@ -5,12 +5,19 @@ config      what config.json holds: it rebuilds the network and the process
 model       the weights of the last step
 ema         their moving average
 training    only in checkpoints/: all else that a run needs to go on, see resume.py
+
+A file can come from anywhere. It is compared with what this program would have written itself
+(`check_like`), and no network is built that is larger than its file by more than `ROOM`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +26,13 @@ from torch import Tensor, nn
 
 from errors import InputError
 from files import atomic_write, write_through_memory
-from schema import check_config
+from models import build_model
+from schema import check_config, for_passing_on
 from utils import EMA
 
-CHECKPOINT_FORMAT = 1
+# 2: the v of log_linear is that of the normalised process, alike at all noise levels.
+CHECKPOINT_FORMAT = 2
+ROOM = 1_000_000  # bytes
 
 
 def save_checkpoint(
@@ -44,68 +54,6 @@ def save_checkpoint(
     write_through_memory(path, lambda file: torch.save(checkpoint, file))
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, or exported weights, onto the CPU; no code in the file is ever run.
-
-    Raises:
-        InputError: no such file, or not a complete checkpoint of this project.
-    """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not a checkpoint file")
-    if not path.exists():
-        raise InputError(f"no checkpoint at {path}; 'python train.py' makes one")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty; it holds no checkpoint")
-    checkpoint = read_safetensors(path) if path.suffix == ".safetensors" else read_archive(path)
-    if not isinstance(checkpoint, dict) or "format" not in checkpoint:
-        raise InputError(f"{path} is a PyTorch file, but not a checkpoint of this project")
-    if checkpoint["format"] != CHECKPOINT_FORMAT:
-        raise InputError(
-            f"{path} has checkpoint format {checkpoint['format']}; this version reads"
-            f" {CHECKPOINT_FORMAT}"
-        )
-    if not all(are_weights(checkpoint.get(part)) for part in ("model", "ema")):
-        raise InputError(f"{path} holds no weights of a model")
-    try:
-        check_config(checkpoint.get("config"))
-    except ValueError as error:
-        raise InputError(f"{path}: its configuration is not valid: {error}") from None
-    return checkpoint
-
-
-def are_weights(found: Any) -> bool:
-    """Whether something is a dictionary of named tensors."""
-    return isinstance(found, dict) and all(
-        isinstance(name, str) and isinstance(weight, Tensor) for name, weight in found.items()
-    )
-
-
-def read_archive(path: Path) -> Any:
-    """The content of a file written by torch.save."""
-    try:
-        check_archive(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # bytes that are no checkpoint fail in very many ways
-        raise InputError(
-            f"{path} cannot be read: it is truncated, or not a checkpoint ({type(error).__name__})"
-        ) from error
-
-
-def check_archive(path: Path) -> None:
-    """Refuse what could unpack to more than the file's own size.
-
-    Raises:
-        ValueError: a member is compressed, which torch.save never does, or members overlap.
-        BadZipFile: it is no archive.
-    """
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ValueError("compressed")
-    if sum(member.file_size for member in members) > path.stat().st_size:
-        raise ValueError("larger inside than outside")
-
-
 def newest_checkpoint(folder: Path) -> Path | None:
     """The training checkpoint that was written last, or None."""
     files = [file for file in folder.glob("*.pt") if not file.name.startswith(".")]
@@ -119,6 +67,111 @@ def find_checkpoint(path: Path) -> Path:
         return path
     print(f"{path} is not there (yet); using the newest checkpoint, {newest}")
     return newest
+
+
+# ---------------------------------------------------------------------------------- reading
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read and checked into one line with its name.
+
+    Raises:
+        InputError: anything went wrong.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # bytes that are no checkpoint fail in very many ways
+        reason = " ".join(str(error).split())
+        reason = "".join(c if c.isprintable() else "?" for c in reason)[:200]
+        raise InputError(f"{path} cannot be read: {reason or type(error).__name__}") from error
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, or exported weights, onto the CPU; no code in the file is ever run.
+
+    Its configuration is valid, and its weights are those of the network that it describes.
+
+    Raises:
+        InputError: no such file, or not a complete checkpoint of this project.
+    """
+    if not path.exists():
+        raise InputError(f"no checkpoint at {path}; 'python train.py' makes one")
+    with reading(path):
+        content = read_safetensors(path) if path.suffix == ".safetensors" else read_archive(path)
+        check_checkpoint(content, path.stat().st_size)
+    return content
+
+
+def read_archive(path: Path) -> Any:
+    """The content of a file written by torch.save.
+
+    Raises:
+        ValueError: a byte of it has changed, or it would unpack to more than its own size.
+        BadZipFile: it is no archive, or not a whole one.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        if packed or sum(member.file_size for member in members) > path.stat().st_size:
+            raise ValueError("it holds more than its own size")
+        if damaged := archive.testzip():
+            raise ValueError(f"it is damaged: {damaged} is not what was written")
+        # The one thing that torch's own reader makes as large as a file asks for.
+        pickles = (archive.read(member) for member in members if member.filename.endswith(".pkl"))
+        if any(b"cbuiltins\nbytearray" in content for content in pickles):
+            raise ValueError("it is not a checkpoint of this project")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def check_checkpoint(content: Any, size: int) -> None:
+    """Compare what was read from a file of `size` bytes with what this program writes.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    if not isinstance(content, dict) or content.get("format") not in (1, CHECKPOINT_FORMAT):
+        raise ValueError("it is not a checkpoint of this project, or of a later version")
+    config: dict[str, Any] = content.get("config", {})
+    check_config(config)
+    if content["format"] == 1 and (config["schedule"], config["prediction"]) == ("log_linear", "v"):
+        raise ValueError("since it was trained, v of log_linear means something else: train anew")
+    expected = build_model(config, device="meta").state_dict()
+    if sum(weight.nbytes for weight in expected.values()) > size + ROOM:
+        raise ValueError("its weights are too few for the network of its configuration")
+    for part in ("model", "ema"):
+        check_like(content.get(part), expected, part)
+
+
+def check_like(found: Any, expected: Any, name: str) -> None:
+    """Make sure that something read from a file has the form of what this program would write.
+
+    Dictionaries have the same keys; tensors the same shape and type (those expected may be on the
+    device `meta`), and a finite number in memory for each element; numbers are not negative.
+
+    Raises:
+        ValueError: naming the first place where that is not so. Tensors without plain memory
+            (sparse, nested, meta) answer the questions asked here with errors of their own.
+    """
+    kind = dict if isinstance(expected, dict) else type(expected)
+    fits, form = isinstance(found, kind), kind.__name__
+    if fits and isinstance(expected, Tensor):
+        fits = (found.shape, found.dtype) == (expected.shape, expected.dtype)
+        fits = fits and found.untyped_storage().nbytes() >= found.nbytes
+        fits, form = fits and bool(found.isfinite().all()), f"{list(expected.shape)} finite numbers"
+    elif fits and isinstance(expected, int | float):
+        fits, form = 0 <= found < math.inf, "a finite number, not negative"
+    if not fits:
+        raise ValueError(f"{name} is missing or not {form}")
+    if isinstance(expected, list | tuple):
+        found, expected = dict(enumerate(found)), dict(enumerate(expected))
+    if isinstance(expected, dict):
+        for key in found.keys() - expected.keys():
+            raise ValueError(f"too much: {name}.{key}")
+        for key, value in expected.items():
+            check_like(found.get(key), value, f"{name}.{key}")
 
 
 # ---------------------------------------------------------------------------------- safetensors
@@ -139,27 +192,37 @@ def import_safetensors() -> Any:
     return safetensors
 
 
+def digest(config: str, weights: Mapping[str, Tensor]) -> str:
+    """A fingerprint of exported weights and their configuration."""
+    found = hashlib.sha256(config.encode())
+    for name in sorted(weights):
+        found.update(name.encode() + weights[name].numpy().tobytes())
+    return found.hexdigest()
+
+
 def export_safetensors(path: Path, config: dict[str, Any], weights: dict[str, Tensor]) -> None:
-    """Write weights for passing on, with the configuration in the file's metadata."""
+    """Write weights for passing on, with what sampling needs to know in the file's metadata."""
     library = import_safetensors()
-    metadata = {"format": str(CHECKPOINT_FORMAT), "config": json.dumps(config)}
+    text = json.dumps(for_passing_on(config))
     weights = {name: weight.contiguous() for name, weight in weights.items()}
+    metadata = {"format": str(CHECKPOINT_FORMAT), "config": text, "sha256": digest(text, weights)}
     content = library.torch.save(weights, metadata)
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
-    """Exported weights as a checkpoint, in which they stand for the moving average too."""
+    """Exported weights as a checkpoint, in which they stand for the moving average too.
+
+    Raises:
+        ValueError: they are not of this project, or changed since they were written.
+    """
     library = import_safetensors()
-    try:
-        with library.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    try:
-        found = {"format": int(metadata["format"]), "config": json.loads(metadata["config"])}
-    except (KeyError, ValueError):
-        raise InputError(f"{path} holds weights, but not of a model of this project") from None
-    return {**found, "model": weights, "ema": weights}
+    with library.safe_open(path, "pt") as file:
+        metadata = file.metadata()
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    format, config = int(metadata["format"]), json.loads(metadata["config"])
+    # The first release wrote no digest.
+    if metadata.get("sha256") not in (None, digest(metadata["config"], weights)):
+        raise ValueError("it is damaged: its content is not what was written")
+    return {"format": format, "config": config, "model": weights, "ema": weights}

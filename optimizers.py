@@ -117,3 +117,13 @@ def make_optimizers(
     if not hidden:
         return [adamw]
     return [Muon(hidden, lr), adamw]
+
+
+def fill_state(optimizers: Iterable[torch.optim.Optimizer]) -> None:
+    """Give optimisers the state that they have after a step, by one that moves nothing."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for weight in group["params"]:
+                weight.grad = torch.zeros_like(weight)
+        optimizer.step()
+        optimizer.zero_grad()

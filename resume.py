@@ -7,7 +7,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from checkpoints import check_like, load_checkpoint, reading
 from errors import InputError
+from optimizers import fill_state
 from utils import random_state, set_random_state
 
 if TYPE_CHECKING:
@@ -32,55 +36,51 @@ def state_of(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def restore(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+def checked_state(trainer: Trainer, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The state of a run in a checkpoint, compared with what a new run would write.
+
+    Raises:
+        InputError: the data were others.
+        ValueError: it differs in form, or makes no sense; any other error: likewise.
+    """
+    fill_state(trainer.optimizers)
+    state, new = dict(checkpoint["training"]), state_of(trainer)
+    if state["data"] != new["data"]:
+        raise InputError("--resume: the data are not those that the run began with")
+    # On another machine: only half precision has a scaler, and each device a generator.
+    if not (state["scaler"] and new["scaler"]):
+        state["scaler"] = new["scaler"]
+    found = {name: x for name, x in state["random"].items() if name in new["random"]}
+    state["random"] = {**new["random"], **found} if "cpu" in found else {}
+    # What is constant in the code is as the code has it.
+    for held, fresh in zip(state["optimizers"], new["optimizers"], strict=True):
+        held["param_groups"] = fresh["param_groups"]
+    new["history"] = new["history"].new_empty(state["step"], new["history"].shape[1], device="meta")
+    check_like(state, new, "training")
+    order = state["order"].sort().values
+    if state["seen"] > len(order) or not torch.equal(order, torch.arange(len(order))):
+        raise ValueError("training.order is not an order of the examples")
+    return state
+
+
+def restore(trainer: Trainer, path: Path) -> None:
     """Make a new trainer go on from a checkpoint, maybe in another number of processes.
 
     Raises:
         InputError: the data were others, or it is no such checkpoint.
     """
-    try:
-        state = checkpoint["training"]
-        check_counts(state)
-        if state["data"] != trainer.data_digest:
-            raise InputError("--resume: the data are not those that the run began with")
+    checkpoint = load_checkpoint(path)
+    with reading(path):
+        state = checked_state(trainer, checkpoint)
         trainer.model.load_state_dict(checkpoint["model"])
         trainer.ema.model.load_state_dict(checkpoint["ema"])
         trainer.ema.updates = state["ema_updates"]
         for optimizer, held in zip(trainer.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(held)
-        if trainer.scaler.is_enabled() and state["scaler"]:
-            trainer.scaler.load_state_dict(state["scaler"])
+        trainer.scaler.load_state_dict(state["scaler"])
         trainer.step, trainer.epoch = state["step"], state["epoch"]
         trainer.position = math.ceil(state["seen"] / trainer.batch_size)
         trainer.order = state["order"].to(trainer.device)
         trainer.history.restore(state["history"])
         trainer.elapsed = state["elapsed"]
         set_random_state(state["random"], trainer.device)
-        if trainer.position > 0 and len(trainer.order) != len(trainer.examples):
-            raise ValueError("the order of the examples is of others")
-    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"--resume: not a state to go on from ({error!r})") from error
-
-
-def check_counts(state: dict[str, Any]) -> None:
-    """Refuse counts that are none.
-
-    Raises:
-        ValueError: naming the first.
-    """
-    for name in ("step", "epoch", "seen", "ema_updates"):
-        if type(state[name]) is not int or state[name] < 0:
-            raise ValueError(f"{name} is {state[name]!r}")
-
-
-def remove_older(newest: Path, keep: int | None) -> None:
-    """Delete checkpoints that `newest` makes superfluous.
-
-    Those within an epoch always are; of those after an epoch the last `keep` stay, or all.
-    """
-    others = [path for path in newest.parent.glob("model_*.pt") if path != newest]
-    within = [path for path in others if path.name.startswith("model_step_")]
-    after = sorted((path for path in others if path not in within), key=lambda p: p.stat().st_mtime)
-    count = len(after) if keep is None else keep - newest.name.startswith("model_epoch_")
-    for path in within + after[: len(after) - count]:
-        path.unlink()

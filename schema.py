@@ -1,102 +1,98 @@
 """What a configuration in a checkpoint may say: names, types and ranges.
 
-A checkpoint can come from anywhere. What is checked here bounds what it can ask for; whether the
-file holds enough weights for the network that the configuration describes is counted before that
-network is built (`models.load_model`).
+A checkpoint can come from anywhere. What is checked here bounds what it can ask for.
 """
 
 from __future__ import annotations
 
-import math
+import reprlib
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from cli import LOSS_WEIGHTINGS, PREDICTIONS, SCHEDULES, TIME_EMBEDDINGS
+import cli
 
-# A rule says what a value must be, or nothing ("") where it is.
-Rule = Callable[[Any], str]
+LARGEST = 1e15  # coordinates, as in drawings.py
+MOST_VALUES = 30_000
+
+
+class Rule(NamedTuple):
+    """What a value must be, in words, and whether it is."""
+
+    text: str
+    fits: Callable[[Any], bool]
 
 
 def whole(low: int, high: int) -> Rule:
-    def check(value: Any) -> str:
-        fits = type(value) is int and low <= value <= high
-        return "" if fits else f"a whole number from {low} to {high}"
-
-    return check
+    text = f"a whole number from {low} to {high}"
+    return Rule(text, lambda value: type(value) is int and low <= value <= high)
 
 
 def real(low: float, high: float) -> Rule:
-    def check(value: Any) -> str:
-        fits = type(value) in (int, float) and math.isfinite(value) and low <= value <= high
-        return "" if fits else f"a number from {low:g} to {high:g}"
-
-    return check
+    text = f"a number from {low:g} to {high:g}"
+    return Rule(text, lambda value: type(value) in (int, float) and low <= value <= high)
 
 
 def one_of(names: Collection[str]) -> Rule:
-    def check(value: Any) -> str:
-        fits = isinstance(value, str) and value in names
-        return "" if fits else f"one of {', '.join(names)}"
-
-    return check
-
-
-def text(value: Any) -> str:
-    return "" if isinstance(value, str) and len(value) < 5000 else "a text"
-
-
-def yes_or_no(value: Any) -> str:
-    return "" if isinstance(value, bool) else "true or false"
+    text = f"one of {', '.join(names)}"
+    return Rule(text, lambda value: isinstance(value, str) and value in names)
 
 
 def optional(rule: Rule) -> Rule:
-    return lambda value: "" if value is None else rule(value)
+    return Rule(rule.text, lambda value: value is None or rule.fits(value))
 
 
 def list_of(rule: Rule, shortest: int, longest: int) -> Rule:
-    def check(value: Any) -> str:
-        if not isinstance(value, list) or not shortest <= len(value) <= longest:
-            return f"a list of {shortest} to {longest} values"
-        wrong = next(filter(None, map(rule, value)), "")
-        return wrong and f"a list in which each value is {wrong}"
+    def fits(value: Any) -> bool:
+        right = isinstance(value, list) and shortest <= len(value) <= longest
+        return right and all(map(rule.fits, value))
 
-    return check
+    return Rule(f"a list of {shortest} to {longest} values, each {rule.text}", fits)
 
 
-LIMIT = 1e30
 EVERY: dict[str, Rule] = {
     "kind": one_of(("images", "points")),
-    "dataset": text,
     "label_counts": list_of(whole(0, 10**12), 0, 10_000),
+    "label_dropout": optional(real(0, 1)),
     "timesteps": whole(2, 100_000),
-    "schedule": one_of(SCHEDULES),
+    "timestep_sampling": one_of(cli.TIMESTEP_SAMPLINGS),
+    "schedule": one_of(cli.SCHEDULES),
     "beta_start": optional(real(0, 1)),
     "beta_end": optional(real(0, 1)),
-    "sigma_min": optional(real(0, 1e6)),
-    "sigma_max": optional(real(0, 1e6)),
-    "prediction": one_of(PREDICTIONS),
-    "loss_weighting": one_of(LOSS_WEIGHTINGS),
+    "sigma_min": optional(real(1e-5, 1e6)),
+    "sigma_max": optional(real(1e-5, 1e6)),
+    "prediction": one_of(cli.PREDICTIONS),
+    "loss_weighting": one_of(cli.LOSS_WEIGHTINGS),
     "model": one_of(("unet", "mlp")),
 }
 UNET: dict[str, Rule] = {
     "base_channels": whole(1, 8192),
     "dropout": real(0, 1),
-    "no_attention": yes_or_no,
+    "no_attention": Rule("true or false", lambda value: isinstance(value, bool)),
 }
 MLP: dict[str, Rule] = {
     "hidden_dims": list_of(whole(1, 8192), 1, 100),
     "embedding_size": whole(2, 8192),
-    "time_embedding": one_of(TIME_EMBEDDINGS),
+    "time_embedding": one_of(cli.TIME_EMBEDDINGS),
 }
+IMAGES = {"dataset": one_of(cli.IMAGE_DATASETS)}
 POINTS: dict[str, Rule] = {
+    "dataset": Rule("a set of points", lambda x: isinstance(x, str) and cli.is_points(x)),
     "model": one_of(("mlp",)),
-    "mean": list_of(real(-LIMIT, LIMIT), 2, 2),
-    "scale": real(0, LIMIT),
+    "mean": list_of(real(-LARGEST, LARGEST), 2, 2),
+    "scale": real(1 / LARGEST, LARGEST),
     "coordinates": one_of(("sinusoidal", "raw")),
     "embedding_scale": real(0, 1000),
-    "jitter": optional(real(0, LIMIT)),
+    "num_points": whole(1, cli.MOST_POINTS),
+    "jitter": optional(real(0, LARGEST)),
     "seed": whole(0, 2**63 - 1),
 }
+
+
+def rules_for(config: Mapping[str, Any]) -> dict[str, Rule]:
+    """What is needed to rebuild a network and its process, and to sample and evaluate with it."""
+    network = UNET if config.get("model") == "unet" else MLP
+    return EVERY | network | (POINTS if config.get("kind") == "points" else IMAGES)
 
 
 def check_config(config: Any) -> None:
@@ -105,17 +101,29 @@ def check_config(config: Any) -> None:
     Raises:
         ValueError: naming the first setting that is missing or not possible.
     """
-    if not isinstance(config, Mapping):
-        raise ValueError("it is not a dictionary")
-    check(config, EVERY)
-    check(config, UNET if config["model"] == "unet" else MLP)
-    if config["kind"] == "points":
-        check(config, POINTS)
-
-
-def check(config: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
-    for name, rule in rules.items():
+    if not isinstance(config, dict) or not is_small(config):
+        raise ValueError("its configuration is not a dictionary of numbers, texts and short lists")
+    for name, rule in rules_for(config).items():
         if name not in config:
-            raise ValueError(f"{name} is missing")
-        if wrong := rule(config[name]):
-            raise ValueError(f"{name} must be {wrong}, not {str(config[name])[:50]!r}")
+            raise ValueError(f"its configuration lacks {name}")
+        if not rule.fits(config[name]):
+            raise ValueError(f"{name} must be {rule.text}, not {reprlib.repr(config[name])}")
+
+
+def is_small(config: dict[Any, Any]) -> bool:
+    """Whether a configuration has few values, and none nested deeply (or endlessly, in itself)."""
+    values: list[tuple[Any, int]] = [(config, 3)]
+    for value, depth in values:  # which grows on the way
+        if isinstance(value, dict):
+            value = [*value, *value.values()]
+        if isinstance(value, list | tuple | set):
+            values += [(item, depth - 1) for item in value]
+        if depth < 0 or len(values) > MOST_VALUES:
+            return False
+    return True
+
+
+def for_passing_on(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what is of no use to others, such as where a person's files are."""
+    kept = {name: config[name] for name in rules_for(config)}
+    return {**kept, "dataset": Path(config["dataset"]).name}

@@ -54,6 +54,31 @@ def unfold(x: Tensor) -> Tensor:
     return x.reshape(batch, 2 * height, 2 * width, channels // 4).permute(0, 3, 1, 2)
 
 
+class BatchDropout(nn.Module):
+    """Dropout by the mask of a whole batch, of which this network may see a part only.
+
+    Processes that train together draw the same mask and each takes its part, so what is dropped
+    does not depend on how many they are.
+
+    Args:
+        share: of the numbers that are set to zero; the rest is scaled up.
+
+    Attributes:
+        part, parts: which of how many equal parts of the batch it sees.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+        self.part, self.parts = 0, 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.parts == 1 or not self.training:
+            return F.dropout(x, self.share, self.training)
+        mask = F.dropout(torch.cat([torch.ones_like(x)] * self.parts), self.share)
+        return x * mask.chunk(self.parts)[self.part]
+
+
 class ResBlock(nn.Module):
     """A 3x3 and a 1x1 convolution, told the time in between by a scale and a shift per channel.
 
@@ -69,7 +94,7 @@ class ResBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.scale_shift = nn.Linear(embedding_size, 2 * channels)
         self.norm2 = group_norm(channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = BatchDropout(dropout)
         self.conv2 = zero_init(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:

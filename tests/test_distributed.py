@@ -11,7 +11,9 @@ import pytest
 import torch
 from scripts import REPOSITORY, assert_picture, succeed
 
+import train
 from distributed import Group
+from errors import InputError
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="PyTorch without torch.distributed"
@@ -62,10 +64,11 @@ def test_all_processes_end_with_the_same_weights(tmp_path):
 
 
 def test_two_processes_train_like_one_with_twice_the_batch(tmp_path):
+    """With dropout too: each takes its part of one mask."""
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):
         folder.mkdir()
-    epochs = ("--epochs", 3, "--save_interval", 1)
+    epochs = ("--epochs", 3, "--save_interval", 1, "--dropout", 0.3)
     succeed("train.py", *TRAIN, *epochs, "--batch_size", 40, cwd=one)
     script = REPOSITORY / "train.py"
     done = torchrun(2, script, *TRAIN, *epochs, "--batch_size", 20, cwd=two)
@@ -86,6 +89,13 @@ def test_two_processes_train_like_one_with_twice_the_batch(tmp_path):
     assert done.stdout.count("wrote") == 1
     assert np.array_equal(np.load(two / "alone.npy"), np.load(two / "shared.npy"))
     assert_picture(two / "shared.gif")
+
+
+def test_too_few_examples_for_the_processes_are_refused(monkeypatch):
+    monkeypatch.setattr(Group, "wait", lambda group: None)
+    args = train.parse_arguments(["--dataset", "dino", "--num_points", "3"])
+    with pytest.raises(InputError, match="3 examples are too few for 4 processes"):
+        train.make_trainer(args, Group(0, 4))
 
 
 def test_a_process_that_dies_ends_the_job(tmp_path):

@@ -43,6 +43,12 @@ class Parser(argparse.ArgumentParser):
         """What adds options under a title of their own in --help."""
         return self.add_argument_group(title).add_argument
 
+    def given(self, argv: list[str]) -> set[str]:
+        """The options that these arguments name, as attributes of the parsed arguments."""
+        blank = argparse.Namespace(**{action.dest: None for action in self._actions})
+        found = vars(self.parse_args(argv, blank))
+        return {name for name, value in found.items() if value is not None}
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n'{self.prog} --help' lists the options.\n")
 

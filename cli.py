@@ -31,11 +31,22 @@ PREDICTIONS = ("eps", "x0", "v")
 OPTIMIZERS = ("adamw", "muon")
 SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp")
 GUIDANCE_BY_GUIDE = 2.0
+MOST_POINTS = 10_000_000
+
+
+def is_drawing(name: str) -> bool:
+    """Whether a --dataset is a person's own drawing, a file of points."""
+    return Path(name).suffix.lower() in DRAWING_SUFFIXES
+
+
+def is_points(name: str) -> bool:
+    """Whether a --dataset is a set of points."""
+    return name in POINT_DATASETS or is_drawing(name)
 
 
 def dataset_name(text: str) -> str:
     """An argument type: a known dataset, or the path of a drawing."""
-    if Path(text).suffix.lower() in DRAWING_SUFFIXES:
+    if is_drawing(text):
         return text
     return one_of("dataset", DATASETS)(text)
 
@@ -119,7 +130,12 @@ def add_data_options(parser: Parser) -> None:
         metavar="DIR",
         help="where image datasets are kept and downloaded to",
     )
-    add("--num_points", type=whole_number(3), metavar="N", help="points: how many (default: 8000)")
+    add(
+        "--num_points",
+        type=whole_number(3, MOST_POINTS),
+        metavar="N",
+        help="points: how many (default: 8000)",
+    )
     add(
         "--jitter",
         type=not_negative,
@@ -134,7 +150,7 @@ def check_data_options(args: argparse.Namespace) -> None:
         refuse_given(args, ["num_points"], "is for sets of points only")
     elif args.num_points is None:
         args.num_points = 8000
-    if Path(args.dataset or "").suffix.lower() not in DRAWING_SUFFIXES:
+    if not is_drawing(args.dataset or ""):
         refuse_given(args, ["jitter"], "is for drawings (files of points) only")
     elif args.jitter is None:
         args.jitter = 0.01
@@ -167,7 +183,7 @@ def add_schedule_options(parser: Parser) -> None:
     for end, which, sigma in (("min", "smallest", SIGMA_MIN), ("max", "largest", SIGMA_MAX)):
         add(
             f"--sigma_{end}",
-            type=number(0, 1e6),
+            type=number(1e-5, 1e6, low_included=True),
             metavar="SIGMA",
             help=f"log_linear: {which} noise level, in units of the data's spread"
             f" (default: {sigma:g})",
@@ -185,7 +201,7 @@ def check_schedule_options(args: argparse.Namespace) -> None:
     if args.schedule != "log_linear":
         refuse_given(args, ["sigma_min", "sigma_max"], "applies to --schedule log_linear only")
     start = 1e-4 * 1000 / args.timesteps if args.beta_start is None else args.beta_start
-    end = 0.02 * 1000 / args.timesteps if args.beta_end is None else args.beta_end
+    end = min(0.02 * 1000 / args.timesteps, 0.999) if args.beta_end is None else args.beta_end
     if start > end:
         raise InputError(f"--beta_start ({start:g}) must not be larger than --beta_end ({end:g})")
     if args.schedule == "flow" and getattr(args, "prediction", None) == "eps":

@@ -67,8 +67,13 @@ class NoiseSchedule:
         self.alphas = alphas.double().cpu()
         self.sigmas = sigmas.double().cpu()
         self.velocity = velocity or (self.alphas, self.sigmas)
-        if not bool((self.sigmas / self.alphas).diff().gt(0).all()):
-            raise ValueError("the noise level sigma / alpha must rise at every timestep")
+        rises = (self.sigmas / self.alphas).diff() > 0
+        if not bool(rises.all()):
+            t = int(rises.logical_not().nonzero()[0]) + 1
+            raise ValueError(
+                f"the noise level sigma / alpha must rise at every timestep, and at t = {t} it does"
+                " not, since nothing is left of the data: take smaller betas, or fewer timesteps"
+            )
 
     @classmethod
     def from_betas(cls, betas: Tensor) -> NoiseSchedule:

@@ -46,8 +46,8 @@ def read_drawing(path: Path, rng: np.random.Generator) -> np.ndarray:
         raise InputError(f"{path} has fewer than {FEWEST} different points")
     spread = np.ptp(points, axis=0).max()
     # The next floats after numbers this large are too far apart to tell such points from each
-    # other once they are float32; and squares of larger numbers do not fit into one.
-    if not spread > 1e-5 * abs(points).max() or abs(points).max() > 1e15:
+    # other once they are float32; and squares of larger or smaller numbers do not fit into one.
+    if not spread > max(1e-5 * abs(points).max(), 1e-15) or abs(points).max() > 1e15:
         raise InputError(f"{path}: its numbers are too large, or too close together, for a drawing")
     return points
 

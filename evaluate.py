@@ -31,7 +31,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         "--num_samples",
         dest="num_images",
-        type=arguments.whole_number(100),
+        type=arguments.whole_number(100, 1_000_000),
         default=10_000,
         metavar="N",
         help="how many samples to make; FID and the energy distance depend on it",

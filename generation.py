@@ -20,7 +20,7 @@ from compute import choose_precision, compile_or_fall_back, in_precision, reason
 from diffusion import Denoiser, Diffusion, make_diffusion
 from distributed import Group
 from errors import InputError, RunError
-from guidance import Network, conditioned, guided, guided_by, within
+from guidance import Network, conditioned, guided, guided_by, with_examples, within
 from models import describe, load_model
 from samplers import (
     DEFAULT_STEPS,
@@ -36,6 +36,7 @@ from terminal import shows_bars
 from utils import SeededNoise
 
 DEFAULT_CHECKPOINT = Path("outputs/model_final.pt")
+NO_CLASS = "the model was trained with --label_dropout 0, so it knows no images without a class"
 LARGEST_BATCH = {"images": 256, "points": 10_000}  # unless --batch_size is given
 COMPILE_EARNS = 500_000  # evaluations (images times steps) from which on compiling pays
 ALONE = Group()
@@ -66,6 +67,16 @@ class Trained:
     def classes(self) -> int:
         """How many classes the network was told of by labels; 0 for none."""
         return len(self.config["label_counts"])
+
+    @property
+    def labels(self) -> list[int]:
+        """The classes that it has seen examples of."""
+        return with_examples(self.config["label_counts"])
+
+    @property
+    def knows_no_class(self) -> bool:
+        """Whether it has seen examples without a label, or knows nothing else."""
+        return not self.classes or self.config["label_dropout"] > 0
 
     @property
     def last(self) -> int:
@@ -169,6 +180,8 @@ def add_guide(trained: Trained, args: argparse.Namespace, device: torch.device) 
         if not trained.classes:
             needs = "needs a model trained with --class_conditional, or a --guide"
             refuse_given(args, ["guidance"], needs)
+        if not trained.knows_no_class and args.guidance not in (None, 1):
+            raise InputError(f"--guidance needs a --guide here: {NO_CLASS}")
         return
     guide = restore(args.guide, device, use_ema=not args.no_ema)
     for name in SHARED_WITH_GUIDE:

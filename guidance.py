@@ -25,6 +25,11 @@ def spread(labels: Sequence[int], count: int) -> Tensor:
     return torch.tensor(labels)[torch.arange(count) % len(labels)]
 
 
+def with_examples(label_counts: Sequence[int]) -> list[int]:
+    """The labels of the classes that have examples; a model knows nothing of the others."""
+    return [label for label, count in enumerate(label_counts) if count > 0]
+
+
 def in_proportion(label_counts: Sequence[int], count: int) -> Tensor:
     """`count` labels, int64 (count,), each class as often as in data with these counts."""
     shares = torch.tensor(label_counts, dtype=torch.float64).cumsum(0) / sum(label_counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,8 @@ from torch import Tensor
 import plots
 from files import atomic_write
 
+LARGEST_SHARE = 0.05  # of the time, which goes into writing while the training goes on
+
 
 @dataclass
 class History:
@@ -20,6 +23,24 @@ class History:
 
     COLUMNS = ("epoch", "step", "loss", "lr", "seconds", "images_per_second")
     rows: list[tuple[int, int, float, float, float, float]] = field(default_factory=list)
+
+    last_writing: tuple[float, float] = (0.0, 0.0)  # when it ended, seconds that it took
+
+    def write(self, folder: Path, always: bool = True) -> None:
+        """Write both files.
+
+        Args:
+            always: or else only if writing takes no more than `LARGEST_SHARE` of the time, since
+                some epochs are far shorter than it takes to draw a curve.
+        """
+        now = time.perf_counter()
+        ended, took = self.last_writing
+        if not self.rows or not (always or took <= LARGEST_SHARE * (now - ended)):
+            return
+        self.draw(folder)
+        self.save(folder)
+        done = time.perf_counter()
+        self.last_writing = (done, done - now)
 
     def save(self, folder: Path) -> None:
         with (

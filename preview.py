@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ class Preview:
 
     Args:
         network: with the averaged weights.
-        classes: how many the network is told of by labels; the samples take them in turn.
+        labels: of the classes that the samples are of, in turn; none for a network without.
         count, seed: of the samples.
         stride: also draw the process, every so many timesteps; None for no such picture.
     """
@@ -31,14 +32,14 @@ class Preview:
         network: Network,
         diffusion: Diffusion,
         space: Space,
-        classes: int,
+        labels: Sequence[int],
         count: int,
         seed: int,
         device: torch.device,
         stride: int | None,
     ) -> None:
         self.diffusion, self.space, self.stride = diffusion, space, stride
-        self.labels = spread(range(classes), count).to(device) if classes else None
+        self.labels = spread(labels, count).to(device) if labels else None
         self.noise = SeededNoise(seed, 0, count, device).draw(*space.shape)
         self.denoise = diffusion.denoiser(conditioned(network, self.labels))
 

@@ -43,7 +43,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_checkpoint_option(parser)
     add(
         "--num_images",
-        type=positive,
+        type=arguments.whole_number(1, 10_000_000),
         metavar="N",
         help="how many images (default: 64, or 8 of each class) or points (default: 1000) to make",
     )
@@ -134,6 +134,8 @@ def check_editing_options(args: argparse.Namespace) -> None:
         name = "inpainting"
         cli.refuse_given(args, ["interpolate"], "cannot go with --inpaint")
         cli.refuse_given(args, ["sampler"], "cannot go with --inpaint, which has its own")
+        if args.guidance is not None and args.guide is None and args.labels is None:
+            raise InputError("--guidance with --inpaint needs --labels, whose class it exaggerates")
         if args.mask is None:
             raise InputError("--inpaint needs a --mask, a picture that is white where to paint")
         args.visits = args.visits or 10
@@ -206,19 +208,21 @@ def write_intermediate(states: dict[int, Tensor], space: Space, folder: Path) ->
     )
 
 
-def choose_labels(args: argparse.Namespace, classes: int) -> list[int]:
+def choose_labels(args: argparse.Namespace, known: list[int]) -> list[int]:
     """The labels asked for, or all that the model knows.
 
     Raises:
         InputError: it does not know one of them.
     """
     if args.labels is None:
-        return list(range(classes))
-    if not classes:
+        return known
+    if not known:
         raise InputError("--labels: this model was trained without --class_conditional")
     for label in args.labels:
-        if label >= classes:
-            raise InputError(f"--labels: no class {label}; the model knows 0-{classes - 1}")
+        if label not in known:
+            missing = ", ".join(str(k) for k in range(known[-1]) if k not in known)
+            every = f"0-{known[-1]}" + (missing and f", but saw no examples of {missing}")
+            raise InputError(f"--labels: no class {label}; the model knows {every}")
     return args.labels
 
 
@@ -281,7 +285,7 @@ def prepare(
     total = len(trained.diffusion.schedule)
     steps = args.timesteps or (steps and min(steps, total))
     timesteps = denoising_timesteps(args.sampler, steps, total)
-    labels = choose_labels(args, trained.classes)
+    labels = choose_labels(args, trained.labels)
     if args.num_images is None:
         usual = images or EACH_CLASS * len(labels) or DEFAULT_NUMBER["images"]
         args.num_images = usual if kind == "images" else DEFAULT_NUMBER["points"]
@@ -328,11 +332,14 @@ def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
 def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     """Images that are the one given, outside its hole."""
     from editing import draw_inpainting, inpaint, read_hole, read_image
+    from generation import NO_CLASS
 
     image, hole = read_image(args.inpaint), read_hole(args.mask)
     trained, timesteps, labels, _ = prepare(args, device, INPAINTED, INPAINT_STEPS)
     # Unless it was told, a model of classes need not know of which one the image is.
     labels = None if labels is None or args.labels is None else labels.to(device)
+    if labels is None and not trained.knows_no_class:
+        raise InputError(f"--inpaint needs --labels here: {NO_CLASS}")
     samples = inpaint(trained, args, timesteps, device, labels, image, hole)
     if args.output.suffix.lower() == ".png":
         title = f"Inpainting (RePaint, {len(timesteps)} steps, {args.visits} visits to each)"

@@ -10,6 +10,7 @@ python train.py --resume --epochs 40             go on with the run in outputs/
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import cli
 import terminal
 from errors import InputError
-from train_options import NOT_OPTIONS, parse_arguments
+from train_options import CHANGEABLE, NOT_OPTIONS, parse_arguments
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,7 +31,9 @@ def make_config(args: argparse.Namespace, dataset: str) -> dict[str, Any]:
     """Every option of the run, and what rebuilds the model without them: config.json."""
     options = {name: value for name, value in vars(args).items() if name not in NOT_OPTIONS}
     config = {name: str(x) if isinstance(x, Path) else x for name, x in options.items()}
-    return {**config, "kind": cli.kind_of(dataset), "dataset": dataset}
+    derived = {name: x for name, x in config.items() if name not in args.given and x is not None}
+    derived.pop("dataset", None)  # which it is can depend on the network
+    return {**config, "kind": cli.kind_of(dataset), "dataset": dataset, "derived": derived}
 
 
 def label_counts(data: Dataset) -> list[int]:
@@ -39,10 +42,27 @@ def label_counts(data: Dataset) -> list[int]:
     Raises:
         InputError: there is only one class.
     """
+    from guidance import with_examples
+
     counts = data.labels.bincount().tolist()
-    if len(counts) < 2:
-        raise InputError(f"--class_conditional: {data.name} has no classes")
+    if len(with_examples(counts)) < 2:
+        raise InputError(f"--class_conditional: these {len(data):,} examples are all of one class")
     return counts
+
+
+def is_its_own(checkpoint: Path, folder: Path, config: dict[str, Any]) -> bool:
+    """Whether a checkpoint was written by the run in `folder`.
+
+    Args:
+        config: of the run that goes on from the checkpoint.
+    """
+    if checkpoint.resolve().parent != (folder / "checkpoints").resolve():
+        return False
+    try:
+        there = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return all(there[name] == config[name] for name in config if name not in CHANGEABLE)
+    except (OSError, ValueError, TypeError, KeyError):  # a damaged one is none
+        return False
 
 
 def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Trainer:
@@ -53,7 +73,6 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     """
     import torch
 
-    from checkpoints import load_checkpoint
     from datasets import load_dataset
     from diffusion import make_diffusion
     from distributed import Group
@@ -69,23 +88,28 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     config = make_config(args, data.name)
     config["label_counts"] = label_counts(data) if args.class_conditional else []
     if config["kind"] == "points":
+        if bool((data.examples == data.examples[0]).all()):
+            raise InputError(f"--subset: {len(data)} points at one place are no set to learn from")
         space = PointSpace.standardising(data.examples)
         config.update(mean=space.mean.tolist(), scale=space.scale)
     torch.manual_seed(args.seed)
-    model, diffusion = build_model(config), make_diffusion(config, device)
+    try:
+        model, diffusion = build_model(config), make_diffusion(config, device)
+    except ValueError as error:
+        raise InputError(f"--schedule {args.schedule}: {error}") from None
     trainer = Trainer(model, diffusion, data, make_space(config), args, config, device, group)
     if args.resume is not None:
-        restore(trainer, load_checkpoint(args.resume))
+        restore(trainer, args.resume)
     return trainer
 
 
-def prepare_folder(args: argparse.Namespace) -> None:
+def prepare_folder(args: argparse.Namespace, config: dict[str, Any]) -> None:
     """Make the output folder ready for the run, without losing an earlier one."""
     from files import remove_leftovers, set_earlier_run_aside
 
     folder: Path = args.output_dir
     remove_leftovers(folder)
-    if args.resume is not None and args.resume.resolve().is_relative_to(folder.resolve()):
+    if args.resume is not None and is_its_own(args.resume, folder, config):
         return
     if aside := set_earlier_run_aside(folder):
         print(f"moved the earlier run in {folder} to {aside}")
@@ -138,7 +162,7 @@ def train(args: argparse.Namespace, group: Group) -> None:
         if args.resume:
             check_something_is_left(trainer)
         if group.leads:
-            prepare_folder(args)
+            prepare_folder(args, trainer.config)
             write_json(folder / "config.json", trainer.config)
         announce(trainer)
         trainer.run()

@@ -21,7 +21,7 @@ MLP_OPTIONS = (
 # What is in config.json beside the options of the run.
 NOT_OPTIONS = (
     *("kind", "mean", "scale", "label_counts", "config", "resume"),
-    *("quiet", "verbose"),
+    *("quiet", "verbose", "given", "derived"),
 )
 # What may be different when a run goes on: how long, how fast, where, and what it writes when.
 CHANGEABLE = (
@@ -56,11 +56,13 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
         help="take options from a .json file, such as a run's own config.json; options on the"
         " command line override it",
     )
-    args = parser.parse_args(argv)
+    args, given = parser.parse_args(argv), argv
     if args.resume is not None:
-        args = resumed(parser, args, argv)
+        args, given = resumed(parser, args, argv)
     elif args.config is not None:
-        args = parser.parse_args(as_arguments(read_config(args.config), args.config) + argv)
+        given = as_arguments(without_derived(read_config(args.config)), args.config) + argv
+        args = parser.parse_args(given)
+    args.given = parser.given(given)
     args.output_dir = args.output_dir or OUTPUT_DIR
     cli.fill_defaults(args)
     cli.check_data_options(args)
@@ -86,6 +88,18 @@ def read_config(path: Path) -> dict[str, Any]:
     return options
 
 
+def without_derived(config: dict[str, Any]) -> dict[str, Any]:
+    """What a person chose of a configuration.
+
+    The rest followed from that, and is derived anew when something else is chosen. A value that
+    was changed by hand is a choice.
+    """
+    derived = config.get("derived")
+    if not isinstance(derived, dict):
+        return config
+    return {name: x for name, x in config.items() if name not in derived or derived[name] != x}
+
+
 def as_arguments(options: dict[str, Any], path: Path) -> list[str]:
     """The options of a configuration, as they would stand on the command line.
 
@@ -105,8 +119,11 @@ def as_arguments(options: dict[str, Any], path: Path) -> list[str]:
 
 def resumed(
     parser: arguments.Parser, given: argparse.Namespace, argv: list[str]
-) -> argparse.Namespace:
+) -> tuple[argparse.Namespace, list[str]]:
     """The options of the run that `--resume` goes on with, changed by the command line.
+
+    Returns:
+        All of them, and those that a person chose, then or now, as arguments.
 
     Raises:
         InputError: there is no checkpoint to go on from, or an option cannot change.
@@ -134,7 +151,7 @@ def resumed(
         if name not in CHANGEABLE and getattr(args, name) != value:
             raise InputError(f"--{name} cannot change when a run is resumed; it was {value}")
     args.output_dir, args.resume = folder, path
-    return args
+    return args, as_arguments(without_derived(checkpoint["config"]), path) + argv
 
 
 def add_training_options(parser: arguments.Parser) -> None:
@@ -225,7 +242,7 @@ def add_model_options(parser: arguments.Parser) -> None:
     )
     add(
         "--label_dropout",
-        type=arguments.number(0, 1, low_included=True),
+        type=arguments.number(0, 0.99, low_included=True),
         metavar="SHARE",
         help="class_conditional: share of examples without their label, from which guidance learns"
         " what all classes have in common (default: 0.1)",
@@ -299,11 +316,10 @@ def check_model_options(args: argparse.Namespace) -> None:
     cli.refuse_given(args, UNET_OPTIONS, "is for --model unet only")
     if kind == "images":
         cli.refuse_given(args, ("coordinates", "embedding_scale"), "is for points only")
-    if args.hidden_dims is not None:
+    equal = [args.hidden_size or 128] * (args.hidden_layers or 3)
+    if args.hidden_dims not in (None, equal):
         cli.refuse_given(args, ("hidden_size", "hidden_layers"), "clashes with --hidden_dims")
-    else:
-        args.hidden_dims = [args.hidden_size or 128] * (args.hidden_layers or 3)
-    args.hidden_size = args.hidden_layers = None
+    args.hidden_dims = args.hidden_dims or equal
     args.embedding_size = args.embedding_size or 128
     if args.embedding_size % 2:
         raise InputError(f"--embedding_size must be even, not {args.embedding_size}")
@@ -324,7 +340,7 @@ def add_output_options(parser: arguments.Parser) -> None:
     add(
         "--num_samples",
         "--eval_batch_size",
-        type=positive,
+        type=arguments.whole_number(1, 10_000),
         metavar="N",
         help="samples in the picture after an epoch" + cli.default_help("num_samples"),
     )

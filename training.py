@@ -6,7 +6,8 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,15 @@ from compute import choose_precision, compile_or_fall_back, in_precision, reason
 from datasets import Dataset
 from diffusion import Diffusion, draw_timesteps
 from distributed import Group
-from errors import RunError, Stopped
-from guidance import conditioned, drop
+from errors import InputError, RunError, Stopped
+from guidance import conditioned, drop, with_examples
 from history import History
 from interrupts import StopRequests
 from models.mlp import MLP
-from models.unet import UNet
+from models.unet import BatchDropout, UNet
 from optimizers import make_optimizers
 from preview import Preview
-from resume import remove_older, state_of
+from resume import state_of
 from spaces import Space
 from terminal import shows_bars
 from utils import EMA
@@ -83,6 +84,8 @@ class Trainer:
         self.device = device
         self.group = group
         self.folder: Path = options.output_dir
+        if len(data) < group.size:
+            raise InputError(f"{len(data)} examples are too few for {group.size} processes")
         # Of all processes together; each takes an equal part.
         self.batch_size = min(options.batch_size, len(data) // group.size) * group.size
         self.steps_per_epoch = len(data) // self.batch_size
@@ -94,23 +97,29 @@ class Trainer:
         shared: nn.Module = self.model
         if group.size > 1:
             shared = nn.parallel.DistributedDataParallel(self.model)
+            for layer in self.model.modules():
+                if isinstance(layer, BatchDropout):
+                    layer.part, layer.parts = group.rank, group.size
         self.network = in_precision(shared, self.precision, device)
         # Half precision loses small gradients, so they are scaled up; otherwise this does nothing.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.batch_loss: BatchLoss = self.eager_loss
         self.preview = Preview(
             in_precision(self.ema.model, self.precision, device),
-            *(diffusion, space, self.classes, options.num_samples, options.seed, device),
-            options.show_image_step,
+            *(diffusion, space, with_examples(config["label_counts"]), options.num_samples),
+            *(options.seed, device),
+            stride=options.show_image_step,
         )
         self.history = History()
         self.unread: list[tuple[int, int, Tensor, Tensor, float]] = []
         self.step = 0  # optimiser steps so far
         self.epoch = 1  # the one that is going on
         self.position = 0  # steps of it that are done
-        self.order = torch.empty(0)  # its examples, in the order in which they are taken
+        # Its examples, in the order in which they are taken.
+        self.order = torch.arange(len(data), device=device)
         self.board: Board | None = None
         self.elapsed = 0.0  # seconds of training before this process
+        self.started = time.perf_counter()  # of the whole run, had it never been interrupted
         self.stop = StopRequests()
 
     # ------------------------------------------------------------------------------ the loop
@@ -123,8 +132,6 @@ class Trainer:
             Stopped: the process was asked to stop; the text says how to go on.
         """
         self.compile()
-        if self.options.tensorboard and self.group.leads:
-            self.board = Board(self.folder / "tensorboard", self.step)
         self.started = time.perf_counter() - self.elapsed
         self.last_reading = self.last_saving = time.perf_counter()
         # Without a terminal a bar would fill a log file; a line for each epoch does not.
@@ -137,14 +144,31 @@ class Trainer:
                 smoothing=0.1,
             ) as self.bar,
             self.stop,
+            self.recording(),
         ):
             while self.epoch <= self.options.epochs:
                 self.train_epoch()
                 self.finish_epoch()
-        if self.board is not None:
-            self.board.close()
         if self.group.leads:
             save_checkpoint(self.folder / "model_final.pt", self.config, self.model, self.ema)
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Keep the record, which is whole however the block ends."""
+        if not self.group.leads:
+            yield
+            return
+        if self.options.tensorboard:
+            self.board = Board(self.folder / "tensorboard", self.step)
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # what ends the run is what counts
+                self.history.write(self.folder)
+            raise
+        finally:
+            if self.board is not None:
+                self.board.close()
 
     def train_epoch(self) -> None:
         """One pass over the shuffled data, or the rest of it. Every batch is full: the few examples
@@ -176,9 +200,10 @@ class Trainer:
             picture = self.preview.draw(epoch, self.folder / "samples")
             if self.board is not None:
                 self.board.picture(picture, self.step)
-            self.write_history()
             if self.bar.disable:
                 self.report(epoch)
+        if self.group.leads:
+            self.history.write(self.folder, always=last)
         if self.group.leads and (last or epoch % options.save_interval == 0):
             self.save(f"model_epoch_{epoch:03d}.pt")
         if not last:
@@ -297,10 +322,6 @@ class Trainer:
             flush=True,
         )
 
-    def write_history(self) -> None:
-        self.history.draw(self.folder)
-        self.history.save(self.folder)
-
     # ----------------------------------------------------------------- saving and going on
 
     def save_or_stop(self) -> None:
@@ -318,7 +339,6 @@ class Trainer:
         if asked:
             if not self.group.leads:
                 raise Stopped(asked, "")  # process 0 says it
-            self.write_history()
             raise Stopped(
                 asked,
                 f"stopped after step {self.step:,}, in epoch {self.epoch}; all of it is in {path}."
@@ -341,3 +361,16 @@ class Trainer:
         save_checkpoint(path, self.config, self.model, self.ema, state_of(self))
         remove_older(path, self.options.keep_checkpoints)
         return path
+
+
+def remove_older(newest: Path, keep: int | None) -> None:
+    """Delete checkpoints that `newest` makes superfluous.
+
+    Those within an epoch always are; of those after an epoch the last `keep` stay, or all.
+    """
+    superfluous = [path for path in newest.parent.glob("model_step_*.pt") if path != newest]
+    if keep is not None:
+        after = newest.parent.glob("model_epoch_*.pt")
+        superfluous += sorted(after, key=lambda x: (x.stat().st_mtime_ns, x.name))[:-keep]
+    for path in superfluous:
+        path.unlink()

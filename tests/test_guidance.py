@@ -3,14 +3,28 @@
 import argparse
 import json
 import math
+from contextlib import nullcontext
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
 from scripts import assert_picture, refuse, succeed
 
+import sample
+import train
 from diffusion import PREDICTIONS, Diffusion, make_schedule
-from guidance import conditioned, drop, guided, guided_by, in_proportion, spread, within
+from errors import InputError
+from guidance import (
+    conditioned,
+    drop,
+    guided,
+    guided_by,
+    in_proportion,
+    spread,
+    with_examples,
+    within,
+)
 from models.unet import UNet
 from samplers import final, heun, trailing_timesteps
 from shapes import make_shape
@@ -245,7 +259,7 @@ def test_a_grid_with_a_row_for_each_class(tmp_path):
 
 def test_what_has_no_classes_is_refused(tmp_path):
     command = ("train.py", "--dataset", "line", "--class_conditional")
-    assert "line has no classes" in refuse(*command, cwd=tmp_path)
+    assert "all of one class" in refuse(*command, cwd=tmp_path)
     assert "class_conditional" in refuse("train.py", "--label_dropout", 0.3, cwd=tmp_path)
     train = "--dataset line --num_points 100 --epochs 1 --sample_interval 1".split()
     succeed("train.py", *train, cwd=tmp_path)
@@ -271,3 +285,66 @@ def test_guides_that_do_not_fit_are_refused(ring, tmp_path):
     ):
         succeed(*train, timesteps, cwd=tmp_path)
         assert says in refuse("sample.py", *final_one, cwd=tmp_path)
+
+
+# ------------------------------------------------------------------------- what was never learned
+
+
+def class_conditional(folder, *options):
+    """A model of digits in a folder, trained for a moment with these options."""
+    run = "--dataset digits --batch_size 10 --epochs 1 --model mlp --hidden_size 4 --num_samples 12"
+    args = train.parse_arguments(
+        [*run.split(), "--class_conditional", "--output_dir", str(folder), *options]
+    )
+    trainer = train.make_trainer(args)
+    trainer.run()
+    return trainer
+
+
+def sampling(folder, *options):
+    args = sample.parse_arguments(["--checkpoint", str(folder / "model_final.pt"), *options])
+    args.output = folder / "samples.png"
+    return sample.prepare(args, torch.device("cpu"))
+
+
+def test_only_classes_with_examples_exist(tmp_path):
+    """Twelve digits lack some of the ten classes."""
+    trainer = class_conditional(tmp_path, "--subset", "12")
+    there = trainer.labels.unique().tolist()
+    counts = trainer.config["label_counts"]
+    absent = [label for label in range(len(counts)) if label not in there]
+    assert absent  # or the test would show nothing
+    assert with_examples(counts) == there
+    assert set(trainer.preview.labels.tolist()) <= set(there)
+    _, _, labels, _ = sampling(tmp_path)
+    assert labels.unique().tolist() == there
+    with pytest.raises(InputError, match=f"no class {absent[0]}.*saw no examples of.*{absent[0]}"):
+        sampling(tmp_path, "--labels", str(absent[0]))
+    with pytest.raises(InputError, match="all of one class"):
+        class_conditional(tmp_path, "--subset", "1")
+
+
+def test_a_label_that_was_never_dropped_leaves_no_class_unknown(tmp_path):
+    class_conditional(tmp_path, "--subset", "100", "--label_dropout", "0")
+    for guidance in ("2", "0"):
+        with pytest.raises(InputError, match=r"needs a --guide here.*label_dropout 0"):
+            sampling(tmp_path, "--guidance", guidance)
+    sampling(tmp_path, "--guidance", "1")
+    guide = str(tmp_path / "model_final.pt")
+    sampling(tmp_path, "--guidance", "2", "--guide", guide)
+    picture = tmp_path / "picture.png"
+    iio.imwrite(picture, np.full((28, 28), 255, np.uint8))
+    files = ("--inpaint", str(picture), "--mask", str(picture), "--steps", "1")
+    for labels, refused in (((), True), (("--labels", "3"), False)):
+        options = (*files, *labels, "--checkpoint", guide, "--output", str(tmp_path / "out.png"))
+        args = sample.parse_arguments([*options])
+        with pytest.raises(InputError, match="needs --labels here") if refused else nullcontext():
+            sample.make_inpainting(args, torch.device("cpu"))
+
+
+def test_guidance_of_inpainting_needs_a_class(capsys):
+    files = ["--inpaint", "a.png", "--mask", "b.png", "--guidance", "2"]
+    with pytest.raises(InputError, match="needs --labels"):
+        sample.parse_arguments(files)
+    sample.parse_arguments([*files, "--labels", "3"])
+    sample.parse_arguments([*files, "--guide", "x.pt"])

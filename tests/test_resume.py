@@ -2,20 +2,27 @@
 
 import csv
 import json
+import math
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from scripts import REPOSITORY, refuse, run, succeed
 
+import history
 import train
 from checkpoints import load_checkpoint
-from errors import RunError
+from distributed import Group
+from errors import InputError, RunError
+from history import History
 from interrupts import StopRequests
+from training import remove_older
 
 IMAGES = "--dataset digits --subset 400 --batch_size 8 --base_channels 8 --num_samples 4".split()
 EXACT = "--precision fp32 --compile off --class_conditional".split()
@@ -129,27 +136,193 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
     assert "data are not those" in refuse("train.py", *more, cwd=tmp_path)
 
 
-def test_a_state_that_is_not_whole_is_refused(tmp_path):
-    succeed("train.py", *POINTS, "--epochs", 1, cwd=tmp_path)
-    path = tmp_path / "outputs" / "checkpoints" / "model_epoch_001.pt"
-    checkpoint = load_checkpoint(path)
-    whole = checkpoint["training"]
-    random = {k: v for k, v in whole.items() if k != "random"}
-    changed = ({"step": "many"}, {"seen": -1}, {"order": torch.arange(3), "seen": 10})
-    for training in (random, *({**whole, **change} for change in changed), [1, 2]):
-        torch.save({**checkpoint, "training": training}, path)
-        says = refuse("train.py", "--resume", "--epochs", 2, cwd=tmp_path)
-        assert "not a state to go on from" in says
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    """A training checkpoint after the first of two epochs, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("state")
+    options = (*POINTS, "--optimizer", "muon", "--epochs", 1, "--output_dir", folder)
+    train.make_trainer(train.parse_arguments(list(map(str, options)))).run()
+    return folder / "checkpoints" / "model_epoch_001.pt"
+
+
+def changed(state, path, value):
+    """A checkpoint in which the place `path` of the training state holds something else."""
+    checkpoint = load_checkpoint(state)
+    place = checkpoint["training"]
+    *steps, last = path.split("/")
+    for step in steps:
+        place = place[int(step) if step.isdecimal() else step]
+    last = int(last) if last.isdecimal() else last
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value(place[last])
+    torch.save(checkpoint, state.with_name("changed.pt"))
+    return state.with_name("changed.pt")
+
+
+def resume(checkpoint, folder):
+    options = ("--resume", checkpoint, "--epochs", 2, "--output_dir", folder)
+    return train.make_trainer(train.parse_arguments(list(map(str, options))))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *((name, None) for name in ("random", "optimizers", "order", "history", "elapsed", "step")),
+        *((name, lambda _: "many") for name in ("step", "epoch", "seen", "elapsed", "optimizers")),
+        *((name, lambda _: -1) for name in ("step", "epoch", "seen", "ema_updates")),
+        *((name, lambda _: 10**12) for name in ("step", "seen")),
+        *((name, lambda _: 1.5) for name in ("step", "epoch", "seen")),
+        ("elapsed", lambda _: float("inf")),
+        ("elapsed", lambda _: -1.0),
+        ("order", lambda order: order[:3]),
+        ("order", lambda order: order.float()),
+        ("order", lambda order: order[None]),
+        ("order", lambda order: order - 1),
+        ("order", lambda order: order + 1),
+        ("order", lambda order: order.clamp(min=1)),
+        ("order", lambda order: order[:1].clone().expand(len(order))),
+        ("history", lambda rows: rows[:, :5]),
+        ("history", lambda rows: rows[:-1]),
+        ("history", lambda rows: rows.float()),
+        ("history", lambda rows: rows * float("inf")),
+        ("history", lambda rows: rows[:1].clone().expand(rows.shape)),
+        ("history", lambda rows: rows.to("meta")),
+        ("random/cpu", None),
+        ("random/cpu", lambda numbers: numbers[:-1]),
+        ("random/cpu", lambda numbers: numbers.int()),
+        ("optimizers/0", None),
+        ("optimizers/1/state", None),
+        ("optimizers/1/state/0", None),
+        ("optimizers/1/state/0/exp_avg", None),
+        ("optimizers/1/state/0/exp_avg", lambda average: average[:1]),
+        ("optimizers/1/state/0/exp_avg", lambda average: average.to_sparse()),
+        ("optimizers/1/state/0/exp_avg", lambda average: average.double()),
+        ("optimizers/1/state/0/exp_avg_sq", lambda average: average * float("nan")),
+        ("optimizers/1/state/0/step", lambda _: "one"),
+        ("optimizers/0/state/0/average", lambda average: average.flatten()),
+    ],
+)
+def test_a_state_that_is_not_whole_is_refused(path, value, state, tmp_path):
+    with pytest.raises(InputError, match=r"changed\.pt cannot be read") as error:
+        resume(changed(state, path, value), tmp_path)
+    assert len(str(error.value).splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [lambda _: [], lambda groups: [{"lr": "x"}] * len(groups)])
+def test_what_the_code_knows_itself_is_not_taken_from_a_file(value, state, tmp_path):
+    trainer = resume(changed(state, "optimizers/1/param_groups", value), tmp_path)
+    whole = resume(state, tmp_path)
+    assert (
+        trainer.optimizers[1].state_dict()["param_groups"]
+        == (whole.optimizers[1].state_dict()["param_groups"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"hidden_dims": [8192] * 100}, "too few"),
+        ({"num_samples": 10**12}, "1 to 10000"),
+        ({"num_points": 10**12}, "num_points must be"),
+    ],
+)
+def test_resuming_builds_nothing_larger_than_the_file(change, says, state, tmp_path, capsys):
+    checkpoint = load_checkpoint(state)
+    checkpoint["config"] |= change
+    torch.save(checkpoint, tmp_path / "huge.pt")
+    try:
+        resume(tmp_path / "huge.pt", tmp_path)
+    except InputError as error:
+        assert says in str(error)  # noqa: PT017  # or else the parser has said it
+    except SystemExit:
+        assert says in capsys.readouterr().err
+    else:
+        pytest.fail("it was not refused")
+
+
+def test_a_run_of_the_release_before_goes_on(tmp_path):
+    release = REPOSITORY / "tests" / "release_1"
+    trainer = train.make_trainer(
+        train.parse_arguments(
+            ["--resume", str(release / "points_epoch_001.pt"), "--output_dir", str(tmp_path)]
+        )
+    )
+    assert trainer.step == 2
+    trainer.run()
+    end = load_checkpoint(release / "points.pt")
+    for name, weight in trainer.ema.model.state_dict().items():
+        torch.testing.assert_close(weight, end["ema"][name], rtol=1e-4, atol=1e-5)
+    config = str(release / "points.json")
+    again = train.parse_arguments(["--config", config, "--output_dir", str(tmp_path)])
+    assert again.hidden_dims == [4, 4, 4]
+    assert again.class_conditional
 
 
 # ---------------------------------------------------------------------------------- checkpoints
 
 
-def test_only_the_newest_checkpoints_are_kept(tmp_path):
+@pytest.mark.parametrize("keep", [None, *range(1, 11)])
+@pytest.mark.parametrize("last", ["model_epoch_012.pt", "model_step_0000130.pt"])
+def test_only_the_newest_checkpoints_are_kept(keep, last, tmp_path):
+    """Whatever is written in turn, of those after epochs the last `keep` stay."""
+    epochs = [f"model_epoch_{k:03d}.pt" for k in range(1, 12)]
+    for k, name in enumerate((*epochs[:6], "model_step_0000065.pt", *epochs[6:], last)):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (1000 + k, 1000 + k))
+        remove_older(tmp_path / name, keep)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    written = [*epochs, last] if "epoch" in last else epochs
+    assert names == sorted({*(written if keep is None else written[-keep:]), last})
+
+
+def test_a_run_keeps_as_many_checkpoints_as_it_should(tmp_path):
     options = (*POINTS, "--epochs", 5, "--save_interval", 1, "--keep_checkpoints", 2)
     succeed("train.py", *options, "--save_every_minutes", 0.0001, cwd=tmp_path)
     names = sorted(path.name for path in (tmp_path / "outputs" / "checkpoints").iterdir())
     assert names == ["model_epoch_004.pt", "model_epoch_005.pt"]
+
+
+SHORT = "--dataset line --num_points 40 --batch_size 20 --hidden_size 4 --num_samples 4".split()
+
+
+def run_in_process(*options):
+    """What train.py does in the folder that it is in."""
+    args = train.parse_arguments(list(map(str, options)))
+    train.train(args, Group())
+
+
+def test_a_checkpoint_of_another_run_never_takes_a_folder_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_in_process(*SHORT, "--epochs", 2, "--save_interval", 1, "--seed", 1)
+    run_in_process(*SHORT, "--epochs", 2, "--save_interval", 1, "--seed", 2)
+    outputs = tmp_path / "outputs"
+    first = (outputs / "earlier_001" / "model_final.pt").read_bytes()
+    second = (outputs / "model_final.pt").read_bytes()
+    assert first != second
+
+    # The earlier run goes on, into the folder of the later one, which is set aside.
+    earlier = "outputs/earlier_001/checkpoints/model_epoch_001.pt"
+    run_in_process("--resume", earlier, "--output_dir", "outputs")
+    assert (outputs / "earlier_002" / "model_final.pt").read_bytes() == second
+    assert (outputs / "earlier_001" / "model_final.pt").read_bytes() == first
+    assert json.loads((outputs / "config.json").read_text())["seed"] == 1
+
+    # Likewise one that somebody has copied among its checkpoints.
+    shutil.copy(
+        outputs / "earlier_002/checkpoints/model_epoch_001.pt", outputs / "checkpoints/x.pt"
+    )
+    run_in_process("--resume", "outputs/checkpoints/x.pt")
+    assert json.loads((outputs / "earlier_003" / "config.json").read_text())["seed"] == 1
+    assert json.loads((outputs / "config.json").read_text())["seed"] == 2
+
+    # Its own continues it in place, wherever it is looked at from.
+    monkeypatch.chdir(outputs)
+    run_in_process("--resume", "checkpoints/model_epoch_002.pt", "--output_dir", ".", "--epochs", 3)
+    assert not (outputs / "earlier_004").exists()
+    assert (outputs / "checkpoints" / "model_epoch_003.pt").exists()
 
 
 def test_checkpoints_within_an_epoch(tmp_path):
@@ -168,6 +341,73 @@ def test_checkpoints_between_epochs_that_are_shorter_than_a_reading(tmp_path):
         folder = tmp_path / "outputs" / "checkpoints"
         wait_for(folder, "model_step_*.pt")
         child.kill()
+
+
+# ---------------------------------------------------------------------------------- the record
+
+
+def steps_recorded(folder) -> list[int]:
+    with (folder / "history.csv").open() as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
+def test_the_record_is_written_after_every_epoch(tmp_path, monkeypatch):
+    """Not only when samples are drawn, which of points is rare; unless it would take long."""
+    options = (*SHORT, "--epochs", 4, "--sample_interval", 4, "--output_dir", tmp_path)
+    found = []
+    draw = History.draw
+
+    def noting(self, folder):
+        draw(self, folder)
+        found.append(len(self.rows))
+
+    monkeypatch.setattr(History, "draw", noting)
+    monkeypatch.setattr(history, "LARGEST_SHARE", math.inf)
+    train.make_trainer(train.parse_arguments(list(map(str, options)))).run()
+    assert found == [2, 4, 6, 8]
+    assert steps_recorded(tmp_path) == list(range(1, 9))
+    found.clear()
+    monkeypatch.setattr(history, "LARGEST_SHARE", 0.0)
+    train.make_trainer(train.parse_arguments(list(map(str, options)))).run()
+    assert found == [2, 8]  # the first and the last
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RunError, OSError])
+def test_the_record_is_written_however_a_run_ends(error, tmp_path, monkeypatch):
+    options = (*SHORT, "--epochs", 9, "--sample_interval", 9, "--output_dir", tmp_path)
+    trainer = train.make_trainer(train.parse_arguments(list(map(str, options))))
+    closed = []
+    monkeypatch.setattr(history, "LARGEST_SHARE", 0.0)
+    step = trainer.train_step
+
+    def failing(*inputs):
+        if trainer.step == 12:
+            trainer.board = SimpleNamespace(close=lambda: closed.append(True))
+            raise error("no more")
+        return step(*inputs)
+
+    trainer.train_step = failing
+    with pytest.raises(error, match="no more"):
+        trainer.run()
+    assert steps_recorded(tmp_path) == list(range(1, 13))
+    assert (tmp_path / "training_loss.png").stat().st_size > 1000
+    assert closed == [True]
+
+
+def test_an_error_of_the_record_does_not_hide_that_of_the_run(tmp_path, monkeypatch):
+    options = (*SHORT, "--epochs", 9, "--sample_interval", 9, "--output_dir", tmp_path)
+    trainer = train.make_trainer(train.parse_arguments(list(map(str, options))))
+
+    def full(*_):
+        raise OSError("disk full")
+
+    def fail(*_):
+        monkeypatch.setattr(History, "save", full)
+        raise RunError("the loss became nan")
+
+    monkeypatch.setattr(trainer, "train_step", fail)
+    with pytest.raises(RunError, match="the loss became nan"):
+        trainer.run()
 
 
 # ---------------------------------------------------------------------------------- interrupts

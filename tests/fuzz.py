@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cases at a time")
     parser.add_argument("--only", default="", metavar="NAME", help="how the cases' names begin")
+    parser.add_argument("--all", action="store_true", help="a line for every case")
     args = parser.parse_args()
     from fuzzing.base import make_base
     from fuzzing.core import plans
@@ -33,9 +34,9 @@ def main() -> int:
         base = make_base(Path(folder))
         results = list(progress(run_cases(planned, base, args.seed, args.jobs)))
     print(table(results))
-    wrong = [result for result in results if not result.fine]
-    print(*wrong, sep="\n")
-    return 1 if wrong else 0
+    shown = [result for result in results if args.all or not result.fine]
+    print(*shown, sep="\n")
+    return int(not all(result.fine for result in results))
 
 
 if __name__ == "__main__":

@@ -207,7 +207,6 @@ WRONG: dict[str, Recipe] = {
     "compressed-bomb": lambda base, rng: hostile.zipped(
         {**members(base), "model/data/0": bytes(300_000_000)}, zipfile.ZIP_DEFLATED
     ),
-    "members-twice": twice,
     "no-pickle": rewritten(lambda found: {k: v for k, v in found.items() if "pkl" not in k}),
     "no-data": rewritten(lambda found: {k: v for k, v in found.items() if "/data/" not in k}),
     "short-data": rewritten(
@@ -279,8 +278,6 @@ WRONG: dict[str, Recipe] = {
     "weight-whole-numbers": weight(lambda found: found.long()),
     "weight-complex": weight(lambda found: found.to(torch.complex64)),
     "weight-nested": weight(lambda found: torch.nested.nested_tensor(list(found))),
-    "weight-not-a-number": weight(lambda found: found * float("nan")),
-    "weight-infinite": weight(lambda found: found + float("inf")),
     "weight-quantized": weight(lambda found: torch.quantize_per_tensor(found, 0.1, 0, torch.qint8)),
     "weights-none": parts({}),
     "weights-list": parts([torch.ones(3)]),
@@ -296,6 +293,9 @@ WRONG: dict[str, Recipe] = {
 }
 EITHER: dict[str, Recipe] = {
     "damage-comment": damaged(append),
+    "members-twice": twice,
+    "weight-not-a-number": weight(lambda found: found * float("nan")),
+    "weight-infinite": weight(lambda found: found + float("inf")),
     "zipped-again": rewritten(lambda found: found),
     "config-more-deep": config(more=hostile.DEEP),
     "config-more-laughs": config(more=hostile.laughs()),

@@ -40,7 +40,7 @@ starting = threading.Lock()  # multiprocessing's own bookkeeping is not made for
 
 @dataclass(frozen=True)
 class Result:
-    """How a case ended, in one of the `VERDICTS`, why, and the last line that the script printed."""
+    """How a case ended, in one of the `VERDICTS`, why, and the last line that it said."""
 
     name: str
     verdict: str
@@ -52,7 +52,7 @@ class Result:
         return self.verdict in ("refused well", "accepted")
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.reason or self.verdict} | {self.said}"
+        return f"{self.name}: {self.verdict}{f' ({self.reason})' * bool(self.reason)} | {self.said}"
 
 
 def be_limited_script(*arguments) -> None:
@@ -174,7 +174,7 @@ def judge(
     if not (0 < lines <= LINES and len(said) <= CHARACTERS):
         return "misbehaved", f"{lines} lines of error, {len(said):,} characters"
     if changed:
-        return "misbehaved", f"refused, but changed {', '.join(changed[:3])}"
+        return "misbehaved", f"refused, but changed {len(changed)} files: {', '.join(changed[-2:])}"
     return "refused well", ""
 
 

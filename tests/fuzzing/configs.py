@@ -93,7 +93,6 @@ WRONG: dict[str, Recipe] = {
     "not-a-number": raw('{"lr": NaN}'),
     "object-in-an-option": changed(lr={"a": 1}),
     "unknown-name": changed(learning_speed=1),
-    "unknown-name-that-is-null": changed(learning_speed=None),
     "100000-unknown-names": many_names(100_000),
     "600000-unknown-names": many_names(600_000),
     "name-of-a-megabyte": changed(**{"x" * 1_000_000: 1}),
@@ -135,11 +134,12 @@ WRONG: dict[str, Recipe] = {
     "seed-negative": changed(seed=-1),
     "compile-true": changed(compile=True),
     "sigma_min-1e-300": drawn(schedule="log_linear", sigma_min=1e-300),
-    "sigma_min-1e-40": drawn(schedule="log_linear", sigma_min=1e-40),
     "beta_end-1": changed(beta_end=1.0),
     "beta_start-above-beta_end": changed(beta_start=0.02, beta_end=0.01),
 }
 EITHER: dict[str, Recipe] = {
+    "unknown-name-that-is-null": changed(learning_speed=None),
+    "sigma_min-1e-40": drawn(schedule="log_linear", sigma_min=1e-40),
     "utf-16": around("", encoding="utf-16"),
     "one-name-twice": raw(
         '{"dataset": "line", "num_points": 50, "epochs": 1, "epochs": 1, "num_points": 60}'

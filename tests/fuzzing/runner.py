@@ -173,6 +173,9 @@ def judge(
         return "misbehaved", "refused"
     if not (0 < lines <= LINES and len(said) <= CHARACTERS):
         return "misbehaved", f"{lines} lines of error, {len(said):,} characters"
+    if "out of memory" in said and {"--checkpoint", "--resume"} & {*case.command}:
+        # On another machine it would have got that memory.
+        return "misbehaved", "a file of some kilobytes asked for too much memory"
     if changed:
         return "misbehaved", f"refused, but changed {len(changed)} files: {', '.join(changed[-2:])}"
     return "refused well", ""

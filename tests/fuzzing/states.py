@@ -35,11 +35,15 @@ def state(*path: Any, to: Any, name: str = "epoch.pt") -> Recipe:
     return changed(lambda whole: hostile.replace(whole, ("training", *path), to), name)
 
 
-def each(path: tuple, names: str, among: dict | None = None) -> dict[str, Recipe]:
+def each(path: tuple, names: str) -> dict[str, Recipe]:
     """A recipe for each of some hostile values at one place."""
-    among = among or hostile.ALL
     place = "-".join(str(part) for part in path if part not in ("optimizers", "state", 0))
-    return {f"{place}-{name}": state(*path, to=among[name]()) for name in names.split()}
+
+    def make(value: Callable[[], Any]) -> Recipe:
+        # Not made before it is asked for: PyTorch warns of the oddest ones.
+        return lambda base, rng: state(*path, to=value())(base, rng)
+
+    return {f"{place}-{name}": make(hostile.ALL[name]) for name in names.split()}
 
 
 def without(*path: Any) -> Recipe:

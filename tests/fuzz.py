@@ -3,6 +3,7 @@
 python tests/fuzz.py                         the table, and a line for each case that went wrong
 python tests/fuzz.py --cases 1000 --seed 7   more random files of each kind, and others
 python tests/fuzz.py --only states/order     those cases alone whose names begin so
+python tests/fuzz.py --only states/order-2-D --keep folder      and their files, to look at them
 """
 
 import argparse
@@ -21,17 +22,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="cases at a time")
     parser.add_argument("--only", default="", metavar="NAME", help="how the cases' names begin")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="write the files, run nothing")
     parser.add_argument("--all", action="store_true", help="a line for every case")
     args = parser.parse_args()
     from fuzzing.base import make_base
     from fuzzing.core import plans
     from fuzzing.kinds import KINDS
-    from fuzzing.runner import progress, run_cases, table
+    from fuzzing.runner import progress, run_cases, table, write_cases
 
     planned = [plan for kind in KINDS for plan in plans(kind, args.cases)]
     planned = [plan for plan in planned if plan.name.startswith(args.only)]
     with tempfile.TemporaryDirectory() as folder:
         base = make_base(Path(folder))
+        if args.keep is not None:
+            write_cases(planned, base, args.seed, args.keep)
+            return 0
         results = list(progress(run_cases(planned, base, args.seed, args.jobs)))
     print(table(results))
     shown = [result for result in results if args.all or not result.fine]

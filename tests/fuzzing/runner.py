@@ -116,17 +116,22 @@ def snapshot(folder: Path) -> dict[str, object]:
     return found
 
 
+def lay_out(case: Case, base: Base, folder: Path) -> None:
+    """Make the folder in which a case's script is to run."""
+    shutil.copytree(base.place, folder)
+    for name, content in case.files.items():
+        if isinstance(content, bytes):
+            (folder / name).write_bytes(content)
+        else:
+            content(folder / name)
+
+
 def run_case(plan: Plan, base: Base, seed: int) -> Result:
     case = plan.make(base, seed)
     with tempfile.TemporaryDirectory() as made:
         folder, texts = Path(made, "place"), Path(made, "texts")
         texts.mkdir()
-        shutil.copytree(base.place, folder)
-        for name, content in case.files.items():
-            if isinstance(content, bytes):
-                (folder / name).write_bytes(content)
-            else:
-                content(folder / name)
+        lay_out(case, base, folder)
         before = snapshot(folder)
         code, said, exceeded = run_limited(case.command, folder, texts)
         after = snapshot(folder)
@@ -185,6 +190,15 @@ def run_cases(plans: Iterable[Plan], base: Base, seed: int, jobs: int = 1) -> It
     """The results of all cases, in their order; `jobs` of them run at a time."""
     with ThreadPoolExecutor(jobs) as pool:
         yield from pool.map(lambda plan: run_case(plan, base, seed), plans)
+
+
+def write_cases(plans: Iterable[Plan], base: Base, seed: int, target: Path) -> None:
+    """Write the folder of each case into `target`, and print what is to be run in it."""
+    for plan in plans:
+        case = plan.make(base, seed)
+        folder = target / plan.name.replace("/", "-")
+        lay_out(case, base, folder)
+        print(f"{folder}: {' '.join(case.command)}")
 
 
 def table(results: list[Result]) -> str:

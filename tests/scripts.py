@@ -39,6 +39,17 @@ def be_script(
     runpy.run_path(script, run_name="__main__")
 
 
+def start(
+    script: str, arguments: tuple[object, ...], cwd: Path, out: Path, err: Path, become=be_script
+) -> multiprocessing.Process:
+    """A new process that becomes the script, see `be_script`."""
+    options, environment = list(map(str, arguments)), dict(os.environ)
+    state = (str(REPOSITORY / script), options, str(cwd), environment, str(out), str(err))
+    child = processes.Process(target=become, args=state)
+    child.start()
+    return child
+
+
 def run(script: str, *arguments: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
     """Run a script in `cwd`, as a person does who has cd-ed to some folder."""
     path, options = str(REPOSITORY / script), list(map(str, arguments))
@@ -52,9 +63,7 @@ def run(script: str, *arguments: object, cwd: Path) -> "subprocess.CompletedProc
         )
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        state = (path, options, str(cwd), dict(os.environ))
-        child = processes.Process(target=be_script, args=(*state, str(out), str(err)))
-        child.start()
+        child = start(script, arguments, cwd, out, err)
         child.join(PATIENCE)
         if child.is_alive():
             child.kill()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,10 @@ if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
+
+# What file systems answer that cannot lock or flush, as some of networks and clusters cannot.
+UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+ATTEMPTS, PAUSE = 5, 0.1  # to replace a file that another program has open; seconds in between
 
 # What a training run writes into its folder.
 RUN_FILES = (
@@ -35,15 +41,16 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Write a file so that it is at every moment either the old one or the new one, whole.
 
     Yields a temporary path in the same folder. When the block ends well, that file is flushed to
-    disk and renamed to `path`; when it fails, it is removed and `path` stays as it was.
+    disk and renamed to `path` (see `move_into_place`); when it fails, it is removed and `path`
+    stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+            flush(file.fileno())
+        move_into_place(temporary, path)
         flush_folder(path.parent)
     except OSError as error:
         error.filename = error.filename or str(path)  # a failed write does not say where
@@ -52,12 +59,38 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Rename a finished file to `path`, or to a name beside it if `path` cannot be replaced.
+
+    Windows replaces no file that another program has open: a virus scanner for a moment, a
+    spreadsheet for hours. Neither should cost a run what it has to write.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:
+            time.sleep(PAUSE)
+    beside = path.with_name(f"{path.stem}.new{path.suffix}")
+    os.replace(temporary, beside)
+    print(f"{path} cannot be replaced; is it open? Wrote {beside} instead", file=sys.stderr)
+
+
+def flush(file: int) -> None:
+    """Make an open file or folder last through a power cut, where the file system can."""
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+
+
 def flush_folder(folder: Path) -> None:
     """Make a renaming last through a power cut, where the system lets folders be flushed."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(handle)
+            flush(handle)
         finally:
             os.close(handle)
 
@@ -118,7 +151,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Keep other runs out of `folder` for as long as the block lasts.
 
     The operating system holds the lock and lets go of it when the process ends, however it ends:
-    the file itself, which stays, means nothing.
+    the file itself, which stays, means nothing. Where the file system has no locks, nothing keeps
+    others out, and a line says so.
 
     Raises:
         InputError: another process has it.
@@ -147,6 +181,10 @@ def take_lock(file: IO[str]) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        print(f"{file.name} cannot be locked here: start no second run in its folder", flush=True)
     return True
 
 

@@ -1,11 +1,15 @@
 """files.py: whole files, folders that belong to one run, what killed processes leave behind."""
 
+import errno
+import json
+import math
 import os
 import subprocess
 import sys
 
 import pytest
 
+import files
 from errors import InputError
 from files import (
     atomic_write,
@@ -97,3 +101,72 @@ def test_a_folder_belongs_to_one_process_until_that_ends(tmp_path):
 def test_json_is_readable_by_people(tmp_path):
     write_json(tmp_path / "config.json", {"epochs": 3, "lr": 0.1})
     assert (tmp_path / "config.json").read_text() == '{\n  "epochs": 3,\n  "lr": 0.1\n}\n'
+
+
+# ------------------------------------------------------------- file systems that cannot do it all
+
+
+def failing(number: int, times: float = math.inf, kind: type[OSError] = OSError):
+    """What stands in for a system call: it fails so many times, then does nothing."""
+    calls = []
+
+    def call(*_: object) -> None:
+        calls.append(1)
+        if len(calls) <= times:
+            raise kind(number, os.strerror(number))
+
+    return call
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks with msvcrt")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_without_locks_a_run_goes_on_and_says_so(number, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files.fcntl, "flock", failing(number))
+    with locked(tmp_path):
+        write_json(tmp_path / "config.json", {})
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 1
+    assert "cannot be locked" in said[0]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_folder_that_cannot_be_flushed_is_no_reason_to_stop(number, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", failing(number))
+    write_json(tmp_path / "config.json", {"lr": 1})
+    assert json.loads((tmp_path / "config.json").read_text()) == {"lr": 1}
+
+
+def test_a_disk_that_fails_while_flushing_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text("old")
+    monkeypatch.setattr(os, "fsync", failing(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        write_json(tmp_path / "config.json", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert (tmp_path / "config.json").read_text() == "old"
+
+
+@pytest.mark.parametrize("moments", [2, math.inf])
+def test_a_file_that_is_open_elsewhere_is_replaced_later_or_written_beside(
+    moments, tmp_path, monkeypatch, capsys
+):
+    """As on Windows, where a spreadsheet keeps others from replacing the file that it shows."""
+    path, beside = tmp_path / "history.csv", tmp_path / "history.new.csv"
+    path.write_text("old")
+    replace, busy = os.replace, failing(errno.EACCES, moments, PermissionError)
+
+    def replace_if_free(source, target) -> None:
+        if target == path:
+            busy()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_if_free)
+    monkeypatch.setattr(files, "PAUSE", 0)
+    with atomic_write(path) as temporary:
+        temporary.write_text("new")
+    if moments == 2:
+        assert (path.read_text(), list(tmp_path.iterdir())) == ("new", [path])
+        assert capsys.readouterr().err == ""
+    else:
+        assert (path.read_text(), beside.read_text()) == ("old", "new")
+        assert str(beside) in capsys.readouterr().err
+    assert not list(tmp_path.glob(".*"))

@@ -34,6 +34,11 @@ RUN_FILES = (
     "checkpoints",
     "tensorboard",
 )
+# And by which names: what `atomic_write` can have left half-written there.
+WRITTEN = (
+    *("config.json", "history.csv", "training_loss.png", "model_final.pt"),
+    *("samples/epoch_*.png", "checkpoints/model_*.pt"),
+)
 
 
 @contextmanager
@@ -45,7 +50,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = temporary_name(path, str(os.getpid()))
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -57,6 +62,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path, process: str) -> Path:
+    """Where a process, given by its number, writes what is to become `path`."""
+    return path.with_name(f".{path.stem}.{process}.tmp{path.suffix}")
 
 
 def move_into_place(temporary: Path, path: Path) -> None:
@@ -96,11 +106,14 @@ def flush_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files of processes that were killed while they wrote."""
-    for path in folder.rglob(".*.tmp*"):
-        number = path.name.split(".tmp")[0].rpartition(".")[2]
-        if number.isdecimal() and not is_running(int(number)):
-            path.unlink(missing_ok=True)
+    """Delete what runs that were killed while they wrote have left in their folder."""
+    for name in WRITTEN:
+        for path in folder.glob(str(temporary_name(Path(name), "*"))):
+            number = path.stem.removesuffix(".tmp").rpartition(".")[2]
+            # No process has a number of ten digits.
+            a_process = number.isdecimal() and len(number) < 10
+            if a_process and path.is_file() and not is_running(int(number)):
+                path.unlink(missing_ok=True)
 
 
 def is_running(process: int) -> bool:
@@ -155,9 +168,11 @@ def locked(folder: Path) -> Iterator[None]:
     others out, and a line says so.
 
     Raises:
-        InputError: another process has it.
+        InputError: another process has it, or it is no file that could be ours.
     """
     path = folder / ".lock"
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError(f"{path} is not a plain file, so no lock; choose another --output_dir")
     with path.open("a+") as file:
         if not take_lock(file):
             file.seek(0)
@@ -193,14 +208,27 @@ def set_earlier_run_aside(folder: Path) -> Path | None:
 
     Returns:
         The folder they are now in, or None if there was no earlier run.
+
+    Raises:
+        InputError: one of them cannot be moved; then all are where they were.
     """
-    found = [folder / name for name in RUN_FILES if (folder / name).exists()]
+    found = [folder / name for name in RUN_FILES if os.path.lexists(folder / name)]
     if not found:
         return None
     number = 1
-    while (aside := folder / f"earlier_{number:03d}").exists():
+    while os.path.lexists(aside := folder / f"earlier_{number:03d}"):
         number += 1
     aside.mkdir()
-    for path in found:
-        path.rename(aside / path.name)
+    moved: list[Path] = []
+    try:
+        for path in found:
+            moved.append(path.rename(aside / path.name))
+    except OSError as error:
+        for path in moved:
+            path.rename(folder / path.name)
+        aside.rmdir()
+        raise InputError(
+            f"cannot move the earlier run in {folder} aside: {error.strerror}: {error.filename};"
+            " nothing was changed"
+        ) from None
     return aside

@@ -11,6 +11,7 @@ import sys
 import pytest
 from scripts import REPOSITORY, run, succeed
 
+from errors import InputError
 from terminal import red
 
 TRAIN = "--dataset line --num_points 100 --epochs 1 --hidden_size 8".split()
@@ -82,3 +83,20 @@ def test_a_terminal_gets_a_bar_and_a_file_lines(tmp_path):
     assert "epoch 1/1  loss" not in done.stdout
     assert "epoch 1/1:" in shown.decode()
     assert "epoch 1/1  loss" in succeed("train.py", *TRAIN, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("script", "option", "name"),
+    [
+        ("sample", "--output", "folder.png"),
+        ("sample", "--export", "folder.safetensors"),
+        ("visualize_diffusion", "--save_path", "folder.png"),
+        ("visualize_diffusion", "--html", "folder.html"),
+        ("evaluate", "--json", "folder.json"),
+    ],
+)
+def test_an_output_that_is_a_folder_is_refused_before_the_work(script, option, name, tmp_path):
+    (tmp_path / name).mkdir()
+    parse = __import__(script).parse_arguments
+    with pytest.raises(InputError, match="is a folder"):
+        parse([option, str(tmp_path / name)])

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from errors import InputError
+from errors import InputError, RunError
 
 if sys.platform == "win32":
     import msvcrt
@@ -40,6 +40,9 @@ WRITTEN = (
     *("samples/epoch_*.png", "checkpoints/model_*.pt"),
 )
 
+# The folder that this process has locked, as it was then.
+held: dict[Path, os.stat_result] = {}
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -48,7 +51,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Yields a temporary path in the same folder. When the block ends well, that file is flushed to
     disk and renamed to `path` (see `move_into_place`); when it fails, it is removed and `path`
     stays as it was.
+
+    Raises:
+        RunError: `path` is in a folder that this process has locked, and that is no longer there.
     """
+    check_still_held(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path, str(os.getpid()))
     try:
@@ -183,7 +190,24 @@ def locked(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
-        yield
+        held[folder] = folder.stat()
+        try:
+            yield
+        finally:
+            del held[folder]
+
+
+def check_still_held(path: Path) -> None:
+    """Make sure that `path` does not bring back a locked folder that was deleted or renamed: with
+    neither lock nor settings, and maybe in the midst of another run's files.
+
+    Raises:
+        RunError: it would.
+    """
+    for folder, before in held.items():
+        is_the_same = folder.exists() and os.path.samestat(folder.stat(), before)
+        if folder in path.parents and not is_the_same:
+            raise RunError(f"{folder} was deleted or renamed while this run wrote into it")
 
 
 def take_lock(file: IO[str]) -> bool:

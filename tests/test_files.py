@@ -12,7 +12,7 @@ import pytest
 from scripts import REPOSITORY
 
 import files
-from errors import InputError
+from errors import InputError, RunError
 from files import (
     WRITTEN,
     atomic_write,
@@ -160,6 +160,45 @@ def test_a_folder_belongs_to_one_process_until_that_ends(tmp_path):
 def test_json_is_readable_by_people(tmp_path):
     write_json(tmp_path / "config.json", {"epochs": 3, "lr": 0.1})
     assert (tmp_path / "config.json").read_text() == '{\n  "epochs": 3,\n  "lr": 0.1\n}\n'
+
+
+def test_a_folder_that_is_gone_is_not_made_anew(tmp_path):
+    run, moved = tmp_path / "run", tmp_path / "moved"
+    run.mkdir()
+    with locked(run):
+        write_json(run / "samples" / "a.json", {})
+        run.rename(moved)
+        with pytest.raises(RunError, match="deleted or renamed"):
+            write_json(run / "samples" / "b.json", {})
+        assert not run.exists()
+        run.mkdir()  # by another run, maybe
+        with pytest.raises(RunError, match="deleted or renamed"):
+            write_json(run / "b.json", {})
+        write_json(tmp_path / "other" / "b.json", {})
+    assert list(run.iterdir()) == []
+    write_json(run / "b.json", {})
+
+
+def test_a_run_stops_when_its_folder_is_gone(tmp_path, monkeypatch):
+    import train
+    import training
+    from distributed import Group
+
+    options = "--dataset line --num_points 100 --epochs 5 --sample_interval 1 --hidden_size 8"
+    folder = tmp_path / "run"
+    args = train.parse_arguments([*options.split(), "--output_dir", str(folder)])
+    train_epoch = training.Trainer.train_epoch
+
+    def disturbed(trainer):
+        train_epoch(trainer)
+        if trainer.epoch == 2:
+            folder.rename(tmp_path / "moved")
+
+    monkeypatch.setattr(training.Trainer, "train_epoch", disturbed)
+    with pytest.raises(RunError, match="deleted or renamed"):
+        train.train(args, Group())
+    assert not folder.exists()
+    assert (tmp_path / "moved" / "samples" / "epoch_001.png").exists()
 
 
 # ------------------------------------------------------------- file systems that cannot do it all

@@ -46,6 +46,9 @@ class Parser(argparse.ArgumentParser):
         """What adds options under a title of their own in --help."""
         return self.add_argument_group(title).add_argument
 
+    def knows(self, option: str) -> bool:
+        return option in self._option_string_actions
+
     def error(self, message: str) -> NoReturn:
         message = one_line(message)
         self.exit(2, f"{self.prog}: error: {message}\n'{self.prog} --help' lists the options.\n")

@@ -12,6 +12,8 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from errors import one_line
+
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Show defaults, but not the `None` and `False` of options that are off."""
@@ -26,11 +28,12 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are two lines, not a page of usage.
 
     Args:
-        document: a script's docstring: a line that says what it does, then examples.
+        document: a script's docstring: a line that says what it does, then examples. Python's
+            option -OO leaves none.
     """
 
-    def __init__(self, document: str) -> None:
-        title, _, examples = document.strip().partition("\n")
+    def __init__(self, document: str | None) -> None:
+        title, _, examples = (document or "").strip().partition("\n")
         super().__init__(
             usage="%(prog)s [options]",
             description=title,
@@ -49,7 +52,11 @@ class Parser(argparse.ArgumentParser):
         found = vars(self.parse_args(argv, blank))
         return {name for name, value in found.items() if value is not None}
 
+    def knows(self, option: str) -> bool:
+        return option in self._option_string_actions
+
     def error(self, message: str) -> NoReturn:
+        message = one_line(message)
         self.exit(2, f"{self.prog}: error: {message}\n'{self.prog} --help' lists the options.\n")
 
 

@@ -74,19 +74,13 @@ def find_checkpoint(path: Path) -> Path:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong while a file is read and checked into one line with its name.
-
-    Raises:
-        InputError: anything went wrong.
-    """
+    """Turn whatever goes wrong while a file is read and checked into one line with its name."""
     try:
         yield
     except InputError:
         raise
     except Exception as error:  # bytes that are no checkpoint fail in very many ways
-        reason = " ".join(str(error).split())
-        reason = "".join(c if c.isprintable() else "?" for c in reason)[:200]
-        raise InputError(f"{path} cannot be read: {reason or type(error).__name__}") from error
+        raise InputError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -153,7 +147,7 @@ def check_like(found: Any, expected: Any, name: str) -> None:
 
     Raises:
         ValueError: naming the first place where that is not so. Tensors without plain memory
-            (sparse, nested, meta) answer the questions asked here with errors of their own.
+            (sparse, nested, meta) answer with errors of their own.
     """
     kind = dict if isinstance(expected, dict) else type(expected)
     fits, form = isinstance(found, kind), kind.__name__

@@ -354,6 +354,9 @@ def add_machine_options(parser: Parser) -> None:
 
 
 def check_suffix(path: Path, allowed: Sequence[str], option: str) -> None:
-    """Refuse an output file whose suffix names no format that we write."""
+    """Refuse, before any work, an output file whose suffix names no format that we write, or whose
+    place is taken by a folder."""
     if path.suffix.lower() not in allowed:
         raise InputError(f"{option} must end in {' or '.join(allowed)}: {path}")
+    if path.is_dir():
+        raise InputError(f"{option}: {path} is a folder")

@@ -13,8 +13,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from compute import fit_threads_to_cores
-from terminal import is_one_of_several
+from errors import InputError
+from terminal import is_one_of_several, nowhere
 from utils import choose_device
+
+MEETING = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets beside WORLD_SIZE
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,22 @@ def exchange_device() -> str:
 @contextmanager
 def join(device: torch.device) -> Iterator[Group]:
     """Be one of the processes that torchrun started, if it started several, for as long as the
-    block lasts. Those but the first are silent."""
+    block lasts. Those but the first are silent.
+
+    Raises:
+        InputError: the environment speaks of several processes, but not of where they meet.
+    """
     if not is_one_of_several():
         yield Group()
         return
+    if missing := [name for name in MEETING if name not in os.environ]:
+        raise InputError(
+            f"WORLD_SIZE is set as for one of several processes, but {', '.join(missing)} not;"
+            " start them with torchrun, or unset WORLD_SIZE to use this one alone"
+        )
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     group = Group(dist.get_rank(), dist.get_world_size())
-    out = nullcontext() if group.leads else redirect_stdout(open(os.devnull, "w"))  # noqa: SIM115
+    out = nullcontext() if group.leads else redirect_stdout(nowhere())
     with out:
         yield group
     group.wait()  # who left earlier would take the others' connections along

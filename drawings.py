@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from errors import InputError
 
@@ -77,11 +77,15 @@ def find_delimiter(text: str) -> str | None:
     return next((mark for mark in "\t;," if mark in text), None)
 
 
-def split(text: str, delimiter: str | None) -> list[str]:
+def split(text: str, delimiter: str | None, where: str) -> list[str]:
     if delimiter is None:
-        return text.split()
-    cells = next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
-    return [cell.strip() for cell in cells]
+        text, delimiter = " ".join(text.split()), " "
+    after_delimiter = delimiter != " "  # there may be spaces, too
+    rows = csv.reader([text], delimiter=delimiter, skipinitialspace=after_delimiter, strict=True)
+    try:
+        return [cell.strip() for cell in next(rows)]
+    except csv.Error as error:  # a quotation mark without its other half
+        raise InputError(f"{where}: not a row of a table ({error})") from None
 
 
 def to_number(cell: str) -> float | None:
@@ -104,7 +108,7 @@ def choose_columns(path: Path, rows: list[list[str]]) -> tuple[int, int, bool]:
         return names.index("x"), names.index("y"), True
     body = rows[1] if header else rows[0]
     numeric = [k for k, cell in enumerate(body) if to_number(cell) is not None]
-    if len(numeric) < 2:
+    if len(numeric) < 2 or numeric[1] >= len(names):
         raise InputError(f"{path}: two columns of numbers are needed, x and y")
     return numeric[0], numeric[1], header
 
@@ -131,13 +135,16 @@ def read_table(path: Path, rng: np.random.Generator) -> np.ndarray:
     if not first:
         raise InputError(f"{path} is empty")
     delimiter = find_delimiter(first[0][1])
-    x, y, header = choose_columns(path, [split(text, delimiter) for _, text in first])
+    x, y, header = choose_columns(
+        path, [split(text, delimiter, f"{path}, line {number}") for number, text in first]
+    )
     kept: list[Point] = []
     chance = random.Random(int(rng.integers(2**63)))
     seen = 0
     for source in (first[header:], lines):
         for number, text in source:
-            point = parse_point(split(text, delimiter), (x, y), f"{path}, line {number}")
+            where = f"{path}, line {number}"
+            point = parse_point(split(text, delimiter, where), (x, y), where)
             seen += 1
             if len(kept) < MAX_KEPT:
                 kept.append(point)
@@ -159,8 +166,11 @@ def open_picture(path: Path) -> Image.Image:
         with Image.open(path) as opened:
             opened.thumbnail((MAX_SIDE, MAX_SIDE))
             return opened.convert("RGBA")
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as a picture: {error}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged pictures fail in very many ways
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{path} cannot be read as a picture: {reason}") from error
 
 
 def over(colour: str, picture: Image.Image) -> Image.Image:

@@ -19,3 +19,17 @@ class Stopped(Exception):
 
 class RunError(Exception):
     """The run itself failed, for example because its loss became infinite. Exit code 1."""
+
+
+LONGEST = 1000  # characters of a message
+
+
+def one_line(message: str) -> str:
+    """A message fit for a terminal, whatever names from files it repeats: without line breaks and
+    control characters, and of a bounded length."""
+    plain = "".join(
+        mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in message
+    )
+    if len(plain) > LONGEST:
+        plain = f"{plain[: LONGEST // 2]} ... {plain[-LONGEST // 2 :]}"
+    return plain

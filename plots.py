@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import imageio.v3 as iio
+import matplotlib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -20,6 +21,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from files import atomic_write
+
+# Pictures look the same everywhere, whatever a matplotlibrc in the current folder asks for.
+matplotlib.rcdefaults()
 
 DPI = 100
 GAP = 2  # pixels between images, before zooming

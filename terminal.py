@@ -6,15 +6,17 @@ Imports nothing heavy, so that `--help` and wrong usage answer at once.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import platform
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from errors import InputError, RunError, Stopped
+from errors import InputError, RunError, Stopped, one_line
 
 
 class Voice:
@@ -38,7 +40,7 @@ def set_voice(args: argparse.Namespace) -> None:
     """Speak as `--quiet` or `--verbose` ask for."""
     Voice.quiet, Voice.verbose = args.quiet, args.verbose
     if args.quiet:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
+        sys.stdout = nowhere()
     if args.verbose:
         from importlib.metadata import version
 
@@ -47,6 +49,49 @@ def set_voice(args: argparse.Namespace) -> None:
         for name, value in sorted(vars(args).items()):
             if value is not None:
                 print(f"  --{name} {value}")
+
+
+def nowhere() -> TextIO:
+    """A stream of which nothing is kept."""
+    return open(os.devnull, "w", errors="backslashreplace")
+
+
+class Output(io.TextIOWrapper):
+    """Standard output or error that cannot end a script.
+
+    When nobody reads it any more (`train.py | head -1`), the rest is left out.
+    """
+
+    def write(self, text: str) -> int:
+        with suppress(BrokenPipeError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(BrokenPipeError):
+            super().flush()
+
+
+def prepare_process() -> None:
+    """Make a script independent of where and how it was started, as far as that is possible."""
+    # Of a stream that was closed the next file would get the number, and what others print there.
+    while (file := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(file)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, nowhere())
+        elif stream is getattr(sys, f"__{name}__"):
+            output = Output(
+                stream.buffer,
+                encoding=stream.encoding,
+                errors="backslashreplace",  # a file's name need not be text
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            )
+            setattr(sys, name, output)
+    os.environ["MPLBACKEND"] = "agg"  # the environment may name one that is not there
 
 
 def shows_bars(stream: TextIO) -> bool:
@@ -61,16 +106,18 @@ def red(text: str, stream: TextIO) -> str:
 
 
 def is_one_of_several() -> bool:
-    """Whether torchrun started this process together with others."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Whether this process was started together with others, as torchrun does it."""
+    return os.environ.get("WORLD_SIZE", "1") != "1"
 
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a script's main function and end the process with the exit code that fits.
 
-    0 done, 1 the run failed, 2 wrong usage or input, 130 interrupted, 143 terminated. A
-    user's mistake or a full disk gets a line on stderr; a traceback is for bugs in this program.
+    0 done, 1 the run failed, 2 wrong usage or input, 130 interrupted, 143 terminated. Whatever
+    goes wrong gets a line on stderr; `--verbose` adds where in the code it did.
     """
+    prepare_process()
+    Voice.verbose = "--verbose" in sys.argv[1:]  # reading the options can go wrong, too
     try:
         main()
         code = 0
@@ -84,8 +131,8 @@ def run(main: Callable[[], None]) -> NoReturn:
             print(error, file=sys.stderr)
     except KeyboardInterrupt:
         code = fail(130, "interrupted")
-    except (OSError, RuntimeError) as error:
-        code = fail(1, explain_system_error(error))
+    except Exception as error:
+        code = fail(1, explain(error))
     if is_one_of_several():
         # The threads that connect processes can abort this one while the interpreter is taken apart
         # (pytorch/pytorch#179291), which would look like a failure of the job.
@@ -99,17 +146,25 @@ def fail(code: int, message: str) -> int:
     if Voice.verbose:
         traceback.print_exc()
     error = red("error:", sys.stderr)
-    print(f"{Path(sys.argv[0]).name}: {error} {message}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).name}: {error} {one_line(message)}", file=sys.stderr)
     return code
 
 
-def explain_system_error(error: OSError | RuntimeError) -> str:
-    """One line for a full disk or exhausted memory; anything else is a bug and is raised again."""
+def explain(error: Exception) -> str:
+    """What to tell a person about an error that no other part of the program has explained."""
+    text = str(error)
+    if isinstance(error, ModuleNotFoundError):
+        python = Path(".venv", "Scripts" if os.name == "nt" else "bin", "python")
+        return (
+            f"{sys.executable} has no module {error.name}. Where the scripts are, set up a Python"
+            f" that has all they need: 'python3 -m venv .venv', then '{python} -m pip install -r"
+            f" requirements.txt'; start them with {python}"
+        )
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         return f"{error.strerror or error}{where}"
-    if "out of memory" in str(error) or "can't allocate memory" in str(error):
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text:
         return "out of memory: lower --batch_size (or --base_channels), or use --device cpu"
-    if "by peer" in str(error):  # what gloo says when a connection breaks
+    if isinstance(error, RuntimeError) and "by peer" in text:  # gloo, when a connection breaks
         return "another process of this job has ended; its own message says why"
-    raise error
+    return f"unexpected {type(error).__name__}: {text} (--verbose shows where in the code)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ CHANGEABLE = (
     *("keep_checkpoints", "tensorboard", "num_samples", "show_image_step"),
     *NOT_OPTIONS,
 )
+LARGEST_CONFIG = 1_000_000  # bytes; one with 10,000 classes has a tenth of that
 OUTPUT_DIR = Path("outputs")
 NEWEST = Path()  # of --resume without a file
 
@@ -60,7 +62,8 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
     if args.resume is not None:
         args, given = resumed(parser, args, argv)
     elif args.config is not None:
-        given = as_arguments(without_derived(read_config(args.config)), args.config) + argv
+        options = without_derived(read_config(args.config))
+        given = as_arguments(parser, options, args.config) + argv
         args = parser.parse_args(given)
     args.given = parser.given(given)
     args.output_dir = args.output_dir or OUTPUT_DIR
@@ -78,10 +81,14 @@ def read_config(path: Path) -> dict[str, Any]:
         InputError: there is none, or it holds no object.
     """
     try:
-        options = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(LARGEST_CONFIG + 1)
+        if len(content) > LARGEST_CONFIG:
+            raise InputError(f"--config {path} has more than {LARGEST_CONFIG:,} bytes")
+        options = json.loads(content.decode("utf-8-sig"))
     except OSError as error:
         raise InputError(f"--config {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"--config {path} is not JSON: {error}") from None
     if not isinstance(options, dict):
         raise InputError(f"--config {path} must hold an object of options, {{...}}")
@@ -100,21 +107,39 @@ def without_derived(config: dict[str, Any]) -> dict[str, Any]:
     return {name: x for name, x in config.items() if name not in derived or derived[name] != x}
 
 
-def as_arguments(options: dict[str, Any], path: Path) -> list[str]:
+def as_arguments(parser: arguments.Parser, options: dict[str, Any], path: Path) -> list[str]:
     """The options of a configuration, as they would stand on the command line.
 
-    So they pass through the same checks, and an unknown one is refused like a misspelt option.
+    So they pass through the same checks.
+
+    Raises:
+        InputError: there is no such option, or its value is none that a command line could hold.
     """
     found = []
     for name, value in options.items():
         if name in NOT_OPTIONS or value is None or value is False:
             continue
-        if isinstance(value, dict):
-            raise InputError(f"{path}: {name} must not be an object")
-        if isinstance(value, list):
-            value = ",".join(map(str, value))
-        found.append(f"--{name}" if value is True else f"--{name}={value}")
+        if not parser.knows(f"--{name}"):
+            raise InputError(f"{path}: there is no option --{name}")
+        if value is True:
+            found.append(f"--{name}")
+            continue
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, str | int | float) for one in values):
+            raise InputError(f"{path}: {name} must be a value or a list of values, not an object")
+        text = ",".join(map(str, values))
+        if not is_argument(text):
+            raise InputError(f"{path}: {name} holds characters that no option can hold: {text!r}")
+        found.append(f"--{name}={text}")
     return found
+
+
+def is_argument(text: str) -> bool:
+    """Whether the system could hand this to a program: no NUL, nothing that is no character."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def resumed(
@@ -145,13 +170,13 @@ def resumed(
         raise InputError(
             f"--resume: {path} holds the weights only; those in checkpoints/ hold the rest"
         )
-    options = as_arguments(checkpoint["config"], path)
+    options = as_arguments(parser, checkpoint["config"], path)
     before, args = parser.parse_args(options), parser.parse_args(options + argv)
     for name, value in vars(before).items():
         if name not in CHANGEABLE and getattr(args, name) != value:
             raise InputError(f"--{name} cannot change when a run is resumed; it was {value}")
     args.output_dir, args.resume = folder, path
-    return args, as_arguments(without_derived(checkpoint["config"]), path) + argv
+    return args, as_arguments(parser, without_derived(checkpoint["config"]), path) + argv
 
 
 def add_training_options(parser: arguments.Parser) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import arguments
 import cli
 import terminal
-from errors import InputError
+from errors import InputError, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -204,7 +204,7 @@ def draw_films(
     folder = args.save_path.parent
     film = Film(diffusion, space, x0, labels)
     process = f"{args.schedule} schedule, T = {args.timesteps}"
-    title = f"Forward diffusion of {args.dataset} ({process})"
+    title = f"Forward diffusion of {one_line(args.dataset)} ({process})"
     written = film.forward(args.save_path, title, args.gif)
     denoise = exact_denoiser(x0, diffusion.schedule)
     if model is not None:

@@ -1,8 +1,10 @@
 """The scripts as a person runs them: as processes, on built-in data."""
 
 import csv
+import importlib
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -15,7 +17,9 @@ import pytest
 import torch
 from scripts import REPOSITORY, assert_picture, refuse, succeed
 
+import train
 from cli import SCHEDULES
+from errors import InputError, one_line
 
 SCRIPTS = ("train.py", "sample.py", "visualize_diffusion.py", "evaluate.py")
 TRAIN = "--dataset digits --subset 300 --batch_size 64 --base_channels 8 --num_samples 9".split()
@@ -498,17 +502,42 @@ def test_a_configuration_file_sets_options_and_flags_override_it(trained_points,
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ('{"epochz": 3}', "--epochz=3"),
-        ('{"epochs": 0}', "at least 1"),
-        ('{"epochs": "many"}', "whole number"),
-        ("[1, 2]", "object of options"),
-        ("{", "not JSON"),
-        ('{"dataset": {"name": "dino"}}', "must not be an object"),
+        (b'{"epochz": 3}', "no option --epochz"),
+        (b'{"epochs": 0}', "at least 1"),
+        (b'{"epochs": "many"}', "whole number"),
+        (b"[1, 2]", "object of options"),
+        (b"{", "not JSON"),
+        (b"", "not JSON"),
+        (b"\xff\xfe{}", "not JSON"),
+        (b'{"dataset": {"name": "dino"}}', "dataset must be a value"),
+        (b'{"hidden_dims": [[8], 8]}', "hidden_dims must be a value"),
+        (b'{"epochs": 3, "model": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not JSON"),
+        (b'{"epochs": ' + b"9" * 100_000 + b"}", "not JSON"),
+        (b'{"output_dir": "a\\u0000b"}', "output_dir holds characters"),
+        (b'{"dataset": "\\ud800.csv"}', "dataset holds characters"),
+        (b'{"data_dir": ["a", "\\udfff"]}', "data_dir holds characters"),
+        (b'{"a\\n\\u0000\\ud800": 3}', r"no option --a\n\x00\ud800"),
+        (b"{" + b",".join(b'"%d": 1' % k for k in range(80_000)) + b"}", "no option --0"),
+        (b'{"dataset": "' + b"x" * 900_000 + b'"}', "unknown dataset"),
+        (b'{"dataset": "' + b"x" * 2_000_000 + b'"}', "more than 1,000,000 bytes"),
     ],
+    ids=lambda value: str(value)[:20],
 )
-def test_bad_configuration_files_are_refused(content, says, tmp_path):
-    (tmp_path / "c.json").write_text(content)
-    assert says in refuse("train.py", "--config", "c.json", cwd=tmp_path)
+def test_bad_configuration_files_are_refused(content, says, tmp_path, capsys):
+    path = tmp_path / "c.json"
+    path.write_bytes(content)
+    assert says in refused("train", ["--config", str(path)], capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs /dev/zero")
+def test_a_configuration_without_end_is_refused(capsys):
+    assert "more than" in refused("train", ["--config", "/dev/zero"], capsys)
+
+
+def test_a_configuration_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "c.json").write_bytes(b'\xef\xbb\xbf{"epochs": 7, "num_epochs": 9}')
+    assert train.parse_arguments(["--config", str(tmp_path / "c.json")]).epochs == 9
 
 
 def test_a_bad_drawing_is_refused_with_its_line(tmp_path):
@@ -518,6 +547,29 @@ def test_a_bad_drawing_is_refused_with_its_line(tmp_path):
 
 
 # ----------------------------------------------------------------------------------- bad input
+
+
+def parse(script: str, options: list[str]) -> None:
+    """All that a script does with its options before it imports anything heavy."""
+    module = importlib.import_module(script)
+    args = module.parse_arguments(options)
+    if script == "visualize_diffusion":
+        module.complete(args, None)
+
+
+def refused(script: str, options: list[str], capsys) -> str:
+    """What a script says to options that it refuses: one or two lines."""
+    with pytest.raises((InputError, SystemExit)) as caught:
+        parse(script, options)
+    if isinstance(caught.value, InputError):
+        said = one_line(str(caught.value))
+    else:
+        assert caught.value.code == 2
+        said = capsys.readouterr().err
+    assert 1 <= len(said.splitlines()) <= 2
+    assert len(said) < 1500
+    return said
+
 
 BAD_OPTIONS = [
     ("train.py", "--epochs 0", "at least 1"),
@@ -600,7 +652,23 @@ BAD_OPTIONS = [
 
 
 @pytest.mark.parametrize(("script", "options", "says"), BAD_OPTIONS)
-def test_bad_options_are_refused(script, options, says, tmp_path):
+def test_bad_options_are_refused(script, options, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert says in refused(script.removesuffix(".py"), options.split(), capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "says"),
+    [
+        ("train.py", "--epochs 0", "at least 1"),
+        ("train.py", "--dataset dino --model unet", "need --model mlp"),
+        ("sample.py", "--output samples.jpg", ".png or .npy or .csv"),
+        ("evaluate.py", "--json figures.csv", ".json"),
+        ("visualize_diffusion.py", "--dataset dino --num_images 3", "images only"),
+    ],
+)
+def test_a_refusal_ends_the_process_with_code_2(script, options, says, tmp_path):
     assert says in refuse(script, *options.split(), cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
 

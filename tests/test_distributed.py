@@ -12,7 +12,7 @@ import torch
 from scripts import REPOSITORY, assert_picture, succeed
 
 import train
-from distributed import Group
+from distributed import Group, join
 from errors import InputError
 
 pytestmark = pytest.mark.skipif(
@@ -124,3 +124,14 @@ def test_a_process_alone_exchanges_nothing():
     assert torch.equal(group.mean(values), values)
     assert group.largest(3) == 3
     assert torch.equal(group.gather(values, [2]), values)
+
+
+def test_a_number_of_processes_that_nobody_started_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="RANK, MASTER_ADDR, MASTER_PORT"):
+        join(torch.device("cpu")).__enter__()
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with join(torch.device("cpu")) as group:
+        assert group == Group()

@@ -1,5 +1,8 @@
 """drawings.py: tables and pictures that people bring, good and bad."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -60,6 +63,12 @@ def test_tables_of_many_kinds(text, tmp_path):
         (b"1,2\n3,4\n\xff\xfe\n", "not text"),
         (b"1,2\n\0\0\0\n", "line 2: not text"),
         (b"1" * 50_000, "line 1: longer than"),
+        (b'"x,y\n1,2\n3,4\n5,5\n', "line 1: not a row of a table"),
+        (b'"1,2\n3,4\n5,5\n9,8\n', "line 1: not a row of a table"),
+        (b'"1 2\n3 4\n5 5\n9 8\n', "line 1: not a row of a table"),
+        (b'1,2\n3,"4\n5,5\n9,8\n', "line 2: not a row of a table"),
+        (b'x,y\n1,2\n3,4\n5,"5\n', "line 4: not a row of a table"),
+        (b'"1,2"\n3,4\n5,5\n9,8\n', "two columns of numbers"),
         (b"1e300,0\n2e300,1\n3e300,5\n", "too large"),
         (b"1e9,1e9\n1000000001,1000000001\n1000000002,1000000000\n", "too close together"),
     ],
@@ -123,6 +132,65 @@ def test_transparent_paper_is_white(tmp_path):
 def test_bad_pictures_are_refused(make, says, tmp_path):
     make(tmp_path / "p.png")
     with pytest.raises(InputError, match=says):
+        read_drawing(tmp_path / "p.png", rng())
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(*chunks: bytes) -> bytes:
+    """A picture of 4 x 4 pixels with these chunks before its data."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 0, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(bytes(4 * 5)))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + data + chunk(b"IEND", b"")
+
+
+BOMB = zlib.compress(bytes(10**8))  # 100 MB that are packed into 100 kB
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png(chunk(b"zTXt", b"a\0\0" + BOMB)),
+        png(chunk(b"iTXt", b"a\0\1\0\0\0" + BOMB)),
+        png(chunk(b"iCCP", b"a\0\0" + BOMB)),
+        png(chunk(b"acTL", b"")),
+        png(chunk(b"fcTL", bytes(26))),
+        png(chunk(b"acTL", struct.pack(">II", 2, 0)), chunk(b"fcTL", b"\0\0\0\5" + bytes(22))),
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", b"\0\0\0\4"),
+        b"\x89PNG\r\n\x1a\n" + b"\0\0\0\4\1\2\3\4" + bytes(8),
+        png()[:-30],
+    ],
+    ids="zTXt iTXt iCCP acTL fcTL sequence header name truncated".split(),
+)
+def test_damaged_pictures_are_read_or_refused_in_a_line(content, tmp_path):
+    path = tmp_path / "p.png"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"p\.png (cannot be read|has fewer|is all white)"):
+        read_drawing(path, rng())
+
+
+@pytest.mark.parametrize("flaw", [ValueError, SyntaxError, EOFError, OverflowError, zlib.error])
+def test_whatever_goes_wrong_in_a_picture_is_its_files_fault(flaw, tmp_path, monkeypatch):
+    Image.new("L", (9, 9), 0).save(tmp_path / "p.png")
+
+    def fail(*_: object) -> None:
+        raise flaw
+
+    monkeypatch.setattr(Image.Image, "thumbnail", fail)
+    with pytest.raises(InputError, match=r"p\.png cannot be read as a picture"):
+        read_drawing(tmp_path / "p.png", rng())
+
+
+def test_too_little_memory_is_not_the_pictures_fault(tmp_path, monkeypatch):
+    Image.new("L", (9, 9), 0).save(tmp_path / "p.png")
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "thumbnail", fail)
+    with pytest.raises(MemoryError):
         read_drawing(tmp_path / "p.png", rng())
 
 

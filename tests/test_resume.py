@@ -205,9 +205,8 @@ def resume(checkpoint, folder):
     ],
 )
 def test_a_state_that_is_not_whole_is_refused(path, value, state, tmp_path):
-    with pytest.raises(InputError, match=r"changed\.pt cannot be read") as error:
+    with pytest.raises(InputError, match=r"changed\.pt cannot be read"):
         resume(changed(state, path, value), tmp_path)
-    assert len(str(error.value).splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -57,8 +57,9 @@ class NoiseSchedule:
     Attributes:
         alphas, sigmas: float64 tensors of shape (T,), with sigma / alpha strictly increasing. The
             last alpha may be zero.
-        velocity: the weights (a, b) of eps and -x_0 in what `v` prediction predicts, a eps - b x_0;
-            (alpha, sigma) unless given.
+        velocity: the weights (a, b) of eps and -x_0 in what `v` prediction predicts, a eps - b x_0.
+            Unless given, alpha and sigma divided by sqrt(alpha^2 + sigma^2), the spread of x for
+            data of variance 1, so that v has variance 1 at every noise level.
     """
 
     def __init__(
@@ -66,7 +67,8 @@ class NoiseSchedule:
     ) -> None:
         self.alphas = alphas.double().cpu()
         self.sigmas = sigmas.double().cpu()
-        self.velocity = velocity or (self.alphas, self.sigmas)
+        spread = torch.hypot(self.alphas, self.sigmas)
+        self.velocity = velocity or (self.alphas / spread, self.sigmas / spread)
         if not bool((self.sigmas / self.alphas).diff().gt(0).all()):
             raise ValueError("the noise level sigma / alpha must rise at every timestep")
 
@@ -78,7 +80,10 @@ class NoiseSchedule:
         so that 1 - abar_t keeps its digits at small t.
         """
         log_alphas_cumprod = torch.log1p(-betas.double()).cumsum(0)
-        return cls(log_alphas_cumprod.div(2).exp(), (-torch.expm1(log_alphas_cumprod)).sqrt())
+        alphas = log_alphas_cumprod.div(2).exp()
+        sigmas = (-torch.expm1(log_alphas_cumprod)).sqrt()
+        # The spread is 1 here; dividing by it would only round.
+        return cls(alphas, sigmas, velocity=(alphas, sigmas))
 
     def __len__(self) -> int:
         return len(self.alphas)
@@ -273,8 +278,8 @@ class Diffusion:
     Args:
         schedule: the table (alpha_t, sigma_t).
         prediction: what the network is trained to output: the noise `eps` (Ho et al. 2020), the
-            data `x0`, or the velocity `v` = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022), with
-            the `flow` schedule eps - x_0.
+            data `x0`, or the velocity `v` = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022), see
+            `NoiseSchedule.velocity`; with the `flow` schedule eps - x_0.
         clip: clamp estimates of x_0 to [-1, 1]. Right for images, wrong for points.
         weighting: of the squared errors, see `loss_weights`.
         device: where the tables for training live.

@@ -88,6 +88,19 @@ def test_flow_schedule_is_the_straight_path():
     torch.testing.assert_close(change, 0.25 * target[1:])
 
 
+@pytest.mark.parametrize("name", [*PRESERVING, "log_linear"])
+def test_v_has_variance_one_at_every_noise_level(name):
+    torch.manual_seed(0)
+    schedule = make_schedule(name)
+    diffusion = Diffusion(schedule, "v")
+    x0, eps = torch.randn(2, 20_000, 1)
+    for t in (0, 300, 500, 700, 999):
+        times = torch.full((20_000,), t)
+        assert diffusion.target(x0, times, eps).var().item() == pytest.approx(1, abs=0.05)
+    if name in PRESERVING:  # there it is alpha eps - sigma x_0, to the last bit
+        assert all(map(torch.equal, schedule.velocity, (schedule.alphas, schedule.sigmas)))
+
+
 @pytest.mark.parametrize(
     ("prediction", "weighting"), [("eps", "uniform"), ("v", "min_snr"), ("x0", "min_snr")]
 )

@@ -57,8 +57,9 @@ class NoiseSchedule:
     Attributes:
         alphas, sigmas: float64 tensors of shape (T,), with sigma / alpha strictly increasing. The
             last alpha may be zero.
-        velocity: the weights (a, b) of eps and -x_0 in what `v` prediction predicts, a eps - b x_0;
-            (alpha, sigma) unless given.
+        velocity: the weights (a, b) of eps and -x_0 in what `v` prediction predicts, a eps - b x_0.
+            Unless given, alpha and sigma divided by sqrt(alpha^2 + sigma^2), the spread of x for
+            data of variance 1, so that v has variance 1 at every noise level.
     """
 
     def __init__(
@@ -66,7 +67,8 @@ class NoiseSchedule:
     ) -> None:
         self.alphas = alphas.double().cpu()
         self.sigmas = sigmas.double().cpu()
-        self.velocity = velocity or (self.alphas, self.sigmas)
+        spread = torch.hypot(self.alphas, self.sigmas)
+        self.velocity = velocity or (self.alphas / spread, self.sigmas / spread)
         rises = (self.sigmas / self.alphas).diff() > 0
         if not bool(rises.all()):
             t = int(rises.logical_not().nonzero()[0]) + 1
@@ -83,7 +85,10 @@ class NoiseSchedule:
         so that 1 - abar_t keeps its digits at small t.
         """
         log_alphas_cumprod = torch.log1p(-betas.double()).cumsum(0)
-        return cls(log_alphas_cumprod.div(2).exp(), (-torch.expm1(log_alphas_cumprod)).sqrt())
+        alphas = log_alphas_cumprod.div(2).exp()
+        sigmas = (-torch.expm1(log_alphas_cumprod)).sqrt()
+        # The spread is 1 here; dividing by it would only round.
+        return cls(alphas, sigmas, velocity=(alphas, sigmas))
 
     def __len__(self) -> int:
         return len(self.alphas)
@@ -245,44 +250,19 @@ def loss_weights(schedule: NoiseSchedule, prediction: str, weighting: str) -> Te
     return snr.clamp(max=MIN_SNR_GAMMA) * of_x0[prediction]
 
 
-def draw_timesteps(
-    sampling: str,
-    count: int,
-    timesteps: int,
-    generator: torch.Generator | None = None,
-    device: torch.device | str = "cpu",
-) -> Tensor:
-    """Random timesteps 0 ... T-1 to train on, int64 (count,).
-
-    `uniform` makes all alike (Ho et al. 2020, algorithm 1). `logit_normal` puts a normal number of
-    mean 1 and variance 1 through the logistic function (Esser et al. 2024, section 3.1), which
-    leaves few near both ends: at the one there is nothing left to remove, at the other nothing to
-    be seen.
-
-    Raises:
-        ValueError: the sampling is unknown.
-    """
-    if sampling == "uniform":
-        return torch.randint(timesteps, (count,), generator=generator, device=device)
-    if sampling != "logit_normal":
-        known = ", ".join(TIMESTEP_SAMPLINGS)
-        raise ValueError(f"unknown timestep sampling {sampling!r}; known: {known}")
-    normal = torch.randn(count, generator=generator, device=device)
-    share = (LOGIT_MEAN + normal).sigmoid()
-    return (timesteps * share).long().clamp(max=timesteps - 1)  # where a share rounds to 1
-
-
 class Diffusion:
     """A noise schedule together with what the network predicts.
 
     Args:
         schedule: the table (alpha_t, sigma_t).
         prediction: what the network is trained to output: the noise `eps` (Ho et al. 2020), the
-            data `x0`, or the velocity `v` = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022), with
-            the `flow` schedule eps - x_0.
-        clip: clamp estimates of x_0 to [-1, 1]. Right for images, wrong for points.
-        weighting: of the squared errors, see `loss_weights`.
+            data `x0`, or the velocity `v` = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022), see
+            `NoiseSchedule.velocity`; with the `flow` schedule eps - x_0.
+        clip: clamp estimates of x_0 to [-1, 1]. Ask for it with images, whose pixels lie there;
+            anything else it would cut off.
         device: where the tables for training live.
+        weighting: of the squared errors, see `loss_weights`.
+        timestep_sampling: which timesteps to train on, see `draw_timesteps`.
 
     Raises:
         ValueError: an unknown name, or a combination that cannot work (the text says why).
@@ -292,16 +272,21 @@ class Diffusion:
         self,
         schedule: NoiseSchedule,
         prediction: str = "eps",
-        clip: bool = True,
+        clip: bool = False,
         device: torch.device | str = "cpu",
         weighting: str = "uniform",
+        timestep_sampling: str = "uniform",
     ) -> None:
         if prediction not in PREDICTIONS:
             raise ValueError(f"unknown prediction {prediction!r}; known: {', '.join(PREDICTIONS)}")
+        if timestep_sampling not in TIMESTEP_SAMPLINGS:
+            known = ", ".join(TIMESTEP_SAMPLINGS)
+            raise ValueError(f"unknown timestep sampling {timestep_sampling!r}; known: {known}")
         check_pure_noise(schedule, prediction, weighting)
         self.schedule = schedule
         self.prediction = prediction
         self.clip = clip
+        self.timestep_sampling = timestep_sampling
         self.alphas = schedule.alphas.float().to(device)
         self.sigmas = schedule.sigmas.float().to(device)
         self.velocity = tuple(table.float().to(device) for table in schedule.velocity)
@@ -329,14 +314,28 @@ class Diffusion:
         a, b = (self.rows(table, t, x0) for table in self.velocity)
         return a * eps - b * x0
 
+    def draw_timesteps(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Random timesteps 0 ... T-1 to train on, int64 (count,), on the device of the tables.
+
+        `uniform` makes all alike (Ho et al. 2020, algorithm 1). `logit_normal` puts a normal number
+        of mean 1 and variance 1 through the logistic function (Esser et al. 2024, section 3.1),
+        which leaves few near both ends: at the one there is nothing left to remove, at the other
+        nothing to be seen.
+        """
+        timesteps, device = len(self.schedule), self.alphas.device
+        if self.timestep_sampling == "uniform":
+            return torch.randint(timesteps, (count,), generator=generator, device=device)
+        normal = torch.randn(count, generator=generator, device=device)
+        share = (LOGIT_MEAN + normal).sigmoid()
+        return (timesteps * share).long().clamp(max=timesteps - 1)  # where a share rounds to 1
+
     def loss(self, model: Model, x0: Tensor) -> Tensor:
         """The training loss of a batch x0 (B, ...): a scalar.
 
-        Each example gets its own t, uniform over 0 ... T-1, and its own noise, both from PyTorch's
-        default generator on the device of x0.
+        Each example gets its own t, from `draw_timesteps`, and its own noise, both from PyTorch's
+        default generator.
         """
-        t = draw_timesteps("uniform", len(x0), len(self.schedule), device=x0.device)
-        return self.loss_at(model, x0, t, torch.randn_like(x0))
+        return self.loss_at(model, x0, self.draw_timesteps(len(x0)), torch.randn_like(x0))
 
     def loss_at(self, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """The loss for given timesteps t (B,) and noise eps (B, ...); it draws nothing itself.
@@ -399,6 +398,7 @@ def make_diffusion(config: Mapping[str, Any], device: torch.device | str = "cpu"
         clip=config["kind"] == "images",
         device=device,
         weighting=config["loss_weighting"],
+        timestep_sampling=config.get("timestep_sampling", "uniform"),  # not in the oldest runs
     )
 
 

@@ -23,9 +23,11 @@ ROUNDS = 5
 
 
 def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """Matrices (rows, columns) with all their singular values brought near 1 (0.7 to 1.2).
+    """Matrices (rows, columns) with their singular values brought near 1.
 
-    U S V' becomes about U V': every direction that a gradient has counts alike, however faint.
+    U S V' becomes about U V', so that every direction that a gradient has counts about alike.
+    Singular values of at least 0.0015 of the root of the sum of their squares become 0.68 to 1.21.
+    Fainter ones do not get there in so few rounds: they become 450 to 485 times that share.
     """
     wide = [of_norm_one(x if len(x) <= x.shape[1] else x.mT) for x in matrices]
     alike: dict[int, list[int]] = {}

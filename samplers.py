@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from diffusion import CLEAN, Denoiser, NoiseSchedule
+from metrics import distances
 
 RandnLike = Callable[[Tensor], Tensor]
 
@@ -124,18 +125,30 @@ def heun(
     """Second-order sampling by Heun's method (Karras et al. 2022, algorithm 1).
 
     A `ddim` step to s, a second look from there, and the step again with the mean of both. Theirs
-    averages eps, in the variables x / alpha and sigma / alpha; this averages x0, in x / sigma and
-    alpha / sigma, so that nothing is divided by alpha, which is zero in pure noise. N steps take
-    2 N - 1 evaluations: the last step, to CLEAN, is `ddim`'s.
+    averages eps, which divides by alpha, zero in pure noise; this averages the velocity of
+    x / sqrt(alpha^2 + sigma^2), which divides by nothing that is ever zero and is more exact than
+    the mean of x0 (docs/MATH.md, section 5). N steps take 2 N - 1 evaluations: the last step, to
+    CLEAN, is `ddim`'s.
     """
     for t, s in pairwise((*timesteps, CLEAN)):
         x0, eps = denoise(x, t)
-        (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.at(t), schedule.at(s)
+        alpha_s, sigma_s = schedule.at(s)
         x = alpha_s * x0 + sigma_s * eps
         if s != CLEAN:
             x0_there, _ = denoise(x, s)
-            x = x + 0.5 * (alpha_s - alpha_t * sigma_s / sigma_t) * (x0_there - x0)
+            x = x + weight_of_second_look(schedule, t, s) * (x0_there - x0)
         yield x
+
+
+def weight_of_second_look(schedule: NoiseSchedule, t: int, s: int) -> float:
+    """How much of the change of x0 from t to s, not CLEAN, `heun` adds to its step.
+
+    docs/MATH.md, equation 20. The tangent of the angle is sigma / alpha: it goes from 0, data, to
+    pi / 2, noise.
+    """
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.at(t), schedule.at(s)
+    angle_t, angle_s = math.atan2(sigma_t, alpha_t), math.atan2(sigma_s, alpha_s)
+    return math.hypot(alpha_s, sigma_s) * math.tan((angle_t - angle_s) / 2) / math.sin(angle_s)
 
 
 def dpmpp(
@@ -258,7 +271,7 @@ def exact_denoiser(data: Tensor, schedule: NoiseSchedule) -> Denoiser:
 
     def denoise(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
         alpha, sigma = schedule.at(t)
-        squared_distance = torch.cdist(x, alpha * data).square()
+        squared_distance = distances(x, alpha * data).square()
         weights = torch.softmax(-squared_distance / (2 * sigma**2), dim=1)
         x0 = weights @ data
         return x0, (x - alpha * x0) / sigma

@@ -19,7 +19,7 @@ from board import Board
 from checkpoints import save_checkpoint
 from compute import choose_precision, compile_or_fall_back, in_precision, reason_not_to_compile
 from datasets import Dataset
-from diffusion import Diffusion, draw_timesteps
+from diffusion import Diffusion
 from distributed import Group
 from errors import InputError, RunError, Stopped
 from guidance import conditioned, drop, with_examples
@@ -250,8 +250,7 @@ class Trainer:
             batch: indices of the examples of the whole batch (B,).
         """
         count, device = self.batch_size, self.device
-        sampling, timesteps = self.options.timestep_sampling, len(self.diffusion.schedule)
-        t = draw_timesteps(sampling, count, timesteps, generator, device)
+        t = self.diffusion.draw_timesteps(count, generator)
         eps = torch.randn(count, *self.space.shape, generator=generator, device=device)
         each = count // self.group.size
         part = slice(self.group.rank * each, (self.group.rank + 1) * each)

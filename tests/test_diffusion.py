@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion import PREDICTIONS, SCHEDULES, Diffusion, draw_timesteps, make_schedule
+from diffusion import PREDICTIONS, SCHEDULES, Diffusion, make_diffusion, make_schedule
+from train_options import parse_arguments
 
 # ------------------------------------------------------------------------------ noise schedules
 
@@ -86,6 +87,19 @@ def test_flow_schedule_is_the_straight_path():
         x0[1:], t[:-1], eps[1:]
     )
     torch.testing.assert_close(change, 0.25 * target[1:])
+
+
+@pytest.mark.parametrize("name", [*PRESERVING, "log_linear"])
+def test_v_has_variance_one_at_every_noise_level(name):
+    torch.manual_seed(0)
+    schedule = make_schedule(name)
+    diffusion = Diffusion(schedule, "v")
+    x0, eps = torch.randn(2, 20_000, 1)
+    for t in (0, 300, 500, 700, 999):
+        times = torch.full((20_000,), t)
+        assert diffusion.target(x0, times, eps).var().item() == pytest.approx(1, abs=0.05)
+    if name in PRESERVING:  # there it is alpha eps - sigma x_0, to the last bit
+        assert all(map(torch.equal, schedule.velocity, (schedule.alphas, schedule.sigmas)))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +215,7 @@ def test_clipped_estimates_still_add_up_to_x():
     torch.manual_seed(0)
     schedule = make_schedule("linear")
     x = 3 * torch.randn(100, 2, dtype=torch.float64)
-    x0, eps = Diffusion(schedule).estimates(torch.randn_like(x), x, 400)
+    x0, eps = Diffusion(schedule, clip=True).estimates(torch.randn_like(x), x, 400)
     alpha, sigma = schedule.at(400)
     assert x0.abs().max().item() == 1
     torch.testing.assert_close(alpha * x0 + sigma * eps, x)
@@ -234,7 +248,8 @@ def test_loss_is_the_squared_error_of_the_target():
 def test_timesteps_follow_their_distribution(sampling, share_below):
     torch.manual_seed(0)
     count, total = 400_000, 50
-    t = draw_timesteps(sampling, count, total)
+    diffusion = Diffusion(make_schedule("linear", total), timestep_sampling=sampling)
+    t = diffusion.draw_timesteps(count)
     assert t.dtype == torch.int64
     assert 0 <= t.min() <= t.max() < total
     ends = torch.linspace(0, 1, total + 1, dtype=torch.float64)
@@ -246,7 +261,33 @@ def test_timesteps_follow_their_distribution(sampling, share_below):
 
 def test_unknown_timestep_sampling_is_refused():
     with pytest.raises(ValueError, match="uniform, logit_normal"):
-        draw_timesteps("late", 4, 10)
+        Diffusion(make_schedule("linear"), timestep_sampling="late")
+
+
+def test_the_loss_draws_the_timesteps_that_the_process_says():
+    """With the options that train.py has by default for images."""
+    config = vars(parse_arguments(["--dataset", "digits"])) | {"kind": "images"}
+    diffusion, seen = make_diffusion(config), []
+
+    def zero(x: Tensor, t: Tensor) -> Tensor:
+        seen.append(t)
+        return torch.zeros_like(x)
+
+    torch.manual_seed(0)
+    diffusion.loss(zero, torch.zeros(4000, 1))
+    torch.manual_seed(0)
+    assert torch.equal(seen[0], diffusion.draw_timesteps(4000))
+    # The median of a logistic function of numbers around 1, where uniform ones have 0.5.
+    assert seen[0].float().median().item() / 1000 == pytest.approx(0.731, abs=0.01)
+    del config["timestep_sampling"]  # as in a run from before there was the option
+    assert make_diffusion(config).timestep_sampling == "uniform"
+
+
+def test_estimates_are_not_clipped_unless_that_is_asked_for():
+    x, output = torch.full((1, 2), 9.0), torch.zeros(1, 2)
+    schedule = make_schedule("linear")
+    assert Diffusion(schedule).estimates(output, x, 10)[0].min() > 5
+    assert Diffusion(schedule, clip=True).estimates(output, x, 10)[0].max() == 1
 
 
 def test_inverse_sigma_weights_the_squared_errors():

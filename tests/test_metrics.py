@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from metrics import energy_distance, nearest, sliced_wasserstein
+from metrics import distances, energy_distance, nearest, sliced_wasserstein
 
 
 def test_distances_of_a_set_to_itself_are_zero():
@@ -42,3 +42,22 @@ def test_sliced_wasserstein_of_a_shift_is_the_shift_seen_from_all_sides():
 def test_nearest():
     a, b = torch.tensor([[0.0, 0.0], [5.0, 5.0]]), torch.tensor([[3.0, 4.0], [5.0, 6.0]])
     assert nearest(a, b).tolist() == pytest.approx([5.0, 1.0])
+
+
+@pytest.mark.parametrize("dimensions", [2, 128])
+def test_nearest_of_the_same_points_is_zero(dimensions):
+    torch.manual_seed(0)
+    points = 3 + torch.randn(3000, dimensions)
+    assert nearest(points, points.flip(0)).max() == 0
+
+
+def test_small_distances_keep_their_digits():
+    """Two copies of a set, 1e-4 apart: the shortcut by products sees nothing of that."""
+    torch.manual_seed(0)
+    points = 3 + torch.randn(300, 2)
+    shift = torch.tensor([6e-5, 8e-5])
+    torch.testing.assert_close(
+        distances(points, points + shift).diagonal(), torch.full((300,), 1e-4), rtol=0.01, atol=0
+    )
+    a, b = (points[:1].double() + k * shift for k in (0, 1))
+    assert energy_distance(a.float(), b.float()) == pytest.approx(2e-4, rel=0.01)

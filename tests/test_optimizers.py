@@ -34,6 +34,19 @@ def test_orthogonal_keeps_the_directions_and_evens_out_their_strength():
         assert strengths.max() < 1.3
 
 
+@pytest.mark.parametrize("faintest", [-1, -2, -3, -4])
+def test_singular_values_become_what_the_docstring_says(faintest):
+    torch.manual_seed(0)
+    u, _, vt = torch.linalg.svd(torch.randn(64, 200, dtype=torch.float64), full_matrices=False)
+    values = torch.logspace(0, faintest, 64, dtype=torch.float64)
+    (result,) = orthogonal([u * values @ vt])
+    found, shares = (u.mT @ result @ vt.mT).diagonal(), values / values.norm()
+    strong = shares >= 0.0015
+    assert ((found[strong] >= 0.68) & (found[strong] <= 1.21)).all()
+    factors = found[~strong] / shares[~strong]
+    assert ((factors >= 450) & (factors <= 485)).all()
+
+
 @pytest.mark.parametrize("shape", [(128, 1152), (64, 64)])
 def test_float32_is_exact_enough(shape):
     """Singular values over four decades: the Gram matrix squares them, to below its rounding."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,16 +128,24 @@ def add_data_options(parser: Parser) -> None:
     )
 
 
-def check_data_options(args: argparse.Namespace) -> None:
-    """Refuse data options that the dataset has no use for, and fill in the rest."""
+def check_data_options(
+    args: argparse.Namespace, otherwise: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse data options that the dataset has no use for, and fill in the rest.
+
+    Args:
+        otherwise: options of an earlier run, to go before the defaults.
+    """
+    earlier = otherwise or {}
     if kind_of(args.dataset) == "images":
         refuse_given(args, ["num_points"], "is for sets of points only")
     elif args.num_points is None:
-        args.num_points = 8000
+        args.num_points = earlier.get("num_points") or 8000
     if Path(args.dataset or "").suffix.lower() not in DRAWING_SUFFIXES:
         refuse_given(args, ["jitter"], "is for drawings (files of points) only")
     elif args.jitter is None:
-        args.jitter = 0.01
+        jitter = earlier.get("jitter")
+        args.jitter = 0.01 if jitter is None else jitter
 
 
 def add_schedule_options(parser: Parser) -> None:
@@ -204,9 +212,14 @@ def check_schedule_options(args: argparse.Namespace) -> None:
         raise InputError(f"--sigma_min ({low:g}) must be smaller than --sigma_max ({high:g})")
 
 
-def add_seed_option(parser: Parser) -> None:
+def add_seed_option(parser: Parser, default: int | None = 0, more: str = "") -> None:
+    """`default` None: to tell whether it was given; `more` then says what it is otherwise."""
     parser.section("randomness")(
-        "--seed", type=seed_number, default=0, metavar="N", help="seed of all randomness"
+        "--seed",
+        type=seed_number,
+        default=default,
+        metavar="N",
+        help="seed of all randomness" + more,
     )
 
 

@@ -342,8 +342,8 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     print(f"wrote {args.output}")
 
 
-def main() -> None:
-    args = parse_arguments()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
     terminal.set_voice(args)
     if args.export is not None:
         export(args)

@@ -98,9 +98,16 @@ POINTS: dict[str, Rule] = {
     "seed": whole(0, 2**63 - 1),
 }
 
+# What says which data the run saw, for pictures of them; weights that were passed on may lack it.
+SHOWN: dict[str, Rule] = {
+    "num_points": optional(whole(3, 10**8)),
+    "subset": optional(whole(1, 10**12)),
+    "seed": whole(0, 2**63 - 1),
+}
+
 
 def check_config(config: Any) -> None:
-    """Check everything that rebuilds a network and its process.
+    """Check everything that rebuilds a network and its process, or shows its data.
 
     Raises:
         ValueError: naming the first setting that is missing or not possible.
@@ -111,6 +118,7 @@ def check_config(config: Any) -> None:
     check(config, UNET if config["model"] == "unet" else MLP)
     if config["kind"] == "points":
         check(config, POINTS)
+    check(config, {name: rule for name, rule in SHOWN.items() if name in config})
 
 
 def check(config: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:

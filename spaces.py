@@ -147,6 +147,12 @@ class PointSpace:
     def to_data(self, x: Tensor) -> Tensor:
         return x.float().cpu() * self.scale + self.mean
 
+    def shows(self, data: Tensor) -> Tensor:
+        """Which points (N, 2) are within `limits`: bool (N,)."""
+        left, right, bottom, top = self.limits
+        x, y = data.unbind(1)
+        return (left < x) & (x < right) & (bottom < y) & (y < top)
+
     def write(self, data: Tensor, path: Path, title: str, labels: Tensor | None = None) -> None:
         suffix = path.suffix.lower()
         if suffix == ".png":

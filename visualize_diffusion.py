@@ -56,8 +56,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="a model written by train.py: shows its reverse process too, on its own dataset and"
-        " schedule",
+        help="a model written by train.py: shows its reverse process too, with the data options,"
+        " the schedule and the seed of its run, and in its own space",
     )
     add(
         "--arrows",
@@ -81,7 +81,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         " with a --checkpoint of points, sample in the page (without FILE: outputs/explorer.html)",
     )
     cli.add_schedule_options(parser)
-    cli.add_seed_option(parser)
+    cli.add_seed_option(parser, default=None, more=" (default: 0, or the run's with --checkpoint)")
     terminal.add_voice_options(parser)
     args = parser.parse_args(argv)
     if args.html is not None:
@@ -103,25 +103,30 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
     """Fill in what was not given: from the checkpoint's configuration, or else the defaults."""
+    kind = cli.kind_of(args.dataset)
     if config is not None:
-        if args.dataset is not None and cli.kind_of(args.dataset) != config["kind"]:
+        if args.dataset is not None and kind != config["kind"]:
             raise InputError(
                 f"--dataset {args.dataset} is not of the model's kind, {config['kind']}"
             )
+        kind = config["kind"]
         args.dataset = args.dataset or config["dataset"]
-        for option in SCHEDULE_OPTIONS:
-            setattr(args, option, config[option])
-    kind = cli.kind_of(args.dataset)
-    cli.check_data_options(args)
-    if config is None:
-        cli.fill_defaults(args)
-        cli.check_schedule_options(args)
     if kind == "images" and args.arrows:
         raise InputError("--arrows is for sets of points; add --dataset dino, for example")
     if kind == "points":
         cli.refuse_given(args, ["num_images"], "is for images only; points have --num_points")
     args.num_images = args.num_images or 8
-    args.subset = CHOSEN_FROM if kind == "images" else None
+    of_run = {} if config is None else config
+    args.subset = of_run.get("subset") if args.num_points is None else None
+    cli.check_data_options(args, of_run)
+    args.seed = of_run.get("seed", 0) if args.seed is None else args.seed
+    if kind == "images":
+        args.subset = min(args.subset or CHOSEN_FROM, CHOSEN_FROM)
+    if config is None:
+        cli.fill_defaults(args)
+        cli.check_schedule_options(args)
+    else:
+        vars(args).update({option: config[option] for option in SCHEDULE_OPTIONS})
 
 
 def draw_gallery(args: argparse.Namespace) -> None:
@@ -134,7 +139,7 @@ def draw_gallery(args: argparse.Namespace) -> None:
     check_writable(args.save_path.parent)
     sets = []
     for name in cli.POINT_DATASETS:
-        points, labels = make_shape(name, args.num_points or GALLERY_POINTS, args.seed)
+        points, labels = make_shape(name, args.num_points or GALLERY_POINTS, args.seed or 0)
         sets.append((name, torch.from_numpy(points), torch.from_numpy(labels)))
     plots_points.save_gallery(sets, args.save_path, "The built-in sets of points")
     print(f"wrote {args.save_path}")
@@ -169,18 +174,35 @@ def compare_schedules(args: argparse.Namespace, x0: Tensor, space: Space) -> Non
     print(f"wrote {args.save_path}")
 
 
-def examples_and_space(data: Dataset, args: argparse.Namespace) -> tuple[Tensor, Tensor, Space]:
-    """What to show, x (N, ...), with its labels, and the space it lives in."""
+def examples_and_space(
+    data: Dataset, args: argparse.Namespace, config: dict[str, Any] | None
+) -> tuple[Tensor, Tensor, Space]:
+    """What to show, x (N, ...), with its labels, and the space it lives in: that of a model.
+
+    Without a model it is the space in which a run on these data would put them.
+    """
     import torch
 
-    from spaces import ImageSpace, PointSpace
+    from spaces import ImageSpace, PointSpace, make_space
 
-    if cli.kind_of(data.name) == "points":
-        space = PointSpace.standardising(data.examples)
-        return space.to_model(data.examples), data.labels, space
-    chosen = torch.randperm(len(data))[: args.num_images]
-    images = ImageSpace()
-    return images.to_model(data.examples[chosen]), data.labels[chosen], images
+    examples, labels = data.examples, data.labels
+    if cli.kind_of(data.name) == "images":
+        chosen = torch.randperm(len(data))[: args.num_images]
+        examples, labels = examples[chosen], labels[chosen]
+    space: Space
+    if config is not None:
+        space = make_space(config)
+    elif cli.kind_of(data.name) == "points":
+        space = PointSpace.standardising(examples)
+    else:
+        space = ImageSpace()
+    if isinstance(space, PointSpace) and not bool(space.shows(examples).any()):
+        left, right, bottom, top = space.limits
+        raise InputError(
+            f"no point of {data.name} is where this model's points are:"
+            f" x from {left:.4g} to {right:.4g}, y from {bottom:.4g} to {top:.4g}"
+        )
+    return space.to_model(examples), labels, space
 
 
 def draw_films(
@@ -230,7 +252,6 @@ def show_process(args: argparse.Namespace) -> None:
     from explorer import save_explorer
     from files import check_writable
     from models import load_model
-    from spaces import make_space
 
     checkpoint = None if args.checkpoint is None else load_checkpoint(args.checkpoint)
     config = None if checkpoint is None else checkpoint["config"]
@@ -239,7 +260,7 @@ def show_process(args: argparse.Namespace) -> None:
     data = load_dataset(args)
     args.dataset = data.name
     torch.manual_seed(args.seed)
-    x0, labels, space = examples_and_space(data, args)
+    x0, labels, space = examples_and_space(data, args, config)
     if args.compare_schedules:
         compare_schedules(args, x0, space)
         return
@@ -248,7 +269,7 @@ def show_process(args: argparse.Namespace) -> None:
         # No network answers here, so it is all the same; v is possible with every schedule.
         diffusion = Diffusion(schedule_of(vars(args)), "v", clip=False)
     else:
-        diffusion, space = make_diffusion(config), make_space(config)
+        diffusion = make_diffusion(config)
     kind = cli.kind_of(data.name)
     print(f"{data.name}: {len(x0):,} {kind}, {args.schedule} schedule, T = {args.timesteps}")
     if args.html is None:
@@ -260,8 +281,8 @@ def show_process(args: argparse.Namespace) -> None:
     print(f"wrote {args.html}")
 
 
-def main() -> None:
-    args = parse_arguments()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
     terminal.set_voice(args)
     if args.gallery:
         draw_gallery(args)

@@ -2,4 +2,13 @@
 
 import os
 
+import pytest
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    from studio import record_figures
+
+    return record_figures(monkeypatch)

@@ -31,6 +31,7 @@ PREDICTIONS = ("eps", "x0", "v")
 OPTIMIZERS = ("adamw", "muon")
 SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp")
 GUIDANCE_BY_GUIDE = 2.0
+MASKS = ("upper_half", "lower_half", "left_half", "right_half", "centre")
 
 
 def dataset_name(text: str) -> str:

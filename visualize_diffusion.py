@@ -41,7 +41,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--num_images",
         type=arguments.whole_number(1, 100),
         metavar="N",
-        help="images to show, one a row (the animation shows up to 16) (default: 8)",
+        help="images to show, one a row (default: 8)",
     )
     add(
         "--save_path",
@@ -224,7 +224,8 @@ def draw_films(
 
     x0, labels = data
     folder = args.save_path.parent
-    film = Film(diffusion, space, x0, labels)
+    points = isinstance(space, PointSpace)
+    film = Film(diffusion, space, x0, labels if points else None)  # images show what they are
     process = f"{args.schedule} schedule, T = {args.timesteps}"
     title = f"Forward diffusion of {args.dataset} ({process})"
     written = film.forward(args.save_path, title, args.gif)
@@ -233,7 +234,7 @@ def draw_films(
         denoise = diffusion.denoiser(model)
         told = spread(range(classes), len(x0)) if classes else None
         with_classes = diffusion.denoiser(conditioned(model, told))
-        written += film.reverse(with_classes, folder, args.gif)
+        written += film.reverse(with_classes, folder, args.gif, told)
     if args.arrows:
         assert isinstance(space, PointSpace)
         by = "exact" if model is None else "learned"

@@ -12,3 +12,10 @@ def figures(monkeypatch):
     from studio import record_figures
 
     return record_figures(monkeypatch)
+
+
+@pytest.fixture
+def frames(monkeypatch):
+    from studio import record_frames
+
+    return record_frames(monkeypatch)

@@ -3,12 +3,15 @@
 The scripts run in this process, and models are as they are before training.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
+import plots_animation
 from checkpoints import save_checkpoint
 from train import make_trainer
 from train_options import parse_arguments
@@ -37,8 +40,42 @@ def record_figures(monkeypatch) -> dict[str, Figure]:
     return figures
 
 
+@dataclass
+class Frame:
+    """What one frame of an animation shows: pixels or the places of points, and what is above."""
+
+    content: np.ndarray
+    title: str
+    caption: str
+    progress: float
+    axes: Axes
+
+
+def record_frames(monkeypatch) -> list[Frame]:
+    """From now on the frames of animations are kept here, before they become pixels."""
+    frames = []
+
+    def keep(figure: Figure) -> np.ndarray:
+        axes, bar = figure.axes
+        content = picture(axes) if axes.get_images() else dots(axes)[0]
+        title, caption = (text.get_text() for text in figure.texts)
+        frames.append(Frame(content.copy(), title, caption, bar.patches[0].get_width(), axes))
+        return np.full((8, 8, 3), len(frames) % 256, dtype=np.uint8)  # each frame another
+
+    monkeypatch.setattr(plots_animation, "snapshot", keep)
+    return frames
+
+
 def title(figure: Figure) -> str:
     return figure.get_suptitle() or figure.axes[0].get_title()
+
+
+def texts_beside(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.get_yticklabels()]
+
+
+def texts_above(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.get_xticklabels()]
 
 
 def picture(axes) -> np.ndarray:

@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from studio import IMAGES, POINTS, dots, picture, write_model
+from matplotlib.quiver import Quiver
+from studio import IMAGES, POINTS, dots, picture, texts_above, texts_beside, title, write_model
 
 import visualize_diffusion
+from cli import POINT_DATASETS, SCHEDULES
 from datasets import load_images, load_points
 from errors import InputError
+from film import ARROWS, PATHS
 from plots import GAP
 
 
@@ -82,3 +86,120 @@ def test_a_model_of_images_is_shown_with_images_of_its_run(figures):
     for row, image in enumerate(expected.numpy()):
         found = picture(axes)[GAP + row * 30 :, GAP:][:28, :28]  # with hardly any noise
         assert abs(found.astype(int) - image).mean() < 4
+
+
+# ------------------------------------------------------------------------------------- pictures
+
+
+def test_images_dissolve_row_by_row(figures):
+    visualize("--dataset", "digits", "--num_images", 12, "--timesteps", 100)
+    axes = figures["forward_diffusion"].axes[0]
+    canvas = picture(axes)
+    assert canvas.shape == (12 * 30 + GAP, 8 * 30 + GAP)
+    assert texts_above(axes)[0].startswith("t = 0\nσ = 0.")
+    assert texts_above(axes)[-1] == "t = 99\nσ = 1.00"
+    assert title(figures["forward_diffusion"]) == (
+        "Forward diffusion of digits (cosine schedule, T = 100)"
+    )
+    cells = canvas[GAP:, GAP:].reshape(12, 30, 8, 30)[:, :28, :, :28].astype(float)
+    correlations = [
+        [np.corrcoef(row[:, 0].ravel(), row[:, k].ravel())[0, 1] for k in range(8)] for row in cells
+    ]
+    assert (np.diff(correlations, axis=1) < 0).all()
+    assert np.max(np.array(correlations)[:, -1]) < 0.2
+
+
+def test_an_animation_dissolves_the_images(frames, figures):
+    visualize("--dataset", "digits", "--num_images", 5, "--timesteps", 60, "--gif")
+    assert len(frames) == 50
+    assert frames[0].caption.startswith("t = 0   σ")
+    assert frames[-1].caption.startswith("t = 59   σ")
+    first = picture(figures["forward_diffusion"].axes[0])[GAP:, GAP:][:28, :28]
+    assert np.array_equal(frames[0].content[GAP:, GAP:][:28, :28], first)
+    assert not np.array_equal(frames[0].content, frames[-1].content)
+
+
+def test_points_dissolve_with_their_colours(figures):
+    visualize("--dataset", "moons", "--num_points", 200, "--timesteps", 50)
+    panels = figures["forward_diffusion"].axes
+    points = load_points("moons", 200, 0.0, 0)
+    assert dots(panels[0])[0] == pytest.approx(points.examples.numpy(), abs=0.02)
+    assert panels[0].collections[0].get_array().tolist() == points.labels.tolist()
+    assert len({panel.get_xlim() for panel in panels}) == 1
+    last = dots(panels[-1])[0]
+    assert abs(last.mean(0) - points.examples.numpy().mean(0)).max() < 0.4  # noise around the mean
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_arrows_start_in_their_panel_and_point_to_the_data(schedule, figures):
+    options = ("--dataset", "spiral", "--num_points", 1000, "--timesteps", 50, "--arrows")
+    visualize(*options, "--schedule", schedule)
+    data = load_points("spiral", 1000, 0.0, 0).examples
+    for axes in figures["arrows"].axes:
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        (arrows,) = (one for one in axes.collections if isinstance(one, Quiver))
+        feet = np.asarray(arrows.get_offsets())
+        assert len(feet) == ARROWS
+        assert ((left < feet[:, 0]) & (feet[:, 0] < right)).all()
+        assert ((bottom < feet[:, 1]) & (feet[:, 1] < top)).all()
+    # With the least noise the exact estimate is near the data, nearer than where it began.
+    (arrows, *_) = (one for one in figures["arrows"].axes[0].collections if type(one) is Quiver)
+    feet = torch.tensor(np.asarray(arrows.get_offsets()), dtype=torch.float32)
+    tips = feet + torch.stack([torch.tensor(arrows.U), torch.tensor(arrows.V)], dim=1)
+    far = [torch.cdist(ends.float(), data).min(1).values.mean() for ends in (feet, tips)]
+    assert far[1] < 0.8 * far[0]
+
+
+def test_paths_end_at_the_data(figures):
+    visualize("--dataset", "circle", "--num_points", 500, "--timesteps", 50, "--arrows")
+    _, noise, samples = dots(figures["trajectories"].axes[0])
+    assert noise.shape == samples.shape == (PATHS, 2)
+    assert np.hypot(*samples.T) == pytest.approx(np.ones(PATHS), abs=0.02)
+    assert np.hypot(*noise.T).std() > 0.2
+    scores = figures["score_field"].axes[0]
+    (arrows,) = (one for one in scores.collections if isinstance(one, Quiver))
+    feet = np.asarray(arrows.get_offsets())
+    # Outside of a circle the score points at it: inwards.
+    outside = np.hypot(*feet.T) > 1.5
+    inwards = -(feet[:, 0] * arrows.U + feet[:, 1] * arrows.V) / np.hypot(*feet.T)
+    assert inwards[outside].min() > 0.9
+
+
+def test_the_reverse_process_of_a_model_of_classes_has_its_labels(figures, frames):
+    write_model("m.pt", *IMAGES, "--class_conditional")
+    visualize("--checkpoint", "m.pt", "--num_images", 12, "--gif")
+    axes = figures["reverse_diffusion"].axes[0]
+    assert texts_beside(axes) == [str(k % 10) for k in range(12)]
+    assert texts_above(axes)[-1] == "sample"
+    there_and_back = [frame for frame in frames if frame.title.startswith("There")]
+    assert there_and_back[0].caption.startswith("data to noise   t = 0")
+    assert there_and_back[-1].caption == "noise to samples   sample"
+    assert len(there_and_back) == 50 + 51
+
+
+@pytest.mark.parametrize("options", [["digits"], ["dino", "--num_points", 300]])
+def test_schedules_side_by_side(options, figures):
+    visualize("--compare_schedules", "--timesteps", 50, "--dataset", *options)
+    _, right, *cells = figures["schedules"].axes
+    assert [line.get_label() for line in right.lines] == list(SCHEDULES)
+    assert [axes.get_ylabel() for axes in cells[::9]] == list(SCHEDULES)
+    firsts = [picture(axes) if options == ["digits"] else dots(axes)[0] for axes in cells[::9]]
+    # At t = 0 every schedule shows nearly the same, and linear, at last, hardly anything of it.
+    for first in firsts:
+        assert np.corrcoef(first.ravel(), firsts[0].ravel())[0, 1] > 0.95
+
+
+def test_the_gallery(figures):
+    visualize("--gallery", "--num_points", 100)
+    assert [axes.get_title() for axes in figures["gallery"].axes] == list(POINT_DATASETS)
+
+
+@pytest.mark.parametrize("gif", ["--gif", "--no-gif"])
+def test_files_are_written_beside_the_still(gif):
+    few = ("--dataset", "line", "--num_points", 200, "--timesteps", 3)
+    visualize(*few, "--save_path", "a/b.png", "--arrows", gif)
+    stills = {"b.png", "arrows.png", "score_field.png", "trajectories.png"}
+    films = {"b.gif"} if gif == "--gif" else set()
+    assert {path.name for path in Path("a").iterdir()} == stills | films
+    for name in stills:
+        assert min(iio.imread(f"a/{name}").shape[:2]) > 200

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from errors import InputError
 
@@ -150,7 +150,7 @@ def read_table(path: Path, rng: np.random.Generator) -> np.ndarray:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A picture file with its transparency, shrunk to at most `MAX_SIDE` pixels.
+    """A picture file with its transparency, upright, shrunk to at most `MAX_SIDE` pixels.
 
     Raises:
         InputError: it is missing or is no picture.
@@ -158,7 +158,7 @@ def open_picture(path: Path) -> Image.Image:
     try:
         with Image.open(path) as opened:
             opened.thumbnail((MAX_SIDE, MAX_SIDE))
-            return opened.convert("RGBA")
+            return ImageOps.exif_transpose(opened).convert("RGBA")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be read as a picture: {error}") from None
 

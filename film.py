@@ -6,6 +6,7 @@ and, for points, where denoising pushes them; `sample.py`, to draw how its sampl
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ STILL_TIMESTEPS = (0, 50, 100, 200, 400, 600, 800, 999)
 GIF_FRAMES = 50
 ARROW_LEVELS = (0.2, 0.6, 1.5)  # small, middle, large noise sigma / alpha
 ARROWS, PATHS, FIELD_SIDE = 150, 25, 22
+STILLS = re.compile(r"(step_\d{4,}|sample|process)\.png")  # what is written of a process
 STRIP_STILLS = 12  # most columns of process.png
 KEPT = {"images": 100, "points": 2000}  # most samples shown in the pictures of their process
 
@@ -205,13 +207,21 @@ class Process:
         done = steps_done == len(self.timesteps)
         return "sample" if done else f"t = {self.timesteps[steps_done]}"
 
+    def file_name(self, steps_done: int) -> str:
+        done = steps_done == len(self.timesteps)
+        return "sample.png" if done else f"step_{self.timesteps[steps_done]:04d}.png"
+
     def write_stills(self, wanted: list[int], folder: Path) -> None:
-        """A picture of each state, and one strip of a few examples from noise to sample."""
+        """A picture of each state, and one strip of a few examples from noise to sample.
+
+        Those that an earlier call left in the folder are removed: they are of other samples.
+        """
+        for path in folder.glob("*.png"):
+            if STILLS.fullmatch(path.name):
+                path.unlink()
         for k in wanted:
-            done = k == len(self.timesteps)
-            name = "sample.png" if done else f"step_{self.timesteps[k]:04d}.png"
-            title = f"Denoising, {self.caption(k)}"
-            self.space.write(self.states[k], folder / name, title, self.labels_of(self.states[k]))
+            title, labels = f"Denoising, {self.caption(k)}", self.labels_of(self.states[k])
+            self.space.write(self.states[k], folder / self.file_name(k), title, labels)
         # More columns than this would be too small to read.
         shown = [wanted[i] for i in evenly_spaced(STRIP_STILLS, len(wanted))]
         panels = [self.states[k][: self.space.few] for k in shown]

@@ -205,7 +205,7 @@ def write_pictures(
     if still_steps:
         folder = output.parent / "intermediate"
         process.write_stills(still_steps, folder)
-        written.append(f"{folder / 'step_*.png'}, {folder / 'process.png'}")
+        written.append(f"{folder / 'step_*.png'}, sample.png, process.png")
     if gif_steps:
         path = output.with_suffix(".gif")
         process.write_animation(gif_steps, path)

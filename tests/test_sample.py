@@ -84,6 +84,39 @@ def test_models_without_classes_have_no_labels(figures, frames):
         assert texts_beside(axes) == []
 
 
+def names(folder="outputs/intermediate"):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_the_last_still_is_the_sample_and_no_timestep(model, figures):
+    make("--num_images", 2, "--show_intermediate")
+    assert names() == ["process.png", "sample.png", *(f"step_{t:04d}.png" for t in (332, 666, 999))]
+    assert title(figures["sample"]) == "Denoising, sample"
+    made, last = (picture(figures[name].axes[0]) for name in ("generated_samples", "sample"))
+    assert np.array_equal(made, last)
+
+
+def test_where_every_timestep_is_visited_the_sample_and_x_0_are_two_states(figures):
+    write_model("outputs/model_final.pt", *IMAGES, "--timesteps", 4)
+    sample.main(["--num_images", "2", "--show_intermediate"])
+    assert names() == ["process.png", "sample.png", *(f"step_{t:04d}.png" for t in range(4))]
+    at_zero, made = (picture(figures[name].axes[0]) for name in ("step_0000", "sample"))
+    assert title(figures["step_0000"]) == "Denoising, t = 0"
+    assert not np.array_equal(at_zero, made)
+    assert texts_above(figures["process"].axes[0]) == ["t = 3", "t = 2", "t = 1", "t = 0", "sample"]
+
+
+def test_stills_of_an_earlier_call_are_removed_and_nothing_else(model, figures):
+    make("--num_images", 2, "--show_intermediate")
+    mine = ["step_0001.txt", "step_one.png", "my_step_0999.png", "step_0999.png.png", "photo.png"]
+    for name in mine:
+        Path("outputs/intermediate", name).write_text("mine")
+    make("--num_images", 2, "--show_image_step", 2, "--steps", 5)
+    stills = {"process.png", "sample.png", "step_0999.png", "step_0599.png", "step_0199.png"}
+    assert set(names()) == {*stills, *mine}
+    assert all(Path("outputs/intermediate", name).read_text() == "mine" for name in mine)
+
+
 # --------------------------------------------------------------------- between, and filling in
 
 

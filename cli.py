@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +91,14 @@ def fill_defaults(args: argparse.Namespace) -> None:
 
 
 def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) -> None:
-    """Refuse options that were given although they would do nothing.
+    """Refuse options that were given (or switched on) although they would do nothing.
 
     Raises:
         InputError: naming the first of them.
     """
     for option in options:
-        if getattr(args, option, None) is not None:
+        value = getattr(args, option, None)
+        if value is not None and value is not False:
             raise InputError(f"--{option} {reason}")
 
 
@@ -355,3 +357,15 @@ def check_suffix(path: Path, allowed: Sequence[str], option: str) -> None:
     """Refuse an output file whose suffix names no format that we write."""
     if path.suffix.lower() not in allowed:
         raise InputError(f"{option} must end in {' or '.join(allowed)}: {path}")
+
+
+def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path | str | None]) -> None:
+    """Refuse to write over a file that is read; what is no file is not in the way.
+
+    Raises:
+        InputError: naming the file.
+    """
+    there = [Path(source) for source in inputs if source is not None and Path(source).is_file()]
+    for output, source in product(filter(Path.is_file, outputs), there):
+        if output.samefile(source):
+            raise InputError(f"{source} is read, and would be overwritten; choose another output")

@@ -90,6 +90,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     cli.check_suffix(args.output, SUFFIXES["points"], "--output")
     if args.export is not None:
         cli.check_suffix(args.export, (".safetensors",), "--export")
+    animated = args.gif or args.interpolate is not None
+    outputs = [args.export or args.output] + [args.output.with_suffix(".gif")] * animated
+    cli.refuse_overwriting(outputs, [args.checkpoint, args.guide, args.inpaint, args.mask])
     return args
 
 
@@ -149,6 +152,8 @@ def check_editing_options(args: argparse.Namespace) -> None:
     cli.check_sampler_options(args, default="ddpm" if args.interpolate is None else "dpmpp")
     if args.interpolate is not None:
         name = "interpolation"
+        if args.interpolate[0] == args.interpolate[1]:
+            raise InputError("--interpolate needs two seeds that differ")
         if args.sampler == "ddpm" or args.eta:
             raise InputError(
                 "--interpolate needs a sampler without fresh noise: heun, ddim or dpmpp, with eta 0"

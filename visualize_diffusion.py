@@ -29,8 +29,26 @@ if TYPE_CHECKING:
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
 GALLERY_POINTS = 8000
 SCHEDULE_OPTIONS = ("timesteps", "schedule", "beta_start", "beta_end", "sigma_min", "sigma_max")
-
-NOT_WITH_HTML = ("save_path", "arrows", "gallery", "compare_schedules")
+# What draws something else than one process; what does nothing beside it; and why.
+ONLY = {
+    "html": (("save_path", "arrows", "gallery", "compare_schedules"), ""),
+    "gallery": (
+        (
+            *("compare_schedules", "checkpoint", "arrows", "dataset", "jitter", "num_images"),
+            *SCHEDULE_OPTIONS,
+        ),
+        ", which shows all built-in sets and no process",
+    ),
+    "compare_schedules": (
+        ("checkpoint", "arrows", "schedule", "beta_start", "beta_end", "sigma_min", "sigma_max"),
+        ", which shows them all",
+    ),
+}
+# What is written beside the still with these options.
+BESIDE = {
+    "checkpoint": ("reverse_diffusion.png", "there_and_back.gif"),
+    "arrows": ("arrows.png", "score_field.png", "trajectories.png"),
+}
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -84,16 +102,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     cli.add_seed_option(parser, default=None, more=" (default: 0, or the run's with --checkpoint)")
     terminal.add_voice_options(parser)
     args = parser.parse_args(argv)
+    for sheet, (useless, why) in ONLY.items():
+        if getattr(args, sheet):
+            cli.refuse_given(args, useless, f"cannot go with --{sheet}{why}")
     if args.html is not None:
         cli.check_suffix(args.html, (".html", ".htm"), "--html")
-        others = {option: getattr(args, option) or None for option in NOT_WITH_HTML}
-        cli.refuse_given(argparse.Namespace(**others), NOT_WITH_HTML, "cannot go with --html")
     name = "gallery" if args.gallery else "forward_diffusion"
-    if args.compare_schedules:
-        name = "schedules"
-        reason = "cannot be given with --compare_schedules, which shows them all"
-        cli.refuse_given(args, ["schedule", "beta_start", "beta_end"], reason)
-        cli.refuse_given(args, ["sigma_min", "sigma_max", "checkpoint"], reason)
+    name = "schedules" if args.compare_schedules else name
     args.save_path = args.save_path or Path(f"outputs/{name}.png")
     cli.check_suffix(args.save_path, (".png",), "--save_path")
     if args.checkpoint is not None:
@@ -127,6 +142,16 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
         cli.check_schedule_options(args)
     else:
         vars(args).update({option: config[option] for option in SCHEDULE_OPTIONS})
+
+
+def outputs(args: argparse.Namespace) -> list[Path]:
+    """All files that will be written."""
+    still: Path = args.html or args.save_path
+    if args.html or args.compare_schedules:
+        return [still]
+    beside = [name for option in BESIDE if getattr(args, option) for name in BESIDE[option]]
+    written = [still, *(still.with_name(name) for name in beside), still.with_suffix(".gif")]
+    return [path for path in written if args.gif or path.suffix == ".png"]
 
 
 def draw_gallery(args: argparse.Namespace) -> None:
@@ -257,6 +282,7 @@ def show_process(args: argparse.Namespace) -> None:
     checkpoint = None if args.checkpoint is None else load_checkpoint(args.checkpoint)
     config = None if checkpoint is None else checkpoint["config"]
     complete(args, config)
+    cli.refuse_overwriting(outputs(args), [args.checkpoint, args.dataset])
     check_writable((args.html or args.save_path).parent)
     data = load_dataset(args)
     args.dataset = data.name

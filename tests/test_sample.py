@@ -188,3 +188,33 @@ def test_the_examples_of_the_help_can_be_run_as_they_are(model, monkeypatch):
     for python, script, *options in examples:
         assert (python, script) == ("python", "sample.py")
         sample.main(options)
+
+
+# ------------------------------------------------------------------------------- what is refused
+
+
+def test_an_interpolation_needs_two_seeds():
+    with pytest.raises(InputError, match="--interpolate needs two seeds that differ"):
+        sample.main(["--interpolate", "3", "3"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--inpaint mine.png --mask centre --output mine.png",
+        "--inpaint 0 --mask mine.png --output mine.png",
+        "--inpaint outputs/inpainting.png --mask centre",
+        "--checkpoint m.safetensors --export m.safetensors",
+        "--checkpoint mine.gif --gif --output mine.png",
+        "--checkpoint mine.gif --interpolate 1 2 --output mine.png",
+        "--guide mine.png --output mine.png",
+    ],
+)
+def test_an_input_is_not_overwritten(options):
+    Path("outputs").mkdir()
+    inputs = [Path(name) for name in ("mine.png", "mine.gif", "m.safetensors")]
+    for path in (*inputs, Path("outputs", "inpainting.png")):
+        path.write_text("mine")
+    with pytest.raises(InputError, match="is read, and would be overwritten"):
+        sample.main(options.split())
+    assert all(path.read_text() == "mine" for path in inputs)

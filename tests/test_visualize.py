@@ -203,3 +203,73 @@ def test_files_are_written_beside_the_still(gif):
     assert {path.name for path in Path("a").iterdir()} == stills | films
     for name in stills:
         assert min(iio.imread(f"a/{name}").shape[:2]) > 200
+
+
+# ---------------------------------------------------------------------- what does not go together
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--gallery --compare_schedules", "--compare_schedules cannot go with --gallery"),
+        ("--gallery --checkpoint m.pt", "--checkpoint cannot go with --gallery"),
+        ("--gallery --arrows", "--arrows cannot go with --gallery"),
+        ("--gallery --dataset dino", "--dataset cannot go with --gallery"),
+        ("--gallery --num_images 3", "--num_images cannot go with --gallery"),
+        ("--gallery --timesteps 100", "--timesteps cannot go with --gallery"),
+        ("--compare_schedules --checkpoint m.pt", "--checkpoint cannot go with --compare_s"),
+        ("--compare_schedules --dataset dino --arrows", "--arrows cannot go with --compare_s"),
+        ("--html --gallery", "--gallery cannot go with --html"),
+        ("--html --compare_schedules", "--compare_schedules cannot go with --html"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(options, says):
+    with pytest.raises(InputError, match=says):
+        visualize(*options.split())
+    assert list(Path().iterdir()) == []
+
+
+def ink(path):
+    """A drawing, and what is in its file."""
+    pixels = np.full((40, 40), 255, dtype=np.uint8)
+    pixels[10:20, 5:35] = 0
+    Path(path).parent.mkdir(exist_ok=True)
+    iio.imwrite(path, pixels)
+    return Path(path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("mine.png", "--save_path mine.png"),
+        ("mine.gif", "--save_path mine.png --gif"),
+        ("outputs/arrows.png", "--arrows"),
+        ("outputs/forward_diffusion.gif", "--gif"),
+        ("outputs/forward_diffusion.png", "--save_path ../{folder}/outputs/forward_diffusion.png"),
+    ],
+)
+def test_a_drawing_is_not_overwritten(source, options, tmp_path):
+    before = ink(source)
+    few = ["--num_points", 50, "--timesteps", 3]
+    with pytest.raises(InputError, match=f"{source} is read, and would be overwritten"):
+        visualize("--dataset", source, *few, *options.format(folder=tmp_path.name).split())
+    assert Path(source).read_bytes() == before
+
+
+def test_a_drawing_that_nothing_is_written_to_is_shown():
+    before = ink("mine.gif")
+    visualize(
+        "--dataset", "mine.gif", "--num_points", 50, "--timesteps", 3, "--save_path", "mine.png"
+    )
+    assert Path("mine.png").is_file()
+    assert Path("mine.gif").read_bytes() == before
+
+
+def test_the_drawing_and_the_checkpoint_of_a_model_are_not_overwritten():
+    ink("mine.png")
+    run = ("--dataset", "mine.png", *POINTS)
+    write_model("m.pt", *run)
+    Path("m.pt").rename("m.html")
+    for options in (["--save_path", "mine.png"], ["--html", "m.html"]):
+        with pytest.raises(InputError, match="would be overwritten"):
+            visualize("--checkpoint", "m.html", *options)

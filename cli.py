@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ PREDICTIONS = ("eps", "x0", "v")
 OPTIMIZERS = ("adamw", "muon")
 SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp")
 GUIDANCE_BY_GUIDE = 2.0
+MASKS = ("upper_half", "lower_half", "left_half", "right_half", "centre")
 MOST_POINTS = 10_000_000
 
 
@@ -100,13 +102,14 @@ def fill_defaults(args: argparse.Namespace) -> None:
 
 
 def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) -> None:
-    """Refuse options that were given although they would do nothing.
+    """Refuse options that were given (or switched on) although they would do nothing.
 
     Raises:
         InputError: naming the first of them.
     """
     for option in options:
-        if getattr(args, option, None) is not None:
+        value = getattr(args, option, None)
+        if value is not None and value is not False:
             raise InputError(f"--{option} {reason}")
 
 
@@ -144,16 +147,24 @@ def add_data_options(parser: Parser) -> None:
     )
 
 
-def check_data_options(args: argparse.Namespace) -> None:
-    """Refuse data options that the dataset has no use for, and fill in the rest."""
+def check_data_options(
+    args: argparse.Namespace, otherwise: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse data options that the dataset has no use for, and fill in the rest.
+
+    Args:
+        otherwise: options of an earlier run, to go before the defaults.
+    """
+    earlier = otherwise or {}
     if kind_of(args.dataset) == "images":
         refuse_given(args, ["num_points"], "is for sets of points only")
     elif args.num_points is None:
-        args.num_points = 8000
+        args.num_points = earlier.get("num_points") or 8000
     if not is_drawing(args.dataset or ""):
         refuse_given(args, ["jitter"], "is for drawings (files of points) only")
     elif args.jitter is None:
-        args.jitter = 0.01
+        jitter = earlier.get("jitter")
+        args.jitter = 0.01 if jitter is None else jitter
 
 
 def add_schedule_options(parser: Parser) -> None:
@@ -220,9 +231,14 @@ def check_schedule_options(args: argparse.Namespace) -> None:
         raise InputError(f"--sigma_min ({low:g}) must be smaller than --sigma_max ({high:g})")
 
 
-def add_seed_option(parser: Parser) -> None:
+def add_seed_option(parser: Parser, default: int | None = 0, more: str = "") -> None:
+    """`default` None: to tell whether it was given; `more` then says what it is otherwise."""
     parser.section("randomness")(
-        "--seed", type=seed_number, default=0, metavar="N", help="seed of all randomness"
+        "--seed",
+        type=seed_number,
+        default=default,
+        metavar="N",
+        help="seed of all randomness" + more,
     )
 
 
@@ -360,3 +376,15 @@ def check_suffix(path: Path, allowed: Sequence[str], option: str) -> None:
         raise InputError(f"{option} must end in {' or '.join(allowed)}: {path}")
     if path.is_dir():
         raise InputError(f"{option}: {path} is a folder")
+
+
+def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path | str | None]) -> None:
+    """Refuse to write over a file that is read; what is no file is not in the way.
+
+    Raises:
+        InputError: naming the file.
+    """
+    there = [Path(source) for source in inputs if source is not None and Path(source).is_file()]
+    for output, source in product(filter(Path.is_file, outputs), there):
+        if output.samefile(source):
+            raise InputError(f"{source} is read, and would be overwritten; choose another output")

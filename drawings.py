@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from errors import InputError
 
@@ -157,7 +157,7 @@ def read_table(path: Path, rng: np.random.Generator) -> np.ndarray:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A picture file with its transparency, shrunk to at most `MAX_SIDE` pixels.
+    """A picture file with its transparency, upright, shrunk to at most `MAX_SIDE` pixels.
 
     Raises:
         InputError: it is missing or is no picture.
@@ -165,7 +165,7 @@ def open_picture(path: Path) -> Image.Image:
     try:
         with Image.open(path) as opened:
             opened.thumbnail((MAX_SIDE, MAX_SIDE))
-            return opened.convert("RGBA")
+            return ImageOps.exif_transpose(opened).convert("RGBA")
     except MemoryError:
         raise
     except Exception as error:  # damaged pictures fail in very many ways

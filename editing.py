@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from datasets import IMAGE_SIZE
+from datasets import IMAGE_SIZE, load_images
 from drawings import open_picture, over
 from errors import InputError
 from generation import Trained, as_data, make_denoiser, run_sampler
@@ -25,6 +25,15 @@ from utils import SeededNoise
 FRAMES = 41  # of an interpolation
 STRIP = 9  # of them, those in the still
 WHITE = 128  # from which grey value on a mask counts as white
+FIRST, LAST = slice(None, IMAGE_SIZE // 2), slice(IMAGE_SIZE // 2, None)
+MIDDLE = slice(IMAGE_SIZE // 4, -(IMAGE_SIZE // 4))
+MASKS = {  # name: rows and columns
+    "upper_half": (FIRST, slice(None)),
+    "lower_half": (LAST, slice(None)),
+    "left_half": (slice(None), FIRST),
+    "right_half": (slice(None), LAST),
+    "centre": (MIDDLE, MIDDLE),
+}
 
 
 def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
@@ -58,15 +67,22 @@ def interpolate(
     return frames
 
 
-def draw_interpolation(trained: Trained, frames: list[Tensor], title: str, path: Path) -> Path:
-    """A strip, and beside it an animation, whose path is returned."""
+def draw_interpolation(
+    trained: Trained, frames: list[Tensor], title: str, path: Path, labels: Tensor | None
+) -> Path:
+    """A strip, and beside it an animation there and back again, whose path is returned."""
+    shares = [i / (FRAMES - 1) for i in range(FRAMES)]
     shown = evenly_spaced(STRIP, FRAMES)
-    labels = [f"{i / (FRAMES - 1):.3g}" for i in shown]
-    trained.space.draw_panels([frames[i] for i in shown], labels, path, title)
+    captions = [f"{shares[i]:.3g}" for i in shown]
+    trained.space.draw_panels([frames[i] for i in shown], captions, path, title, labels)
     film = path.with_suffix(".gif")
-    there_and_back = [*frames, *frames[-2::-1]]
-    shares = [i / (FRAMES - 1) for i in (*range(FRAMES), *range(FRAMES - 2, -1, -1))]
-    trained.space.draw_animation(there_and_back, [f"{share:.2f}" for share in shares], film, title)
+    there_and_back = [*range(FRAMES), *range(FRAMES - 2, -1, -1)]
+    trained.space.draw_animation(
+        [frames[i] for i in there_and_back],
+        [f"{shares[i]:.2f}" for i in there_and_back],
+        *(film, title, labels),
+        [shares[i] for i in there_and_back],
+    )
     return film
 
 
@@ -85,15 +101,36 @@ def read_image(path: Path) -> Tensor:
     return torch.from_numpy(np.array(grey))
 
 
-def read_hole(path: Path) -> Tensor:
-    """The white pixels of a mask, bool (28, 28).
+def find_image(source: str, dataset: str, data_dir: Path) -> Tensor:
+    """A picture file, or by its number an image that the model of a dataset has not seen.
+
+    Raises:
+        InputError: as for `read_image` and `load_images`, or there is no image of that number.
+    """
+    if not source.isdecimal():
+        return read_image(Path(source))
+    images = load_images(dataset, data_dir, train=False).examples
+    if int(source) >= len(images):
+        last = len(images) - 1
+        raise InputError(f"--inpaint: the test images of {dataset} are 0-{last}, not {source}")
+    return images[int(source)]
+
+
+def find_hole(source: str) -> Tensor:
+    """A part of the image by its name in `MASKS`, or the white pixels of a mask: bool (28, 28).
 
     Raises:
         InputError: as for `read_image`, or there is no white.
     """
-    hole = read_image(path) >= WHITE
+    if source in MASKS:
+        hole = torch.zeros(IMAGE_SIZE, IMAGE_SIZE, dtype=torch.bool)
+        hole[MASKS[source]] = True
+        return hole
+    if not Path(source).is_file():
+        raise InputError(f"--mask: {source} is no picture and none of {', '.join(MASKS)}")
+    hole = read_image(Path(source)) >= WHITE
     if not bool(hole.any()):
-        raise InputError(f"{path} has no white pixels, and only those would be made anew")
+        raise InputError(f"{source} has no white pixels, and only those would be made anew")
     return hole
 
 

@@ -1,4 +1,4 @@
-"""Every picture: grids of samples, panels over time, the loss curve, animations.
+"""Pictures of images: grids of samples, rows of classes, panels over time; and the loss curve.
 
 Images come in as uint8 tensors (N, H, W), are drawn on one grey scale (0 black, 255 white) and
 written atomically. Figures are made without pyplot, so nothing here needs or opens a display.
@@ -7,10 +7,10 @@ written atomically. Figures are made without pyplot, so nothing here needs or op
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import imageio.v3 as iio
 import matplotlib
 import numpy as np
 import torch
@@ -29,9 +29,9 @@ DPI = 100
 GAP = 2  # pixels between images, before zooming
 PAPER = 255  # colour of the gaps
 MAX_GRID = 2500  # images in one picture
-GIF_HEADER = 0.62  # inches above an animation, for title, caption and progress bar
 CLASS_COLUMNS = 20  # most images of a class side by side
 MIN_WIDTH = 5.2  # inches, so that the titles fit above small pictures
+LETTER, LINE = 0.075, 0.2  # inches that a letter, and a line, of the texts beside images take
 
 
 def tile(pixels: Tensor, columns: int) -> np.ndarray:
@@ -46,8 +46,91 @@ def tile(pixels: Tensor, columns: int) -> np.ndarray:
     )
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """Which image stands where in a picture, and what is written beside and above them.
+
+    Attributes:
+        cells: indices of images, row by row, int64 (rows * columns,); -1 leaves a place empty.
+        beside: texts for as many equal groups of rows, each at the first row of its group.
+        above: a text for each column.
+    """
+
+    cells: Tensor
+    columns: int
+    beside: Sequence[str] = ()
+    above: Sequence[str] = ()
+
+    def tile(self, pixels: Tensor) -> np.ndarray:
+        """Images uint8 (N, H, W) in their places."""
+        empty = torch.full_like(pixels[:1], PAPER)
+        return tile(torch.cat([pixels, empty])[self.cells], self.columns)
+
+    def draw(self, pixels: Tensor, zoom: float, header: float) -> tuple[Figure, Axes]:
+        """A figure that shows the images at `zoom` pixels a pixel, `header` inches below its top.
+
+        The header leaves room for a title; what the texts above the columns need is added to it.
+        """
+        canvas = self.tile(pixels)
+        lines = max((text.count("\n") + 1 for text in self.above), default=0)
+        margin = 0.25 + LETTER * max(map(len, self.beside)) if self.beside else 0.0
+        figure, axes = figure_for(canvas, zoom, header + LINE * lines, margin)
+        height, width = pixels.shape[1], pixels.shape[2]
+        if self.above:
+            axes.xaxis.tick_top()
+            middles = [GAP + (width + GAP) * k + width / 2 - 0.5 for k in range(self.columns)]
+            axes.set_xticks(middles, self.above)
+        if self.beside:
+            rows = len(self.cells) // self.columns // len(self.beside)
+            step = (height + GAP) * rows
+            middles = [GAP + step * k + height / 2 - 0.5 for k in range(len(self.beside))]
+            axes.set_yticks(middles, self.beside)
+        axes.tick_params(length=0, labelsize=9)
+        return figure, axes
+
+
+def grid(count: int, columns: int) -> Sheet:
+    """Images in their order, row by row."""
+    rows = math.ceil(count / columns)
+    cells = torch.full((rows * columns,), -1)
+    cells[:count] = torch.arange(count)
+    return Sheet(cells, columns)
+
+
+def class_texts(labels: Sequence[int], names: Sequence[str]) -> list[str]:
+    """Labels as people read them: `names` are those of the classes, and may be empty."""
+    return [f"{names[k]} {k}" if names else str(k) for k in labels]
+
+
+def by_class(labels: Tensor, names: Sequence[str] = (), most: int = MAX_GRID) -> tuple[Sheet, int]:
+    """A row for each class (or several, if its images are many), with its label.
+
+    A few classes of one image each stand in one row instead.
+
+    Args:
+        labels: of the images, int64 (N,).
+        most: images in all, about.
+
+    Returns:
+        The sheet, and how many of each class are on it at most.
+    """
+    found = labels.unique().tolist()
+    largest = int(labels.bincount().max())
+    columns = min(largest, CLASS_COLUMNS)
+    each = min(math.ceil(largest / columns), max(1, most // columns // len(found))) * columns
+    cells = torch.full((len(found), each), -1)
+    for row, label in zip(cells, found, strict=True):
+        of_class = (labels == label).nonzero()[:each, 0]
+        row[: len(of_class)] = of_class
+    texts = class_texts(found, names)
+    if each == 1 and len(found) <= CLASS_COLUMNS:
+        above = [text.replace(" ", "\n") for text in texts]
+        return Sheet(cells.flatten(), len(found), above=above), each
+    return Sheet(cells.flatten(), columns, beside=texts), each
+
+
 def figure_for(
-    canvas: np.ndarray, zoom: float, header: float = 0.3, margin: float = 0.0
+    canvas: np.ndarray, zoom: float, header: float, margin: float
 ) -> tuple[Figure, Axes]:
     """A figure that shows a tiled image at `zoom` pixels a pixel.
 
@@ -71,6 +154,13 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=DPI)
 
 
+def save_sheet(sheet: Sheet, pixels: Tensor, path: Path, title: str) -> None:
+    width = sheet.columns * (pixels.shape[2] + GAP)
+    figure, axes = sheet.draw(pixels, zoom=max(1, min(4, 900 // width)), header=0.3)
+    axes.set_title(title, fontsize=9)
+    save_figure(figure, path)
+
+
 def save_grid(pixels: Tensor, path: Path, title: str) -> None:
     """A square grid of samples; of more than `MAX_GRID` only the first, which the title tells."""
     total = len(pixels)
@@ -78,126 +168,47 @@ def save_grid(pixels: Tensor, path: Path, title: str) -> None:
         pixels = pixels[:MAX_GRID]
         title = f"{title} (the first {MAX_GRID:,} of {total:,})"
     columns = math.ceil(math.sqrt(len(pixels)))
-    canvas = tile(pixels, columns)
-    figure, axes = figure_for(canvas, zoom=max(1, min(4, 900 // canvas.shape[1])))
-    axes.set_title(title, fontsize=9)
-    save_figure(figure, path)
+    save_sheet(grid(len(pixels), columns), pixels, path, title)
 
 
 def save_classes(
     pixels: Tensor, labels: Tensor, names: Sequence[str], path: Path, title: str
 ) -> None:
-    """A row of samples for each class (or several, if they are many), with its label.
-
-    Args:
-        labels: of the images, int64 (N,).
-        names: of the classes, to stand beside the labels; may be empty.
-    """
-    found = labels.unique().tolist()
-    most = int(labels.bincount().max())
-    columns = min(most, CLASS_COLUMNS)
-    each = min(math.ceil(most / columns), max(1, MAX_GRID // columns // len(found))) * columns
-    if most > each:
+    """Samples in rows by their labels (N,), see `by_class`."""
+    sheet, each = by_class(labels, names)
+    if int(labels.bincount().max()) > each:
         title = f"{title} (the first {each:,} of each class)"
-    cells = torch.full((len(found), each, *pixels.shape[1:]), PAPER, dtype=torch.uint8)
-    for row, label in zip(cells, found, strict=True):
-        of_class = pixels[labels == label][:each]
-        row[: len(of_class)] = of_class
-    texts = [f"{names[k]} {k}" if names else str(k) for k in found]
-    draw_rows(cells, texts, columns, path, title)
+    save_sheet(sheet, pixels, path, title)
 
 
 def save_rows(rows: Sequence[tuple[str, Tensor]], path: Path, title: str) -> None:
     """One row of images, uint8 (N, H, W), for each text that stands beside it."""
     texts, images = zip(*rows, strict=True)
-    draw_rows(torch.stack(images), texts, len(images[0]), path, title)
+    sheet = replace(grid(sum(map(len, images)), len(images[0])), beside=texts)
+    save_sheet(sheet, torch.cat(images), path, title)
 
 
-def draw_rows(groups: Tensor, texts: Sequence[str], columns: int, path: Path, title: str) -> None:
-    """Groups of images (groups, N, H, W), each in rows of `columns`, with texts beside them."""
-    canvas = tile(groups.flatten(0, 1), columns)
-    zoom = max(1, min(4, 900 // canvas.shape[1]))
-    margin = 0.25 + 0.075 * max(map(len, texts))
-    figure, axes = figure_for(canvas, zoom, margin=margin)
-    step = (groups.shape[2] + GAP) * groups.shape[1] // columns
-    axes.set_yticks([GAP + step * k + groups.shape[2] / 2 for k in range(len(texts))], texts)
-    axes.tick_params(length=0, labelsize=9)
-    axes.set_title(title, fontsize=9)
-    save_figure(figure, path)
-
-
-def save_panels(panels: Tensor, labels: Sequence[str], path: Path, title: str) -> None:
+def save_panels(
+    panels: Tensor, captions: Sequence[str], path: Path, title: str, beside: Sequence[str] = ()
+) -> None:
     """Images over time: one row an image, one column a time.
 
     Args:
         panels: uint8 (times, images, H, W).
-        labels: what stands above each column.
+        captions: what stands above each column.
+        beside: what stands beside each row.
     """
-    times = len(panels)
-    canvas = tile(panels.transpose(0, 1).flatten(0, 1), columns=times)
-    figure, axes = figure_for(canvas, zoom=2.5, header=0.78)
-    step = panels.shape[3] + GAP
-    axes.xaxis.tick_top()
-    axes.set_xticks([GAP + step * k + panels.shape[3] / 2 - 0.5 for k in range(times)], labels)
-    axes.tick_params(length=0, labelsize=9)
+    times, images = panels.shape[:2]
+    sheet = replace(grid(times * images, times), above=captions, beside=beside)
+    figure, _ = sheet.draw(panels.transpose(0, 1).flatten(0, 1), zoom=2.5, header=0.38)
     figure.suptitle(title, fontsize=11, y=1 - 0.08 / figure.get_figheight(), va="top")
     save_figure(figure, path)
 
 
-def save_animation(
-    frames: Sequence[Tensor], captions: Sequence[str], path: Path, title: str
-) -> None:
-    """A GIF of image grids (uint8 (images, H, W) each), each with its caption."""
-    images = len(frames[0])
-    columns = images if images <= 4 else math.ceil(images / max(1, round(math.sqrt(images / 2))))
-    figure, axes = figure_for(tile(frames[0], columns), zoom=3, header=GIF_HEADER)
-    shown = axes.get_images()[0]
-    animate(figure, lambda i: shown.set_data(tile(frames[i], columns)), captions, path, title)
-
-
-def animate(
-    figure: Figure,
-    draw: Callable[[int], None],
-    captions: Sequence[str],
-    path: Path,
-    title: str,
-    seconds: float = 5.0,
-    hold: float = 1.5,
-) -> None:
-    """Write a GIF: title, caption and progress bar above what `draw(i)` shows for frame i.
-
-    Args:
-        figure: with `GIF_HEADER` inches left free at its top.
-        seconds: how long it runs, before `hold` seconds on the last frame.
-    """
-    top = figure.get_figheight()
-    figure.text(0.5, 1 - 0.06 / top, title, fontsize=10, ha="center", va="top")
-    caption = figure.text(0.5, 1 - 0.27 / top, "", fontsize=9, ha="center", va="top")
-    bar = figure.add_axes((0.04, 1 - 0.54 / top, 0.92, 0.07 / top), facecolor="0.88")
-    bar.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
-    bar.spines[:].set_visible(False)
-    mark = bar.barh(0.5, 0.0, height=1.0, color="0.25")[0]
-    frames = []
-    for i, text in enumerate(captions):
-        draw(i)
-        caption.set_text(text)
-        mark.set_width(i / max(1, len(captions) - 1))
-        frames.append(snapshot(figure))
-    durations = [1000 * seconds / len(frames)] * (len(frames) - 1) + [1000 * hold]
-    film = np.stack(frames)
-    if (film == film[..., :1]).all():
-        film = film[..., 0]  # a grey GIF needs no palette search and is far smaller
-    with atomic_write(path) as temporary:
-        iio.imwrite(temporary, film, duration=durations, loop=0)
-
-
-def snapshot(figure: Figure) -> np.ndarray:
-    """A figure as uint8 (H, W, 3), in 32 levels: noise in more of them bloats a GIF."""
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    canvas.draw()
-    rgb = np.asarray(canvas.buffer_rgba())[:, :, :3]
-    return np.round(np.round(rgb * (31 / 255)) * (255 / 31)).astype(np.uint8)
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th ..."""
+    teens = 10 < number % 100 < 20
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Path) -> None:
@@ -210,14 +221,14 @@ def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Pa
     figure = Figure(figsize=(7, 4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     steps = np.arange(1, len(losses) + 1)
-    every = math.ceil(len(epoch_ends) / 50)
-    epochs = "end of an epoch" if every == 1 else f"end of every {every}th epoch"
+    every = max(1, math.ceil(len(epoch_ends) / 50))
+    epochs = "end of an epoch" if every == 1 else f"end of every {ordinal(every)} epoch"
     for i, end in enumerate(epoch_ends[every - 1 :: every]):
         axes.axvline(end, color="0.85", linewidth=0.8, label=None if i else epochs)
     axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.7, label="each step")
-    reach = max(1, len(losses) // 100)
+    reach = min(max(1, len(losses) // 100), (len(losses) - 1) // 2)
     label = f"mean over {2 * reach + 1} steps"
-    axes.plot(steps, smooth(losses, reach), color="tab:blue", label=label)
+    axes.plot(steps[reach : len(steps) - reach], smooth(losses, reach), "tab:blue", label=label)
     axes.set(title="Training loss", xlabel="step", ylabel="loss")
     axes.set_xlim(1, max(2, len(losses)))
     if max(losses) > 10 * min(losses):  # less has too few round numbers on a logarithmic scale
@@ -230,11 +241,13 @@ def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Pa
 
 
 def smooth(values: Sequence[float], reach: int) -> np.ndarray:
-    """Centred moving average with up to `reach` values on either side (fewer at the ends)."""
-    padded = np.concatenate([[0.0], np.cumsum(np.asarray(values, dtype=np.float64))])
-    index = np.arange(len(values))
-    sides = np.minimum(reach, np.minimum(index, len(values) - 1 - index))
-    return (padded[index + sides + 1] - padded[index - sides]) / (2 * sides + 1)
+    """Means of each value with `reach` values on either side; without the ends, which lack some.
+
+    A mean over fewer values there would jump about with each of them.
+    """
+    sums = np.cumsum([0.0, *values])
+    width = 2 * reach + 1
+    return (sums[width:] - sums[:-width]) / width
 
 
 def evenly_spaced(count: int, total: int) -> list[int]:

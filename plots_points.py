@@ -17,7 +17,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from plots import DPI, GIF_HEADER, animate, save_figure
+from plots import DPI, save_figure
+from plots_animation import GIF_HEADER, animate
 
 INK = "#1f4e79"
 MAX_POINTS = 20_000  # points in one panel; more would only hide each other
@@ -83,16 +84,16 @@ def save_scatter(
 
 def save_scatter_panels(
     panels: Sequence[Tensor],
-    labels: Sequence[str],
+    captions: Sequence[str],
     path: Path,
     title: str,
     limits: Limits,
-    colours: Tensor | None = None,
+    labels: Tensor | None = None,
 ) -> None:
-    """Points over time: one panel a time, `labels` above them."""
+    """Points over time: one panel a time, `captions` above them, coloured by label."""
     figure, axes = panel_grid(len(panels), 8 if len(panels) <= 8 else 5, title)
-    for one, points, label in zip(axes, panels, labels, strict=True):
-        scatter(new_axes(one, limits, label), points, colours)
+    for one, points, caption in zip(axes, panels, captions, strict=True):
+        scatter(new_axes(one, limits, caption), points, labels)
     save_figure(figure, path)
 
 
@@ -102,17 +103,20 @@ def save_scatter_animation(
     path: Path,
     title: str,
     limits: Limits,
-    colours: Tensor | None = None,
+    labels: Tensor | None = None,
+    progress: Sequence[float] | None = None,
 ) -> None:
-    """A GIF of points on fixed axes."""
+    """A GIF of points on fixed axes, coloured by label; `progress` as for `animate`."""
     figure = Figure(figsize=(4.4, 4.4 + GIF_HEADER), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     bottom = 0.35 / (4.4 + GIF_HEADER)
     axes = figure.add_axes((0.09, bottom, 0.89, 4.0 / (4.4 + GIF_HEADER)))
-    dots = scatter(new_axes(axes, limits), frames[0], colours)
-    animate(
-        figure, lambda i: dots.set_offsets(frames[i][:MAX_POINTS]), captions, path, title, hold=2.5
-    )
+    dots = scatter(new_axes(axes, limits), frames[0], labels)
+
+    def draw(i: int) -> None:
+        dots.set_offsets(frames[i][:MAX_POINTS])
+
+    animate(figure, draw, captions, path, title, progress, hold=2.5)
 
 
 def save_arrows(

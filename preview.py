@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,8 @@ class Preview:
     Args:
         network: with the averaged weights.
         labels: of the classes that the samples are of, in turn; none for a network without.
-        count, seed: of the samples.
+        count, seed: of the samples; of several classes each gets as many, so that there may be
+            some more.
         stride: also draw the process, every so many timesteps; None for no such picture.
     """
 
@@ -39,6 +41,8 @@ class Preview:
         stride: int | None,
     ) -> None:
         self.diffusion, self.space, self.stride = diffusion, space, stride
+        if labels and count > len(labels):
+            count = math.ceil(count / len(labels)) * len(labels)
         self.labels = spread(labels, count).to(device) if labels else None
         self.noise = SeededNoise(seed, 0, count, device).draw(*space.shape)
         self.denoise = diffusion.denoiser(conditioned(network, self.labels))
@@ -61,11 +65,12 @@ class Preview:
         self.space.write(self.space.to_data(states[-1]), path, title, self.labels)
         if self.stride:
             stride = max(1, round(self.stride * steps / len(schedule)))
-            shown = range(0, steps, stride)
+            shown, few = range(0, steps, stride), self.space.few
             self.space.draw_panels(
-                [self.space.to_data(states[i]) for i in (*shown, steps)],
+                [self.space.to_data(states[i][:few]) for i in (*shown, steps)],
                 [*(f"t = {timesteps[i]}" for i in shown), "sample"],
                 path.with_name(f"epoch_{epoch:03d}_process.png"),
                 title,
+                None if self.labels is None else self.labels[:few],
             )
         return path

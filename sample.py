@@ -1,10 +1,10 @@
 """Make images or points with a trained model. The checkpoint is all it needs.
 
-python sample.py --show_intermediate                 from outputs/model_final.pt
-python sample.py --sampler dpmpp --gif               20 steps instead of 1000, and an animation
-python sample.py --labels 0-9 --guidance 2           a row for each class
-python sample.py --interpolate 1 2                   from the samples of one seed to another's
-python sample.py --inpaint digit.png --mask hole.png       fill in what the mask has white
+python sample.py --show_intermediate            from outputs/model_final.pt, after python train.py
+python sample.py --sampler dpmpp --gif          20 steps instead of 1000, and an animation
+python sample.py --interpolate 1 2              from the samples of one seed to another's
+python sample.py --inpaint 7 --mask lower_half  of the eighth test image, another lower half
+python sample.py --labels 0-9 --guidance 2      of a class-conditional model: a row for each class
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from distributed import Group
+    from film import Process
     from generation import Trained
-    from spaces import Space
 
 DEFAULT_NUMBER = {"images": 64, "points": 1000}
 INTERPOLATED, INPAINTED = 4, 8  # images by default, with these options
@@ -32,8 +32,6 @@ INPAINT_STEPS = 100
 EACH_CLASS = 8  # images by default, where there are labels
 SUFFIXES = {"images": (".png", ".npy"), "points": (".png", ".npy", ".csv")}
 STILLS = 10  # pictures of --show_intermediate, about
-STRIP_STILLS = 12  # most columns of process.png
-KEPT = {"images": 64, "points": 2000}  # examples shown in the pictures of the process
 GIF_FRAMES = 60
 
 
@@ -92,6 +90,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     cli.check_suffix(args.output, SUFFIXES["points"], "--output")
     if args.export is not None:
         cli.check_suffix(args.export, (".safetensors",), "--export")
+    animated = args.gif or args.interpolate is not None
+    outputs = [args.export or args.output] + [args.output.with_suffix(".gif")] * animated
+    cli.refuse_overwriting(outputs, [args.checkpoint, args.guide, args.inpaint, args.mask])
     return args
 
 
@@ -106,12 +107,22 @@ def add_editing_options(parser: arguments.Parser) -> None:
     )
     add(
         "--inpaint",
-        type=Path,
         metavar="IMAGE",
-        help="make anew what --mask has white in this square picture (light on dark, as the"
-        " training images are), by RePaint",
+        help="make anew what --mask covers, by RePaint; of a square picture file (light on dark, as"
+        " the training images are), or of a test image of the model's dataset by its number, from 0"
+        " (./7 is a file of that name)",
     )
-    add("--mask", type=Path, metavar="IMAGE", help="of --inpaint: white where to make anew")
+    add(
+        "--mask",
+        metavar="MASK",
+        help=f"of --inpaint: {', '.join(cli.MASKS)}, or a picture that is white where to make anew",
+    )
+    add(
+        "--data_dir",
+        type=Path,
+        metavar="DIR",
+        help="of --inpaint: where the model's dataset is kept and downloaded to (default: data)",
+    )
     add(
         "--visits",
         type=arguments.positive_int,
@@ -129,7 +140,7 @@ def check_editing_options(args: argparse.Namespace) -> None:
     """
     name = "generated_samples"
     if args.inpaint is None:
-        cli.refuse_given(args, ["mask", "visits"], "belongs to --inpaint")
+        cli.refuse_given(args, ["mask", "visits", "data_dir"], "belongs to --inpaint")
     else:
         name = "inpainting"
         cli.refuse_given(args, ["interpolate"], "cannot go with --inpaint")
@@ -137,11 +148,14 @@ def check_editing_options(args: argparse.Namespace) -> None:
         if args.guidance is not None and args.guide is None and args.labels is None:
             raise InputError("--guidance with --inpaint needs --labels, whose class it exaggerates")
         if args.mask is None:
-            raise InputError("--inpaint needs a --mask, a picture that is white where to paint")
+            raise InputError(f"--inpaint needs a --mask: {', '.join(cli.MASKS)}, or a picture")
         args.visits = args.visits or 10
+        args.data_dir = args.data_dir or Path("data")
     cli.check_sampler_options(args, default="ddpm" if args.interpolate is None else "dpmpp")
     if args.interpolate is not None:
         name = "interpolation"
+        if args.interpolate[0] == args.interpolate[1]:
+            raise InputError("--interpolate needs two seeds that differ")
         if args.sampler == "ddpm" or args.eta:
             raise InputError(
                 "--interpolate needs a sampler without fresh noise: heun, ddim or dpmpp, with eta 0"
@@ -160,52 +174,6 @@ def stills(args: argparse.Namespace, steps: int) -> list[int]:
     if args.show_image_step:
         return [*range(0, steps, args.show_image_step), steps]
     return evenly_spaced(STILLS, steps + 1)
-
-
-class Process:
-    """The states of the first samples on their way from noise, as data.
-
-    Args:
-        wanted: the numbers of denoising steps after which to keep a state.
-        timesteps: those visited, decreasing.
-        examples: how many samples to keep of each state.
-    """
-
-    def __init__(self, wanted: set[int], timesteps: list[int], space: Space, examples: int) -> None:
-        self.wanted = wanted
-        # After i steps x is x_t with t = timesteps[i]; after all of them it is the sample.
-        self.timestep_after = [*timesteps, 0]
-        self.space = space
-        self.examples = examples
-        self.states: dict[int, Tensor] = {}
-
-    def keep(self, steps_done: int, x: Tensor) -> None:
-        if steps_done in self.wanted:
-            self.states[steps_done] = self.space.to_data(x[: self.examples])
-
-    def named(self, wanted: list[int]) -> dict[int, Tensor]:
-        """The states after each of the `wanted` numbers of steps, by the timestep they are at.
-
-        Two can be at timestep 0, where the table's last entry was visited: then the sample stays.
-        """
-        return {self.timestep_after[k]: self.states[k] for k in wanted}
-
-
-def write_intermediate(states: dict[int, Tensor], space: Space, folder: Path) -> None:
-    """A picture of each state, and one strip of a few examples from noise to sample."""
-    import plots
-
-    for t, data in states.items():
-        space.write(data, folder / f"step_{t:04d}.png", f"Denoising, t = {t}")
-    shown = list(states)
-    # More columns than this would be too small to read.
-    shown = [shown[i] for i in plots.evenly_spaced(STRIP_STILLS, len(shown))]
-    space.draw_panels(
-        [states[t] for t in shown],
-        [f"t = {t}" for t in shown],
-        folder / "process.png",
-        "The reverse process: from noise to samples",
-    )
 
 
 def choose_labels(args: argparse.Namespace, known: list[int]) -> list[int]:
@@ -245,14 +213,11 @@ def write_pictures(
     written = []
     if still_steps:
         folder = output.parent / "intermediate"
-        write_intermediate(process.named(still_steps), process.space, folder)
-        written.append(f"{folder / 'step_*.png'}, {folder / 'process.png'}")
+        process.write_stills(still_steps, folder)
+        written.append(f"{folder / 'step_*.png'}, sample.png, process.png")
     if gif_steps:
         path = output.with_suffix(".gif")
-        frames = [process.states[k] for k in gif_steps]
-        captions = [f"t = {process.timestep_after[k]}" for k in gif_steps]
-        title = "The reverse process: from noise to samples"
-        process.space.draw_animation(frames, captions, path, title)
+        process.write_animation(gif_steps, path)
         written.append(str(path))
     return written
 
@@ -279,8 +244,6 @@ def prepare(
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     kind = trained.kind
-    if args.inpaint is not None and kind != "images":
-        raise InputError("--inpaint is for models of images; this one is of points")
     cli.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
     total = len(trained.diffusion.schedule)
     steps = args.timesteps or (steps and min(steps, total))
@@ -298,6 +261,7 @@ def prepare(
 
 def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     """Make the samples and write what was asked for."""
+    from film import Process, shown_examples
     from generation import generate
     from plots import evenly_spaced
 
@@ -306,7 +270,9 @@ def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     show = args.show_intermediate or args.show_image_step is not None
     still_steps = stills(args, steps) if show else []
     gif_steps = evenly_spaced(GIF_FRAMES, steps + 1) if args.gif else []
-    process = Process({*still_steps, *gif_steps}, timesteps, space, KEPT[trained.kind])
+    shown = shown_examples(trained.kind, args.num_images, labels)
+    wanted = {*still_steps, *gif_steps}
+    process = Process(wanted, timesteps, space, labels, args.num_images, shown)
     samples = generate(trained, args, timesteps, device, process.keep, labels, group)
     if not group.leads:
         return
@@ -325,16 +291,21 @@ def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
     frames = interpolate(trained, args, timesteps, device, labels)
     first, second = args.interpolate
     title = f"From seed {first} (0) to seed {second} (1), {args.sampler}, {len(timesteps)} steps"
-    film = draw_interpolation(trained, frames, title, args.output)
+    film = draw_interpolation(trained, frames, title, args.output, labels)
     print(f"wrote {args.output}, {film}")
 
 
 def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     """Images that are the one given, outside its hole."""
-    from editing import draw_inpainting, inpaint, read_hole, read_image
-    from generation import NO_CLASS
+    from editing import draw_inpainting, find_hole, find_image, inpaint
+    from generation import NO_CLASS, locate
 
-    image, hole = read_image(args.inpaint), read_hole(args.mask)
+    _, checkpoint = locate(args.checkpoint)
+    config = checkpoint["config"]
+    if config["kind"] != "images":
+        raise InputError("--inpaint is for models of images; this one is of points")
+    hole = find_hole(args.mask)
+    image = find_image(args.inpaint, config["dataset"], args.data_dir)
     trained, timesteps, labels, _ = prepare(args, device, INPAINTED, INPAINT_STEPS)
     # Unless it was told, a model of classes need not know of which one the image is.
     labels = None if labels is None or args.labels is None else labels.to(device)
@@ -349,8 +320,8 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     print(f"wrote {args.output}")
 
 
-def main() -> None:
-    args = parse_arguments()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
     terminal.set_voice(args)
     if args.export is not None:
         export(args)
@@ -361,7 +332,7 @@ def main() -> None:
         if args.interpolate is None and args.inpaint is None:
             make(args, device, group)
         elif group.leads:  # too little work to share
-            (make_inpainting if args.inpaint else make_interpolation)(args, device)
+            (make_interpolation if args.inpaint is None else make_inpainting)(args, device)
 
 
 if __name__ == "__main__":

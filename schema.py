@@ -53,6 +53,8 @@ EVERY: dict[str, Rule] = {
     "kind": one_of(("images", "points")),
     "label_counts": list_of(whole(0, 10**12), 0, 10_000),
     "label_dropout": optional(real(0, 1)),
+    "subset": optional(whole(1, 10**12)),
+    "seed": whole(0, 2**63 - 1),
     "timesteps": whole(2, 100_000),
     "timestep_sampling": one_of(cli.TIMESTEP_SAMPLINGS),
     "schedule": one_of(cli.SCHEDULES),
@@ -82,9 +84,8 @@ POINTS: dict[str, Rule] = {
     "scale": real(1 / LARGEST, LARGEST),
     "coordinates": one_of(("sinusoidal", "raw")),
     "embedding_scale": real(0, 1000),
-    "num_points": whole(1, cli.MOST_POINTS),
+    "num_points": whole(3, cli.MOST_POINTS),
     "jitter": optional(real(0, LARGEST)),
-    "seed": whole(0, 2**63 - 1),
 }
 
 
@@ -95,7 +96,7 @@ def rules_for(config: Mapping[str, Any]) -> dict[str, Rule]:
 
 
 def check_config(config: Any) -> None:
-    """Check everything that rebuilds a network and its process.
+    """Check everything that rebuilds a network and its process, or shows its data.
 
     Raises:
         ValueError: naming the first setting that is missing or not possible.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 import plots
+import plots_animation
 import plots_points
 from datasets import CLASS_NAMES, IMAGE_SIZE, to_pixels, to_unit
 from files import atomic_write, write_through_memory
@@ -24,6 +25,7 @@ class Space(Protocol):
     """Data as people see it, on one side; x as the network sees it, on the other."""
 
     shape: tuple[int, ...]  # of one example x
+    few: int  # examples that are enough to show a process side by side
 
     def to_model(self, data: Tensor) -> Tensor:
         """Data (N, ...) to x (N, *shape)."""
@@ -34,18 +36,18 @@ class Space(Protocol):
     def write(self, data: Tensor, path: Path, title: str, labels: Tensor | None = None) -> None:
         """Write samples in the format that the suffix of `path` names.
 
-        Pictures show their labels: (N,), int64.
+        Pictures, here and below, show the labels of the examples: (N,), int64.
         """
 
     def draw_panels(
         self,
         panels: Sequence[Tensor],
-        labels: Sequence[str],
+        captions: Sequence[str],
         path: Path,
         title: str,
-        colours: Tensor | None = None,
+        labels: Tensor | None = None,
     ) -> None:
-        """A still of the same examples at several times, each with its label."""
+        """A still of the same examples at several times, each with its caption."""
 
     def draw_animation(
         self,
@@ -53,9 +55,14 @@ class Space(Protocol):
         captions: Sequence[str],
         path: Path,
         title: str,
-        colours: Tensor | None = None,
+        labels: Tensor | None = None,
+        progress: Sequence[float] | None = None,
     ) -> None:
-        """A GIF of the same examples at many times."""
+        """A GIF of the same examples at many times, in the places that `write` gives them.
+
+        Args:
+            progress: the filled share of its bar at each frame; None: from 0 to 1.
+        """
 
 
 def write_array(data: Tensor, path: Path) -> None:
@@ -70,8 +77,7 @@ class ImageSpace:
     """
 
     shape: tuple[int, ...] = (1, IMAGE_SIZE, IMAGE_SIZE)
-    PANEL_IMAGES = 8
-    FRAME_IMAGES = 16
+    few = 8
 
     def __init__(self, class_names: Sequence[str] = ()) -> None:
         self.class_names = class_names
@@ -94,13 +100,13 @@ class ImageSpace:
     def draw_panels(
         self,
         panels: Sequence[Tensor],
-        labels: Sequence[str],
+        captions: Sequence[str],
         path: Path,
         title: str,
-        colours: Tensor | None = None,
+        labels: Tensor | None = None,
     ) -> None:
-        shown = torch.stack([panel[: self.PANEL_IMAGES] for panel in panels])
-        plots.save_panels(shown, labels, path, title)
+        beside = [] if labels is None else plots.class_texts(labels.tolist(), self.class_names)
+        plots.save_panels(torch.stack(list(panels)), captions, path, title, beside)
 
     def draw_animation(
         self,
@@ -108,10 +114,11 @@ class ImageSpace:
         captions: Sequence[str],
         path: Path,
         title: str,
-        colours: Tensor | None = None,
+        labels: Tensor | None = None,
+        progress: Sequence[float] | None = None,
     ) -> None:
-        shown = [frame[: self.FRAME_IMAGES] for frame in frames]
-        plots.save_animation(shown, captions, path, title)
+        sheet = None if labels is None else plots.by_class(labels.cpu(), self.class_names)[0]
+        plots_animation.save_animation(frames, captions, path, title, sheet, progress)
 
 
 class PointSpace:
@@ -126,6 +133,7 @@ class PointSpace:
     """
 
     shape: tuple[int, ...] = (2,)
+    few = 2000
     REACH = 2.9  # scales around the mean that pictures show: all of the data, most of the noise
 
     def __init__(self, mean: Sequence[float], scale: float) -> None:
@@ -147,6 +155,12 @@ class PointSpace:
     def to_data(self, x: Tensor) -> Tensor:
         return x.float().cpu() * self.scale + self.mean
 
+    def shows(self, data: Tensor) -> Tensor:
+        """Which points (N, 2) are within `limits`: bool (N,)."""
+        left, right, bottom, top = self.limits
+        x, y = data.unbind(1)
+        return (left < x) & (x < right) & (bottom < y) & (y < top)
+
     def write(self, data: Tensor, path: Path, title: str, labels: Tensor | None = None) -> None:
         suffix = path.suffix.lower()
         if suffix == ".png":
@@ -162,12 +176,13 @@ class PointSpace:
     def draw_panels(
         self,
         panels: Sequence[Tensor],
-        labels: Sequence[str],
+        captions: Sequence[str],
         path: Path,
         title: str,
-        colours: Tensor | None = None,
+        labels: Tensor | None = None,
     ) -> None:
-        plots_points.save_scatter_panels(panels, labels, path, title, self.limits, colours)
+        labels = None if labels is None else labels.cpu()
+        plots_points.save_scatter_panels(panels, captions, path, title, self.limits, labels)
 
     def draw_animation(
         self,
@@ -175,9 +190,13 @@ class PointSpace:
         captions: Sequence[str],
         path: Path,
         title: str,
-        colours: Tensor | None = None,
+        labels: Tensor | None = None,
+        progress: Sequence[float] | None = None,
     ) -> None:
-        plots_points.save_scatter_animation(frames, captions, path, title, self.limits, colours)
+        plots_points.save_scatter_animation(
+            *(frames, captions, path, title, self.limits),
+            *(None if labels is None else labels.cpu(), progress),
+        )
 
 
 def make_space(config: Mapping[str, Any]) -> Space:

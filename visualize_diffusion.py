@@ -29,8 +29,26 @@ if TYPE_CHECKING:
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
 GALLERY_POINTS = 8000
 SCHEDULE_OPTIONS = ("timesteps", "schedule", "beta_start", "beta_end", "sigma_min", "sigma_max")
-
-NOT_WITH_HTML = ("save_path", "arrows", "gallery", "compare_schedules")
+# What draws something else than one process; what does nothing beside it; and why.
+ONLY = {
+    "html": (("save_path", "arrows", "gallery", "compare_schedules"), ""),
+    "gallery": (
+        (
+            *("compare_schedules", "checkpoint", "arrows", "dataset", "jitter", "num_images"),
+            *SCHEDULE_OPTIONS,
+        ),
+        ", which shows all built-in sets and no process",
+    ),
+    "compare_schedules": (
+        ("checkpoint", "arrows", "schedule", "beta_start", "beta_end", "sigma_min", "sigma_max"),
+        ", which shows them all",
+    ),
+}
+# What is written beside the still with these options.
+BESIDE = {
+    "checkpoint": ("reverse_diffusion.png", "there_and_back.gif"),
+    "arrows": ("arrows.png", "score_field.png", "trajectories.png"),
+}
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -41,7 +59,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--num_images",
         type=arguments.whole_number(1, 100),
         metavar="N",
-        help="images to show, one a row (the animation shows up to 16) (default: 8)",
+        help="images to show, one a row (default: 8)",
     )
     add(
         "--save_path",
@@ -56,8 +74,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="a model written by train.py: shows its reverse process too, on its own dataset and"
-        " schedule",
+        help="a model written by train.py: shows its reverse process too, with the data options,"
+        " the schedule and the seed of its run, and in its own space",
     )
     add(
         "--arrows",
@@ -81,19 +99,16 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         " with a --checkpoint of points, sample in the page (without FILE: outputs/explorer.html)",
     )
     cli.add_schedule_options(parser)
-    cli.add_seed_option(parser)
+    cli.add_seed_option(parser, default=None, more=" (default: 0, or the run's with --checkpoint)")
     terminal.add_voice_options(parser)
     args = parser.parse_args(argv)
+    for sheet, (useless, why) in ONLY.items():
+        if getattr(args, sheet):
+            cli.refuse_given(args, useless, f"cannot go with --{sheet}{why}")
     if args.html is not None:
         cli.check_suffix(args.html, (".html", ".htm"), "--html")
-        others = {option: getattr(args, option) or None for option in NOT_WITH_HTML}
-        cli.refuse_given(argparse.Namespace(**others), NOT_WITH_HTML, "cannot go with --html")
     name = "gallery" if args.gallery else "forward_diffusion"
-    if args.compare_schedules:
-        name = "schedules"
-        reason = "cannot be given with --compare_schedules, which shows them all"
-        cli.refuse_given(args, ["schedule", "beta_start", "beta_end"], reason)
-        cli.refuse_given(args, ["sigma_min", "sigma_max", "checkpoint"], reason)
+    name = "schedules" if args.compare_schedules else name
     args.save_path = args.save_path or Path(f"outputs/{name}.png")
     cli.check_suffix(args.save_path, (".png",), "--save_path")
     if args.checkpoint is not None:
@@ -103,25 +118,40 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
     """Fill in what was not given: from the checkpoint's configuration, or else the defaults."""
+    kind = cli.kind_of(args.dataset)
     if config is not None:
-        if args.dataset is not None and cli.kind_of(args.dataset) != config["kind"]:
+        if args.dataset is not None and kind != config["kind"]:
             raise InputError(
                 f"--dataset {args.dataset} is not of the model's kind, {config['kind']}"
             )
+        kind = config["kind"]
         args.dataset = args.dataset or config["dataset"]
-        for option in SCHEDULE_OPTIONS:
-            setattr(args, option, config[option])
-    kind = cli.kind_of(args.dataset)
-    cli.check_data_options(args)
-    if config is None:
-        cli.fill_defaults(args)
-        cli.check_schedule_options(args)
     if kind == "images" and args.arrows:
         raise InputError("--arrows is for sets of points; add --dataset dino, for example")
     if kind == "points":
         cli.refuse_given(args, ["num_images"], "is for images only; points have --num_points")
     args.num_images = args.num_images or 8
-    args.subset = CHOSEN_FROM if kind == "images" else None
+    of_run = {} if config is None else config
+    args.subset = of_run.get("subset") if args.num_points is None else None
+    cli.check_data_options(args, of_run)
+    args.seed = of_run.get("seed", 0) if args.seed is None else args.seed
+    if kind == "images":
+        args.subset = min(args.subset or CHOSEN_FROM, CHOSEN_FROM)
+    if config is None:
+        cli.fill_defaults(args)
+        cli.check_schedule_options(args)
+    else:
+        vars(args).update({option: config[option] for option in SCHEDULE_OPTIONS})
+
+
+def outputs(args: argparse.Namespace) -> list[Path]:
+    """All files that will be written."""
+    still: Path = args.html or args.save_path
+    if args.html or args.compare_schedules:
+        return [still]
+    beside = [name for option in BESIDE if getattr(args, option) for name in BESIDE[option]]
+    written = [still, *(still.with_name(name) for name in beside), still.with_suffix(".gif")]
+    return [path for path in written if args.gif or path.suffix == ".png"]
 
 
 def draw_gallery(args: argparse.Namespace) -> None:
@@ -134,7 +164,7 @@ def draw_gallery(args: argparse.Namespace) -> None:
     check_writable(args.save_path.parent)
     sets = []
     for name in cli.POINT_DATASETS:
-        points, labels = make_shape(name, args.num_points or GALLERY_POINTS, args.seed)
+        points, labels = make_shape(name, args.num_points or GALLERY_POINTS, args.seed or 0)
         sets.append((name, torch.from_numpy(points), torch.from_numpy(labels)))
     plots_points.save_gallery(sets, args.save_path, "The built-in sets of points")
     print(f"wrote {args.save_path}")
@@ -169,18 +199,35 @@ def compare_schedules(args: argparse.Namespace, x0: Tensor, space: Space) -> Non
     print(f"wrote {args.save_path}")
 
 
-def examples_and_space(data: Dataset, args: argparse.Namespace) -> tuple[Tensor, Tensor, Space]:
-    """What to show, x (N, ...), with its labels, and the space it lives in."""
+def examples_and_space(
+    data: Dataset, args: argparse.Namespace, config: dict[str, Any] | None
+) -> tuple[Tensor, Tensor, Space]:
+    """What to show, x (N, ...), with its labels, and the space it lives in: that of a model.
+
+    Without a model it is the space in which a run on these data would put them.
+    """
     import torch
 
-    from spaces import ImageSpace, PointSpace
+    from spaces import ImageSpace, PointSpace, make_space
 
-    if cli.kind_of(data.name) == "points":
-        space = PointSpace.standardising(data.examples)
-        return space.to_model(data.examples), data.labels, space
-    chosen = torch.randperm(len(data))[: args.num_images]
-    images = ImageSpace()
-    return images.to_model(data.examples[chosen]), data.labels[chosen], images
+    examples, labels = data.examples, data.labels
+    if cli.kind_of(data.name) == "images":
+        chosen = torch.randperm(len(data))[: args.num_images]
+        examples, labels = examples[chosen], labels[chosen]
+    space: Space
+    if config is not None:
+        space = make_space(config)
+    elif cli.kind_of(data.name) == "points":
+        space = PointSpace.standardising(examples)
+    else:
+        space = ImageSpace()
+    if isinstance(space, PointSpace) and not bool(space.shows(examples).any()):
+        left, right, bottom, top = space.limits
+        raise InputError(
+            f"no point of {data.name} is where this model's points are:"
+            f" x from {left:.4g} to {right:.4g}, y from {bottom:.4g} to {top:.4g}"
+        )
+    return space.to_model(examples), labels, space
 
 
 def draw_films(
@@ -202,7 +249,8 @@ def draw_films(
 
     x0, labels = data
     folder = args.save_path.parent
-    film = Film(diffusion, space, x0, labels)
+    points = isinstance(space, PointSpace)
+    film = Film(diffusion, space, x0, labels if points else None)  # images show what they are
     process = f"{args.schedule} schedule, T = {args.timesteps}"
     title = f"Forward diffusion of {one_line(args.dataset)} ({process})"
     written = film.forward(args.save_path, title, args.gif)
@@ -211,7 +259,7 @@ def draw_films(
         denoise = diffusion.denoiser(model)
         told = spread(range(classes), len(x0)) if classes else None
         with_classes = diffusion.denoiser(conditioned(model, told))
-        written += film.reverse(with_classes, folder, args.gif)
+        written += film.reverse(with_classes, folder, args.gif, told)
     if args.arrows:
         assert isinstance(space, PointSpace)
         by = "exact" if model is None else "learned"
@@ -230,16 +278,16 @@ def show_process(args: argparse.Namespace) -> None:
     from explorer import save_explorer
     from files import check_writable
     from models import load_model
-    from spaces import make_space
 
     checkpoint = None if args.checkpoint is None else load_checkpoint(args.checkpoint)
     config = None if checkpoint is None else checkpoint["config"]
     complete(args, config)
+    cli.refuse_overwriting(outputs(args), [args.checkpoint, args.dataset])
     check_writable((args.html or args.save_path).parent)
     data = load_dataset(args)
     args.dataset = data.name
     torch.manual_seed(args.seed)
-    x0, labels, space = examples_and_space(data, args)
+    x0, labels, space = examples_and_space(data, args, config)
     if args.compare_schedules:
         compare_schedules(args, x0, space)
         return
@@ -248,7 +296,7 @@ def show_process(args: argparse.Namespace) -> None:
         # No network answers here, so it is all the same; v is possible with every schedule.
         diffusion = Diffusion(schedule_of(vars(args)), "v", clip=False)
     else:
-        diffusion, space = make_diffusion(config), make_space(config)
+        diffusion = make_diffusion(config)
     kind = cli.kind_of(data.name)
     print(f"{data.name}: {len(x0):,} {kind}, {args.schedule} schedule, T = {args.timesteps}")
     if args.html is None:
@@ -260,8 +308,8 @@ def show_process(args: argparse.Namespace) -> None:
     print(f"wrote {args.html}")
 
 
-def main() -> None:
-    args = parse_arguments()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_arguments(argv)
     terminal.set_voice(args)
     if args.gallery:
         draw_gallery(args)

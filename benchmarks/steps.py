@@ -42,6 +42,7 @@ STEPS = {
     "dpmpp": (5, 10, 15, 20, 30, 50, 100),
     FRESH: (10, 20, 30, 50, 100),
 }
+TICKS = (5, 10, 20, 50, 100, 250, 1000)
 LAMBDA_STEPS = {"ddim": (10, 20, 50), "heun": (5, 10, 20), "dpmpp": (5, 10, 15, 20, 30, 50)}
 
 
@@ -75,7 +76,8 @@ def draw(found: dict[tuple[str, str], list[tuple[int, float]]], floor: float, pa
     axes.axhline(floor, color="0.6", linewidth=1, label="as many real images")
     axes.set(xscale="log", yscale="log", xlabel="evaluations of the network per sample")
     axes.set(ylabel="FID (lower is better)", title="Quality against cost of the samplers")
-    axes.set_xticks(ticks := [5, 10, 20, 50, 100, 250, 1000], list(map(str, ticks)))
+    most = max(evaluations for points in found.values() for evaluations, _ in points)
+    axes.set_xticks(ticks := [tick for tick in TICKS if tick <= most], list(map(str, ticks)))
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())

@@ -3,7 +3,8 @@
     python docs/build.py                         all, in about half an hour on two cores
     python docs/build.py guidance inpainting     these
 
-Each is what the command beside it in the README makes. Two models are trained for them, which stay
+Most are what the command beside them in the README makes; the others put together what several
+commands make. Two models are trained for them, which stay
 in --folder; what is there is not trained again.
 """
 
@@ -16,7 +17,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 import torch
 
@@ -24,7 +24,6 @@ DOCS = Path(__file__).resolve().parent
 REPOSITORY = DOCS.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from datasets import load_images  # noqa: E402
 from plots import save_rows  # noqa: E402
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -195,16 +194,9 @@ def interpolation(studio: Studio) -> None:
 
 
 def inpainting(studio: Studio) -> None:
-    """Of the first test image, without its lower half."""
     model, made = studio.digits() / "model_final.pt", studio.folder / "inpainting.png"
-    image, mask = studio.folder / "digit.png", studio.folder / "hole.png"
-    hole = np.zeros((28, 28), dtype=np.uint8)
-    hole[14:] = 255
-    iio.imwrite(mask, hole)
-    test = load_images("mnist", studio.data_dir, train=False).examples
-    iio.imwrite(image, test[0].numpy())
-    files = ("--inpaint", image, "--mask", mask, "--output", made)
-    studio.run("sample.py", "--checkpoint", model, *files)
+    image = ("--inpaint", 0, "--mask", "lower_half", "--data_dir", studio.data_dir)
+    studio.run("sample.py", "--checkpoint", model, *image, "--output", made)
     studio.show(made, "inpainting.png")
 
 

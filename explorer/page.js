@@ -85,12 +85,12 @@ function number(value) {
 function describe(t) {
   const [alpha, sigma] = schedule.at(t);
   const when = t === CLEAN ? "data" : String(t);
-  const snr = number(2 * Math.log(alpha / sigma));
+  const lambda = number(Math.log(alpha / sigma));
   $("t").textContent = when;
   $("alpha").textContent = number(alpha);
   $("sigma").textContent = number(sigma);
-  $("snr").textContent = snr;
-  const values = `α ${number(alpha)}, σ ${number(sigma)}, log-SNR ${snr}`;
+  $("lambda").textContent = lambda;
+  const values = `α ${number(alpha)}, σ ${number(sigma)}, λ ${lambda}`;
   const words = t === CLEAN ? "the data, without noise" : `t = ${when}: ${values}`;
   $("time").setAttribute("aria-valuetext", words);
   $("curve").setAttribute("aria-label", `The noise schedule; now ${words}`);

@@ -27,8 +27,9 @@ from utils import EMA
 
 CONFIG = {
     **{"kind": "images", "dataset": "digits", "label_counts": [], "label_dropout": None},
-    **{"timesteps": 100, "timestep_sampling": "uniform", "schedule": "linear"},
-    **{"beta_start": None, "beta_end": None, "sigma_min": None, "sigma_max": None},
+    **{"subset": None, "seed": 0, "timesteps": 100, "timestep_sampling": "uniform"},
+    **{"schedule": "linear", "beta_start": None, "beta_end": None},
+    **{"sigma_min": None, "sigma_max": None},
     **{"prediction": "eps", "loss_weighting": "uniform", "model": "unet"},
     **{"base_channels": 8, "dropout": 0.0, "no_attention": False},
 }
@@ -36,7 +37,7 @@ POINTS = {
     **{**CONFIG, "kind": "points", "dataset": "dino", "model": "mlp", "hidden_dims": [16, 16]},
     **{"embedding_size": 16, "time_embedding": "sinusoidal", "coordinates": "sinusoidal"},
     **{"embedding_scale": 1.0, "mean": [0.0, 1.0], "scale": 2.0, "num_points": 100},
-    **{"jitter": None, "seed": 0},
+    **{"jitter": None},
 }
 RELEASE = Path(__file__).parent / "release_1"
 

@@ -224,10 +224,9 @@ def test_sampling_with_defaults_and_pictures_of_the_process(trained):
     assert_picture(outputs / "generated_samples.png")
     assert len(iio.imread(outputs / "generated_samples.gif")) == 60
     steps = sorted(path.name for path in (outputs / "intermediate").glob("step_*.png"))
-    assert len(steps) == 10
-    assert steps[0] == "step_0000.png"
+    assert len(steps) == 9
     assert steps[-1] == "step_0999.png"
-    for name in (*steps, "process.png"):
+    for name in (*steps, "sample.png", "process.png"):
         assert_picture(outputs / "intermediate" / name)
 
 
@@ -303,11 +302,11 @@ def test_show_image_step_and_output_name(trained, tmp_path):
             "--output", "some/name.png", cwd=tmp_path)  # fmt: skip
     assert_picture(tmp_path / "some" / "name.png")
     steps = sorted(path.name for path in (tmp_path / "some" / "intermediate").glob("step_*"))
-    assert steps == [f"step_{t:04d}.png" for t in (0, 249, 499, 749, 999)]
+    assert steps == [f"step_{t:04d}.png" for t in (249, 499, 749, 999)]
 
 
 def test_fewer_steps_than_pictures(trained, tmp_path):
-    """With every timestep of a short process visited, two states are at t = 0; the sample stays."""
+    """With every timestep of a short process visited, one more than those is the sample."""
     run_folder = tmp_path / "outputs"
     succeed("train.py", *TRAIN, "--epochs", 1, "--timesteps", 4, cwd=tmp_path)
     succeed("sample.py", "--num_images", 1, "--show_intermediate", "--gif", cwd=tmp_path)
@@ -411,10 +410,9 @@ def test_pictures_of_the_process_of_points(trained_points):
     succeed("sample.py", "--show_intermediate", "--gif", cwd=trained_points)
     outputs = trained_points / "outputs"
     steps = sorted(path.name for path in (outputs / "intermediate").glob("step_*"))
-    assert len(steps) == 10
-    assert steps[0] == "step_0000.png"
+    assert len(steps) == 9
     assert steps[-1] == "step_0199.png"
-    for name in (*steps, "process.png"):
+    for name in (*steps, "sample.png", "process.png"):
         assert_picture(outputs / "intermediate" / name)
     assert_picture(outputs / "generated_samples.png")
     assert len(iio.imread(outputs / "generated_samples.gif")) == 60

@@ -4,6 +4,7 @@ import pytest
 
 import cli
 import diffusion
+import editing
 import samplers
 from models import embeddings
 
@@ -14,6 +15,7 @@ def test_names_on_the_command_line_are_those_of_the_modules():
     assert cli.LOSS_WEIGHTINGS == diffusion.LOSS_WEIGHTINGS
     assert cli.TIMESTEP_SAMPLINGS == diffusion.TIMESTEP_SAMPLINGS
     assert set(cli.SAMPLERS) == set(samplers.DEFAULT_STEPS)
+    assert tuple(editing.MASKS) == cli.MASKS
     assert cli.TIME_EMBEDDINGS == embeddings.TIME_EMBEDDINGS
 
 

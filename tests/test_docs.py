@@ -3,9 +3,11 @@
 And the pictures of the README: each is there, small, and made by `make docs`.
 """
 
+import importlib.util
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import imageio.v3 as iio
 import pytest
@@ -17,6 +19,10 @@ from samplers import step_coefficients
 
 MATH = (REPOSITORY / "docs" / "MATH.md").read_text(encoding="utf-8")
 REFERENCES = re.findall(r"^→ `([^`]+)`: `([^`]+)`$", MATH, re.MULTILINE)
+
+spec = importlib.util.spec_from_file_location("build", REPOSITORY / "docs" / "build.py")
+build = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(build)
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 PICTURES = re.findall(r"!\[([^]]*)\]\(docs/(\w+)\.(png|gif)\)", README)
@@ -40,6 +46,64 @@ def test_every_picture_is_shown_somewhere_and_every_one_shown_is_there():
     assert all((REPOSITORY / "docs" / name).stat().st_size <= 400_000 for name in ablated)
     for path in (*(REPOSITORY / "docs").glob("*.png"), *(REPOSITORY / "docs").glob("*.gif")):
         assert path.name in shown or path.name in results
+
+
+# Where a run finds its files, and what pictures do not show.
+ASIDE = (
+    "checkpoint data_dir output output_dir picture save_path dataset save_interval no-gif".split()
+)
+
+
+class Recorder(build.Studio):
+    """Keeps the commands that pictures ask for instead of running them."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, folder / "data", folder)
+        self.commands: list[tuple[str, dict[str, list[str]]]] = []
+
+    def run(self, script: str, *options: object) -> None:
+        self.commands.append((script, by_name(map(str, options))))
+
+    def samples(self, checkpoint: Path, *options: object) -> torch.Tensor:
+        self.run("sample.py", "--sampler", "dpmpp", *options)
+        return torch.zeros(20, 28, 28, dtype=torch.uint8)
+
+    def show(self, made: Path, name: str) -> None:
+        pass
+
+
+def by_name(words) -> dict[str, list[str]]:
+    """Options with their values, apart from those that are set aside."""
+    found, values = {}, []
+    for word in words:
+        if word.startswith("--"):
+            values = found.setdefault(word[2:], [])
+        else:
+            values.append(word)
+    return {name: value for name, value in found.items() if name not in ASIDE}
+
+
+CAPTIONS = re.findall(r"\(docs/(\w+)\.(?:png|gif)\)\n\n\*(.*?)\*\n\n", README, re.DOTALL)
+COMMANDS = [
+    (picture, script, options.split())
+    for picture, caption in CAPTIONS
+    for script, options in re.findall(r"`python (\S+\.py)([^`]*)`", caption)
+]
+
+
+@pytest.mark.parametrize(("picture", "script", "options"), COMMANDS)
+def test_the_command_beside_a_picture_is_what_makes_it(picture, script, options, tmp_path):
+    if script == "docs/build.py":
+        assert options == [picture]
+        return
+    studio = Recorder(tmp_path)
+    build.PICTURES[picture](studio)
+    assert (script, by_name(options)) in studio.commands
+
+
+def test_most_pictures_have_their_command():
+    assert {picture for picture, _, _ in COMMANDS} >= {"hero", "process", "guidance", "inpainting"}
+    assert len(COMMANDS) >= 12
 
 
 def test_pictures_are_built_by_name(tmp_path):

@@ -112,6 +112,36 @@ def test_a_picture_becomes_points_on_its_ink(tmp_path):
     assert black.mean() == pytest.approx(255 / (255 + 127), abs=0.01)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(40, 20), (1200, 600)])  # the larger one is shrunk first
+def test_photographs_are_turned_as_their_camera_was(orientation, size, tmp_path):
+    """The same scene, with ink at its top left, however the camera was held."""
+    upright = Image.new("L", size, 255)
+    ImageDraw.Draw(upright).rectangle((0, 0, size[0] // 4, size[1] // 2), fill=0)
+    turns = Image.Transpose
+    stored = {  # what to do with the scene so that the tag undoes it
+        1: (),
+        2: (turns.FLIP_LEFT_RIGHT,),
+        3: (turns.ROTATE_180,),
+        4: (turns.FLIP_TOP_BOTTOM,),
+        5: (turns.TRANSPOSE,),
+        6: (turns.ROTATE_90,),
+        7: (turns.TRANSVERSE,),
+        8: (turns.ROTATE_270,),
+    }[orientation]
+    for turn in stored:
+        upright = upright.transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright.save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    grey = np.asarray(drawings.over("white", drawings.open_picture(tmp_path / "photo.jpg")))
+    height, width = grey.shape
+    assert width == 2 * height
+    dark = grey < 128
+    assert dark[: height // 2, : width // 4].mean() > 0.95
+    assert dark.mean() == pytest.approx(1 / 8, abs=0.05)
+
+
 def test_transparent_paper_is_white(tmp_path):
     picture = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
     picture.putpixel((3, 4), (0, 0, 0, 255))

@@ -11,7 +11,7 @@ import torch
 from scripts import assert_picture, refuse, succeed
 
 from diffusion import make_schedule
-from editing import FRAMES, interpolate, read_hole, read_image, slerp
+from editing import FRAMES, MASKS, find_hole, find_image, interpolate, read_image, slerp
 from errors import InputError
 from generation import restore
 from samplers import exact_denoiser, final, repaint, trailing_timesteps
@@ -109,7 +109,7 @@ def test_pictures_of_any_size_and_colour_are_read(tmp_path):
     transparent[:14, :, 3] = 0
     iio.imwrite(path, transparent)
     assert read_image(path).float().mean(1).tolist() == [0] * 14 + [255] * 14
-    assert int(read_hole(path).sum()) == 14 * 28
+    assert int(find_hole(str(path)).sum()) == 14 * 28
 
 
 def test_pictures_that_cannot_be_used_are_refused(tmp_path):
@@ -124,7 +124,26 @@ def test_pictures_that_cannot_be_used_are_refused(tmp_path):
         read_image(path)
     iio.imwrite(path, np.zeros((28, 28), dtype=np.uint8))
     with pytest.raises(InputError, match="no white pixels"):
-        read_hole(path)
+        find_hole(str(path))
+
+
+def test_test_images_are_found_by_their_numbers(tmp_path):
+    from digits import make_digits
+
+    images, _ = make_digits(False, 30)
+    assert torch.equal(find_image("0", "digits", tmp_path), images[0])
+    assert torch.equal(find_image("29", "digits", tmp_path), images[29])
+
+
+def test_named_parts_cover_the_halves_and_the_middle():
+    upper, lower, left, right, centre = (find_hole(name) for name in MASKS)
+    assert torch.equal(upper, ~lower)
+    assert torch.equal(left, ~right)
+    assert torch.equal(upper, left.T)
+    assert int(upper.sum()) == 14 * 28
+    assert int(centre.sum()) == 14 * 14
+    assert torch.equal(centre, centre.flip(0))
+    assert torch.equal(centre, centre.T)
 
 
 # --------------------------------------------------------------------------------- sample.py
@@ -175,11 +194,9 @@ def test_interpolation_of_points(tmp_path):
     succeed("sample.py", "--interpolate", 1, 2, "--output", "way.png", cwd=tmp_path)
     assert_picture(tmp_path / "way.png")
     assert (tmp_path / "way.gif").is_file()
-    error = refuse("sample.py", "--inpaint", "a.png", "--mask", "b.png", cwd=tmp_path)
-    assert "a.png cannot be read" in error
-    iio.imwrite(tmp_path / "a.png", np.full((28, 28), 255, dtype=np.uint8))
-    error = refuse("sample.py", "--inpaint", "a.png", "--mask", "a.png", cwd=tmp_path)
-    assert "models of images" in error
+    for image in ("a.png", 0):
+        error = refuse("sample.py", "--inpaint", image, "--mask", "centre", cwd=tmp_path)
+        assert "models of images" in error
 
 
 def test_inpainting_keeps_what_the_mask_does_not_name(folder):
@@ -216,6 +233,7 @@ def test_a_broken_model_is_an_error_and_not_a_black_picture(folder):
     ("options", "said"),
     [
         ("--inpaint image.png", "needs a --mask"),
+        ("--data_dir data", "--data_dir belongs to --inpaint"),
         ("--mask hole.png", "--mask belongs to --inpaint"),
         ("--visits 3", "--visits belongs to --inpaint"),
         ("--inpaint image.png --mask hole.png --interpolate 1 2", "--interpolate cannot go"),

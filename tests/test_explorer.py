@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import re
 import shutil
 from contextlib import contextmanager
@@ -305,6 +306,8 @@ def test_time_moves_the_picture(visit, tmp_path):
         alpha, sigma = make_diffusion(config_of()).schedule.at(19)
         assert float(page.locator("#alpha").inner_text()) == pytest.approx(alpha, abs=6e-4)
         assert float(page.locator("#sigma").inner_text()) == pytest.approx(sigma, abs=6e-4)
+        level = float(page.locator("#lambda").inner_text().replace("−", "-"))
+        assert level == pytest.approx(math.log(alpha / sigma), abs=6e-4)
         page.locator("#picture").focus()
         page.keyboard.press("ArrowRight")
         shown.append(picture(page))

@@ -1,0 +1,275 @@
+"""visualize_diffusion.py: what it shows of which data, looked at before it becomes pixels."""
+
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+from matplotlib.quiver import Quiver
+from studio import IMAGES, POINTS, dots, picture, texts_above, texts_beside, title, write_model
+
+import visualize_diffusion
+from cli import POINT_DATASETS, SCHEDULES
+from datasets import load_images, load_points
+from errors import InputError
+from film import ARROWS, PATHS
+from plots import GAP
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def visualize(*options):
+    visualize_diffusion.main(["--no-gif", *map(str, options)])
+
+
+def write_ellipse(path, centre=(5000, -2000)):
+    angle = np.linspace(0, 2 * np.pi, 400)
+    ellipse = np.stack([centre[0] + 300 * np.cos(angle), centre[1] + 100 * np.sin(angle)], axis=1)
+    np.savetxt(path, ellipse, delimiter=",", header="x,y", comments="")
+
+
+# ------------------------------------------------------------- the data and the space of a model
+
+
+def test_other_data_are_shown_where_they_are_in_the_models_space(figures):
+    """Two sets that differ in size and place do so in the picture, too."""
+    write_model("m.pt", "--dataset", "moons", *POINTS)
+    points = load_points("circle", 300, 0.0, 0).examples
+    visualize("--checkpoint", "m.pt", "--dataset", "circle")
+    panels = figures["forward_diffusion"].axes
+    least_noise = dots(panels[0])[0]
+    assert abs(least_noise - points.numpy()).max() < 0.1
+    config = torch.load("m.pt", weights_only=True)["config"]
+    left, right = panels[0].get_xlim()
+    assert (left + right) / 2 == pytest.approx(config["mean"][0], abs=1e-5)
+    assert right - left == pytest.approx(2 * 2.9 * config["scale"], rel=1e-5)
+
+
+def test_data_that_are_nowhere_near_the_models_are_refused():
+    write_model("m.pt", "--dataset", "moons", *POINTS)
+    write_ellipse("far.csv")
+    with pytest.raises(InputError, match=r"no point of far\.csv .*: x from -\d"):
+        visualize("--checkpoint", "m.pt", "--dataset", "far.csv")
+
+
+def shown(figures, *options):
+    """The data themselves, which stand behind the arrows."""
+    visualize("--checkpoint", "m.pt", "--arrows", *options)
+    return dots(figures["arrows"].axes[0])[0]
+
+
+def test_a_model_is_shown_with_the_data_of_its_run(figures):
+    write_ellipse("e.csv")
+    run = ("--dataset", "e.csv", "--jitter", 0.05, "--seed", 7, "--subset", 200)
+    write_model("m.pt", *run, *POINTS)
+    of_run = load_points("e.csv", 300, 0.05, 7).examples[:200]
+    assert shown(figures) == pytest.approx(of_run.numpy(), abs=0.01)
+    others = {
+        ("--seed", 0): load_points("e.csv", 300, 0.05, 0).examples[:200],
+        ("--jitter", 0): load_points("e.csv", 300, 0.0, 7).examples[:200],
+        ("--num_points", 250): load_points("e.csv", 250, 0.05, 7).examples,
+    }
+    for given, expected in others.items():
+        assert shown(figures, *given) == pytest.approx(expected.numpy(), abs=0.01)
+
+
+def test_a_model_of_images_is_shown_with_images_of_its_run(figures):
+    write_model("m.pt", *IMAGES, "--seed", 4)
+    visualize("--checkpoint", "m.pt", "--num_images", 2)
+    torch.manual_seed(4)
+    expected = load_images("digits", Path("data"), subset=40).examples[torch.randperm(40)[:2]]
+    axes = figures["forward_diffusion"].axes[0]
+    for row, image in enumerate(expected.numpy()):
+        found = picture(axes)[GAP + row * 30 :, GAP:][:28, :28]  # with hardly any noise
+        assert abs(found.astype(int) - image).mean() < 4
+
+
+# ------------------------------------------------------------------------------------- pictures
+
+
+def test_images_dissolve_row_by_row(figures):
+    visualize("--dataset", "digits", "--num_images", 12, "--timesteps", 100)
+    axes = figures["forward_diffusion"].axes[0]
+    canvas = picture(axes)
+    assert canvas.shape == (12 * 30 + GAP, 8 * 30 + GAP)
+    assert texts_above(axes)[0].startswith("t = 0\nσ = 0.")
+    assert texts_above(axes)[-1] == "t = 99\nσ = 1.00"
+    assert title(figures["forward_diffusion"]) == (
+        "Forward diffusion of digits (cosine schedule, T = 100)"
+    )
+    cells = canvas[GAP:, GAP:].reshape(12, 30, 8, 30)[:, :28, :, :28].astype(float)
+    correlations = [
+        [np.corrcoef(row[:, 0].ravel(), row[:, k].ravel())[0, 1] for k in range(8)] for row in cells
+    ]
+    assert (np.diff(correlations, axis=1) < 0).all()
+    assert np.max(np.array(correlations)[:, -1]) < 0.2
+
+
+def test_an_animation_dissolves_the_images(frames, figures):
+    visualize("--dataset", "digits", "--num_images", 5, "--timesteps", 60, "--gif")
+    assert len(frames) == 50
+    assert frames[0].caption.startswith("t = 0   σ")
+    assert frames[-1].caption.startswith("t = 59   σ")
+    first = picture(figures["forward_diffusion"].axes[0])[GAP:, GAP:][:28, :28]
+    assert np.array_equal(frames[0].content[GAP:, GAP:][:28, :28], first)
+    assert not np.array_equal(frames[0].content, frames[-1].content)
+
+
+def test_points_dissolve_with_their_colours(figures):
+    visualize("--dataset", "moons", "--num_points", 200, "--timesteps", 50)
+    panels = figures["forward_diffusion"].axes
+    points = load_points("moons", 200, 0.0, 0)
+    assert dots(panels[0])[0] == pytest.approx(points.examples.numpy(), abs=0.02)
+    assert panels[0].collections[0].get_array().tolist() == points.labels.tolist()
+    assert len({panel.get_xlim() for panel in panels}) == 1
+    last = dots(panels[-1])[0]
+    assert abs(last.mean(0) - points.examples.numpy().mean(0)).max() < 0.4  # noise around the mean
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_arrows_start_in_their_panel_and_point_to_the_data(schedule, figures):
+    options = ("--dataset", "spiral", "--num_points", 1000, "--timesteps", 50, "--arrows")
+    visualize(*options, "--schedule", schedule)
+    data = load_points("spiral", 1000, 0.0, 0).examples
+    for axes in figures["arrows"].axes:
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        (arrows,) = (one for one in axes.collections if isinstance(one, Quiver))
+        feet = np.asarray(arrows.get_offsets())
+        assert len(feet) == ARROWS
+        assert ((left < feet[:, 0]) & (feet[:, 0] < right)).all()
+        assert ((bottom < feet[:, 1]) & (feet[:, 1] < top)).all()
+    # With the least noise the exact estimate is near the data, nearer than where it began.
+    (arrows, *_) = (one for one in figures["arrows"].axes[0].collections if type(one) is Quiver)
+    feet = torch.tensor(np.asarray(arrows.get_offsets()), dtype=torch.float32)
+    tips = feet + torch.stack([torch.tensor(arrows.U), torch.tensor(arrows.V)], dim=1)
+    far = [torch.cdist(ends.float(), data).min(1).values.mean() for ends in (feet, tips)]
+    assert far[1] < 0.8 * far[0]
+
+
+def test_paths_end_at_the_data(figures):
+    visualize("--dataset", "circle", "--num_points", 500, "--timesteps", 50, "--arrows")
+    _, noise, samples = dots(figures["trajectories"].axes[0])
+    assert noise.shape == samples.shape == (PATHS, 2)
+    assert np.hypot(*samples.T) == pytest.approx(np.ones(PATHS), abs=0.02)
+    assert np.hypot(*noise.T).std() > 0.2
+    scores = figures["score_field"].axes[0]
+    (arrows,) = (one for one in scores.collections if isinstance(one, Quiver))
+    feet = np.asarray(arrows.get_offsets())
+    # Outside of a circle the score points at it: inwards.
+    outside = np.hypot(*feet.T) > 1.5
+    inwards = -(feet[:, 0] * arrows.U + feet[:, 1] * arrows.V) / np.hypot(*feet.T)
+    assert inwards[outside].min() > 0.9
+
+
+def test_the_reverse_process_of_a_model_of_classes_has_its_labels(figures, frames):
+    write_model("m.pt", *IMAGES, "--class_conditional")
+    visualize("--checkpoint", "m.pt", "--num_images", 12, "--gif")
+    axes = figures["reverse_diffusion"].axes[0]
+    assert texts_beside(axes) == [str(k % 10) for k in range(12)]
+    assert texts_above(axes)[-1] == "sample"
+    there_and_back = [frame for frame in frames if frame.title.startswith("There")]
+    assert there_and_back[0].caption.startswith("data to noise   t = 0")
+    assert there_and_back[-1].caption == "noise to samples   sample"
+    assert len(there_and_back) == 50 + 51
+
+
+@pytest.mark.parametrize("options", [["digits"], ["dino", "--num_points", 300]])
+def test_schedules_side_by_side(options, figures):
+    visualize("--compare_schedules", "--timesteps", 50, "--dataset", *options)
+    _, right, *cells = figures["schedules"].axes
+    assert [line.get_label() for line in right.lines] == list(SCHEDULES)
+    assert [axes.get_ylabel() for axes in cells[::9]] == list(SCHEDULES)
+    firsts = [picture(axes) if options == ["digits"] else dots(axes)[0] for axes in cells[::9]]
+    # At t = 0 every schedule shows nearly the same, and linear, at last, hardly anything of it.
+    for first in firsts:
+        assert np.corrcoef(first.ravel(), firsts[0].ravel())[0, 1] > 0.95
+
+
+def test_the_gallery(figures):
+    visualize("--gallery", "--num_points", 100)
+    assert [axes.get_title() for axes in figures["gallery"].axes] == list(POINT_DATASETS)
+
+
+@pytest.mark.parametrize("gif", ["--gif", "--no-gif"])
+def test_files_are_written_beside_the_still(gif):
+    few = ("--dataset", "line", "--num_points", 200, "--timesteps", 3)
+    visualize(*few, "--save_path", "a/b.png", "--arrows", gif)
+    stills = {"b.png", "arrows.png", "score_field.png", "trajectories.png"}
+    films = {"b.gif"} if gif == "--gif" else set()
+    assert {path.name for path in Path("a").iterdir()} == stills | films
+    for name in stills:
+        assert min(iio.imread(f"a/{name}").shape[:2]) > 200
+
+
+# ---------------------------------------------------------------------- what does not go together
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--gallery --compare_schedules", "--compare_schedules cannot go with --gallery"),
+        ("--gallery --checkpoint m.pt", "--checkpoint cannot go with --gallery"),
+        ("--gallery --arrows", "--arrows cannot go with --gallery"),
+        ("--gallery --dataset dino", "--dataset cannot go with --gallery"),
+        ("--gallery --num_images 3", "--num_images cannot go with --gallery"),
+        ("--gallery --timesteps 100", "--timesteps cannot go with --gallery"),
+        ("--compare_schedules --checkpoint m.pt", "--checkpoint cannot go with --compare_s"),
+        ("--compare_schedules --dataset dino --arrows", "--arrows cannot go with --compare_s"),
+        ("--html --gallery", "--gallery cannot go with --html"),
+        ("--html --compare_schedules", "--compare_schedules cannot go with --html"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(options, says):
+    with pytest.raises(InputError, match=says):
+        visualize(*options.split())
+    assert list(Path().iterdir()) == []
+
+
+def ink(path):
+    """A drawing, and what is in its file."""
+    pixels = np.full((40, 40), 255, dtype=np.uint8)
+    pixels[10:20, 5:35] = 0
+    Path(path).parent.mkdir(exist_ok=True)
+    iio.imwrite(path, pixels)
+    return Path(path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("mine.png", "--save_path mine.png"),
+        ("mine.gif", "--save_path mine.png --gif"),
+        ("outputs/arrows.png", "--arrows"),
+        ("outputs/forward_diffusion.gif", "--gif"),
+        ("outputs/forward_diffusion.png", "--save_path ../{folder}/outputs/forward_diffusion.png"),
+    ],
+)
+def test_a_drawing_is_not_overwritten(source, options, tmp_path):
+    before = ink(source)
+    few = ["--num_points", 50, "--timesteps", 3]
+    with pytest.raises(InputError, match=f"{source} is read, and would be overwritten"):
+        visualize("--dataset", source, *few, *options.format(folder=tmp_path.name).split())
+    assert Path(source).read_bytes() == before
+
+
+def test_a_drawing_that_nothing_is_written_to_is_shown():
+    before = ink("mine.gif")
+    visualize(
+        "--dataset", "mine.gif", "--num_points", 50, "--timesteps", 3, "--save_path", "mine.png"
+    )
+    assert Path("mine.png").is_file()
+    assert Path("mine.gif").read_bytes() == before
+
+
+def test_the_drawing_and_the_checkpoint_of_a_model_are_not_overwritten():
+    ink("mine.png")
+    run = ("--dataset", "mine.png", *POINTS)
+    write_model("m.pt", *run)
+    Path("m.pt").rename("m.html")
+    for options in (["--save_path", "mine.png"], ["--html", "m.html"]):
+        with pytest.raises(InputError, match="would be overwritten"):
+            visualize("--checkpoint", "m.html", *options)

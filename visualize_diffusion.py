@@ -126,6 +126,11 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
             )
         kind = config["kind"]
         args.dataset = args.dataset or config["dataset"]
+        if args.arrows and config["label_counts"] and config["label_dropout"] == 0:
+            raise InputError(
+                "--arrows are those of points without a class, which a model trained with"
+                " --label_dropout 0 does not know"
+            )
     if kind == "images" and args.arrows:
         raise InputError("--arrows is for sets of points; add --dataset dino, for example")
     if kind == "points":
@@ -236,7 +241,7 @@ def draw_films(
     diffusion: Diffusion,
     space: Space,
     model: nn.Module | None,
-    classes: int,
+    classes: list[int],
 ) -> None:
     """The stills and animations of one process; `data` are examples x (N, ...) and labels (N,).
 
@@ -257,7 +262,7 @@ def draw_films(
     denoise = exact_denoiser(x0, diffusion.schedule)
     if model is not None:
         denoise = diffusion.denoiser(model)
-        told = spread(range(classes), len(x0)) if classes else None
+        told = spread(classes, len(x0)) if classes else None
         with_classes = diffusion.denoiser(conditioned(model, told))
         written += film.reverse(with_classes, folder, args.gif, told)
     if args.arrows:
@@ -277,6 +282,7 @@ def show_process(args: argparse.Namespace) -> None:
     from diffusion import Diffusion, make_diffusion, schedule_of
     from explorer import save_explorer
     from files import check_writable
+    from guidance import with_examples
     from models import load_model
 
     checkpoint = None if args.checkpoint is None else load_checkpoint(args.checkpoint)
@@ -300,7 +306,7 @@ def show_process(args: argparse.Namespace) -> None:
     kind = cli.kind_of(data.name)
     print(f"{data.name}: {len(x0):,} {kind}, {args.schedule} schedule, T = {args.timesteps}")
     if args.html is None:
-        classes = len(config["label_counts"]) if config else 0
+        classes = with_examples(config["label_counts"]) if config else []
         draw_films(args, (x0, labels), diffusion, space, model, classes)
         return
     shown = {**(config or {}), **vars(args)}  # the data and the schedule that are shown

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from diffusion import Denoiser, Diffusion, NoiseSchedule
 from errors import InputError
 from files import atomic_write
-from guidance import conditioned
+from guidance import conditioned, with_examples
 from models.mlp import MLP
 from plots import evenly_spaced
 from samplers import ddim, trailing_timesteps
@@ -49,15 +49,17 @@ def schedule_part(schedule: NoiseSchedule) -> dict[str, Any]:
     return {"alphas": alphas, "sigmas": sigmas, "velocity": velocity}
 
 
-def network_part(model: MLP, classes: int) -> dict[str, Any]:
+def network_part(model: MLP, config: Mapping[str, Any]) -> dict[str, Any]:
     """An MLP on points, for network.js."""
+    classes = with_examples(config["label_counts"])
     weights = {
         name: {"shape": list(weight.shape), "data": encode(weight, np.float32)}
         for name, weight in model.state_dict().items()
     }
     levels = encode(model.time.noise_level, np.float64)
     time = {"kind": model.time.kind, "size": model.time.size, "levels": levels}
-    return {"widths": model.widths, "classes": classes, "time": time, "weights": weights}
+    known = {"classes": classes, "knowsNone": not classes or config["label_dropout"] > 0}
+    return {"widths": model.widths, "time": time, "weights": weights, **known}
 
 
 def points_part(x0: Tensor, labels: Tensor) -> dict[str, Any]:
@@ -111,7 +113,8 @@ def save_explorer(
     """Write the page.
 
     Args:
-        config: for its words, `dataset` and `schedule`; with a model also `label_counts`.
+        config: for its words, `dataset` and `schedule`; with a model also what it knows of
+            classes, `label_counts` and `label_dropout`.
         x0: the examples, as the network sees them (N, 2) or (N, 1, 28, 28).
         labels: theirs, int64 (N,).
         model: a trained network; None shows the forward process, and of points also the reverse
@@ -131,7 +134,7 @@ def save_explorer(
     if isinstance(space, PointSpace):
         page |= {"kind": "points", "points": points_part(x0, labels)}
         if isinstance(model, MLP):
-            page["network"] = network_part(model, len(config["label_counts"]))
+            page["network"] = network_part(model, config)
     else:
         denoise = None
         if model is not None:

@@ -229,11 +229,12 @@ function connectSampling() {
     const [x, y] = normals(settings.seed, -2, [view.dropped.length]);
     view.drop([spread * x, spread * y]);
   };
-  const known = view.classes > 0;
-  $("label-box").hidden = $("guidance-label").hidden = !known;
+  const known = view.classes.length > 0;
+  $("label-box").hidden = !known;
+  $("guidance-label").hidden = !known || !view.knowsNone;
   if (!known) return;
-  const labels = [["none", "any"], ["all", "each in turn"]];
-  labels.push(...range(view.classes).map((label) => [label, label]));
+  const labels = view.knowsNone ? [["none", "any"]] : [];
+  labels.push(["all", "each in turn"], ...view.classes.map((label) => [label, label]));
   for (const [value, text] of labels) $("label").add(new Option(text, value));
   $("label").onchange = (event) => set({ label: event.target.value });
   $("guidance").onchange = (event) => {

@@ -19,9 +19,12 @@ class PointsView {
     this.eps = normals(0, -1, range(this.labels.length)); // one noise for all t, to follow points
     this.network = page.network && makeNetwork(readNetwork(page.network));
     this.prediction = page.prediction;
-    this.classes = page.network ? page.network.classes : 0;
+    // The classes that the network knows, and whether it knows what none of them is.
+    this.classes = page.network ? page.network.classes : [];
+    this.knowsNone = !page.network || page.network.knowsNone;
     this.settings = { sampler: "ddim", steps: Math.min(50, schedule.length), eta: 0 };
-    Object.assign(this.settings, { guidance: 1, label: "none", seed: 1 });
+    const label = this.knowsNone ? "none" : "all";
+    Object.assign(this.settings, { guidance: 1, label, seed: 1 });
     this.layers = { extra: "none", data: true };
     this.dropped = []; // where noise was dropped, [x, y]
     this.followed = { forward: new Set(), reverse: new Set() };
@@ -45,8 +48,9 @@ class PointsView {
   }
 
   classOf(ids) {
-    if (!this.classes || this.settings.label === "none") return null;
-    if (this.settings.label === "all") return ids.map((id) => id % this.classes);
+    const { classes } = this;
+    if (!classes.length || this.settings.label === "none") return null;
+    if (this.settings.label === "all") return ids.map((id) => classes[id % classes.length]);
     return ids.map(() => Number(this.settings.label));
   }
 

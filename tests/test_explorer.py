@@ -43,6 +43,7 @@ def config_of(**changes):
         "coordinates": "sinusoidal",
         "embedding_scale": 2.0,
         "label_counts": [],
+        "label_dropout": 0.1,
     }
     config |= dict.fromkeys(("beta_start", "beta_end", "sigma_min", "sigma_max"))
     return config | changes
@@ -291,6 +292,17 @@ def test_classes_and_guidance_in_the_page(visit, tmp_path):
         assert abs(sampled(page) - before).max() > 0.01
         answer = page.evaluate(SAMPLE, [x.flatten().tolist(), "ddim", 5, 0, []])
     torch.testing.assert_close(torch.tensor(answer).view(6, 2), final(states), rtol=0, atol=1e-4)
+
+
+@in_browser
+def test_the_page_offers_the_classes_that_the_network_learned(visit, tmp_path):
+    config = config_of(label_counts=[5, 0, 5], label_dropout=0.0)
+    with visit(write_points(tmp_path / "page.html", config, random_network(config))) as page:
+        show_reverse(page)
+        offered = page.get_by_label("Class").locator("option").all_inner_texts()
+        assert offered == ["each in turn", "0", "2"]  # not "any", of which it saw no example
+        assert not page.get_by_label("Guidance").is_visible()
+        assert page.evaluate("view.classOf([0, 1, 2])") == [0, 2, 0]
 
 
 @in_browser

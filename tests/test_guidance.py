@@ -13,6 +13,7 @@ from scripts import assert_picture, refuse, succeed
 
 import sample
 import train
+import visualize_diffusion
 from diffusion import PREDICTIONS, Diffusion, make_schedule
 from errors import InputError
 from guidance import (
@@ -236,7 +237,7 @@ def test_the_process_is_shown_of_each_class_in_turn(tmp_path):
     )
     args.gif = args.arrows = False
     data = (torch.zeros(5, 1, 28, 28), torch.zeros(5, dtype=torch.int64))
-    draw_films(args, data, diffusion, ImageSpace(), network, classes=3)
+    draw_films(args, data, diffusion, ImageSpace(), network, classes=[0, 1, 2])
     assert told == [[0, 1, 2, 0, 1]] * 10
 
 
@@ -342,7 +343,17 @@ def test_a_label_that_was_never_dropped_leaves_no_class_unknown(tmp_path):
             sample.make_inpainting(args, torch.device("cpu"))
 
 
-def test_guidance_of_inpainting_needs_a_class(capsys):
+def test_arrows_need_points_without_a_class(tmp_path):
+    options = "--dataset moons --num_points 50 --epochs 1 --hidden_size 4 --num_samples 4"
+    options += f" --class_conditional --label_dropout 0 --output_dir {tmp_path}"
+    train.make_trainer(train.parse_arguments(options.split())).run()
+    checkpoint = ["--checkpoint", str(tmp_path / "model_final.pt")]
+    args = visualize_diffusion.parse_arguments([*checkpoint, "--arrows"])
+    with pytest.raises(InputError, match="label_dropout 0 does not know"):
+        visualize_diffusion.show_process(args)
+
+
+def test_guidance_of_inpainting_needs_a_class():
     files = ["--inpaint", "a.png", "--mask", "b.png", "--guidance", "2"]
     with pytest.raises(InputError, match="needs --labels"):
         sample.parse_arguments(files)

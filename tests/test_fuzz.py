@@ -24,8 +24,8 @@ from fuzzing.runner import (
 from scripts import FORKS
 
 SEED = 0
-FEW = 8  # cases of each kind
-MANY = 100  # random files of each kind, beside all others
+FEW = 12  # cases of each kind
+MANY = 200  # random files of each kind, beside all others
 JOBS = 2
 
 pytestmark = [

@@ -24,7 +24,7 @@ from scripts import FORKS
 
 SEED = 0
 FEW = 12  # cases of each kind
-MANY = 200  # random files of each kind, beside all others
+MANY = 150  # random files of each kind, beside all others
 JOBS = 2
 
 pytestmark = [

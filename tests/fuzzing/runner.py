@@ -25,6 +25,7 @@ from scripts import be_script, start
 from fuzzing.base import Base
 from fuzzing.comparison import same_content
 from fuzzing.core import Case, Plan
+from fuzzing.forging import MARKER
 
 SECONDS = 10  # of processor time, since the machine may be busy
 PATIENCE = 60  # seconds after which a process that waits for something is ended
@@ -32,7 +33,6 @@ MEMORY = 1_000_000_000  # bytes in use at once, PyTorch's own 300 MB among them
 LARGEST_FILE = 100_000_000  # bytes that a script may write into one
 LOOK_EVERY = 0.01  # seconds
 LINES, CHARACTERS = 3, 10_000  # of an error, at most
-MARKER = "code-ran"  # the folder that hostile pickles would make
 VERDICTS = ("refused well", "accepted", "silent corruption", "misbehaved")
 
 starting = threading.Lock()  # multiprocessing's own bookkeeping is not made for threads

@@ -13,7 +13,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-MANY, SEED = 100, 0
+MANY, SEED = 150, 0
 
 
 def main() -> int:

@@ -13,19 +13,18 @@ from fuzzing.core import Case, plans
 from fuzzing.kinds import KINDS
 from fuzzing.runner import (
     MARKER,
+    Ending,
     Result,
-    changes,
     judge,
     run_cases,
     run_limited,
-    snapshot,
     table,
 )
 from scripts import FORKS
 
 SEED = 0
-FEW = 8  # cases of each kind
-MANY = 100  # random files of each kind, beside all others
+FEW = 12  # cases of each kind
+MANY = 150  # random files of each kind, beside all others
 JOBS = 2
 
 pytestmark = [
@@ -60,15 +59,15 @@ def test_files_of_each_kind_are_refused_well_or_work(kind, base):
 # ------------------------------------------------------------------------------ the judge itself
 
 
-def judged(folder, code, said="", expected="either", exceeded="", changed=(), command=()):
-    return judge(Case(command, {}), expected, folder, code, said, exceeded, list(changed))[0]
+def judged(folder, code, expected="either", command=(), **ending):
+    return judge(Case(command, {}), expected, folder, Ending(code, **ending))[0]
 
 
 @pytest.mark.parametrize(
     ("verdict", "ended"),
     [
         ("accepted", {"code": 0}),
-        ("accepted", {"code": 0, "changed": ["outputs"]}),
+        ("accepted", {"code": 0, "changed": ("outputs",)}),
         ("misbehaved", {"code": 0, "expected": "refused"}),
         ("refused well", {"code": 2, "said": "error: no\n"}),
         ("refused well", {"code": 1, "said": "a\nb\nc\n"}),
@@ -76,7 +75,7 @@ def judged(folder, code, said="", expected="either", exceeded="", changed=(), co
         ("misbehaved", {"code": 2}),
         ("misbehaved", {"code": 2, "said": "a\nb\nc\nd\n"}),
         ("misbehaved", {"code": 2, "said": "x" * 20_000}),
-        ("misbehaved", {"code": 2, "said": "error: no\n", "changed": ["outputs/config.json"]}),
+        ("misbehaved", {"code": 2, "said": "error: no\n", "changed": ("outputs/config.json",)}),
         ("misbehaved", {"code": 1, "said": "Traceback\n"}),
         ("misbehaved", {"code": 3, "said": "error: no\n"}),
         ("misbehaved", {"code": -11}),
@@ -99,14 +98,12 @@ def test_what_a_script_takes_and_changes_is_measured(tmp_path):
     texts.mkdir()
     script = tmp_path / "script.py"
     (place / "there").write_text("before")
-    before = snapshot(place)
     script.write_text("open('there', 'w').write('after'); open('new', 'w'); raise SystemExit('no')")
-    assert run_limited((str(script),), place, texts) == (1, "no\n", "")
-    assert changes(before, snapshot(place)) == ["new", "there"]
+    assert run_limited((str(script),), place, texts) == Ending(1, "no\n", "", ("new", "there"))
     script.write_text("import time; held = b'x' * 1_500_000_000; time.sleep(60)")
-    code, _, exceeded = run_limited((str(script),), place, texts)
-    assert code == -signal.SIGKILL
-    assert "memory" in exceeded
+    ending = run_limited((str(script),), place, texts)
+    assert ending.code == -signal.SIGKILL
+    assert "memory" in ending.exceeded
 
 
 def test_an_accepted_file_with_a_flipped_bit_is_silent_corruption(tmp_path):
@@ -114,6 +111,6 @@ def test_an_accepted_file_with_a_flipped_bit_is_silent_corruption(tmp_path):
     for path, value in ((whole, 1.0), (damaged, 1.5)):
         torch.save({"weight": torch.tensor([value])}, path)
     case = Case((), {}, "damaged.pt", whole)
-    assert judge(case, "either", tmp_path, 0, "", "", [])[0] == "silent corruption"
+    assert judge(case, "either", tmp_path, Ending(0))[0] == "silent corruption"
     damaged.write_bytes(whole.read_bytes() + b"more")
-    assert judge(case, "either", tmp_path, 0, "", "", [])[0] == "accepted"
+    assert judge(case, "either", tmp_path, Ending(0))[0] == "accepted"

@@ -3,7 +3,8 @@
 core       what a case is, and damage that any bytes can suffer
 base       the whole files that are damaged, made by tiny runs
 hostile    values that no configuration and no training state should hold
-pictures, tables, configs, archives, states     the kinds of files
+forging    how checkpoints are changed, and files made that only look like one
+kinds      pictures, tables, configs, archives, exports, states: the kinds of files
 runner     runs a case and judges how it ended
 
 Each kind is a module of four dictionaries of recipes, from name to what makes one file:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-import io
-import os
 import pickle
 import random
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from fuzzing import hostile
 from fuzzing.base import Base
 from fuzzing.core import DAMAGE, Case, Content, Recipe, append, flip, truncate
+from fuzzing.forging import (
+    MARK,
+    MARKER,
+    Calls,
+    all_vast,
+    changed,
+    config,
+    members,
+    more_weights,
+    old_format,
+    parts,
+    renamed,
+    rewritten,
+    script,
+    twice,
+    weight,
+    with_pickle,
+)
 
 FILE = "model.pt"
 SAMPLE = ("sample.py", "--steps", "1", "--num_images", "1", "--output", "made.npy")
@@ -36,124 +51,10 @@ def case(base: Base, name: str, recipe: Recipe, rng: random.Random, expected: st
     return Case(command, {FILE: recipe(base, rng)}, FILE if whole else None, whole)
 
 
-# ------------------------------------------------------------------------- changed checkpoints
-
-
-def changed(change: Callable[[dict], Any], name: str = "points.pt") -> Recipe:
-    """A recipe for an archive of what `change` makes of a whole checkpoint."""
-    return lambda base, rng: hostile.archive(change(base.checkpoint(name)))
-
-
-def config(**options: Any) -> Recipe:
-    return changed(lambda whole: {**whole, "config": {**whole["config"], **options}})
-
-
-def weight(make: Callable[[torch.Tensor], Any]) -> Recipe:
-    """A recipe in which one of the weights, of both copies, is another."""
-
-    def change(whole: dict) -> dict:
-        name = next(iter(whole["model"]))
-        parts = {k: {**whole[k], name: make(whole[k][name])} for k in ("model", "ema")}
-        return {**whole, **parts}
-
-    return changed(change)
-
-
-def parts(value: Any) -> Recipe:
-    return changed(lambda whole: {**whole, "model": value, "ema": value})
-
-
-def renamed(change: Callable[[str], Any]) -> Recipe:
-    def all_names(whole: dict) -> dict:
-        many = {k: {change(n): w for n, w in whole[k].items()} for k in ("model", "ema")}
-        return {**whole, **many}
-
-    return changed(all_names)
-
-
-def more_weights(names: list) -> Recipe:
-    def add(whole: dict) -> dict:
-        more = {name: torch.zeros(1) for name in names}
-        return {**whole, **{k: {**whole[k], **more} for k in ("model", "ema")}}
-
-    return changed(add)
-
-
-def all_expanded(**options: Any) -> Recipe:
-    """Weights that count as many and take a few bytes, beside a configuration of many."""
-
-    def change(whole: dict) -> dict:
-        names = whole["model"]
-        vast = dict.fromkeys(names, torch.zeros(1).expand(10**12))
-        return {**whole, "config": {**whole["config"], **options}, "model": vast, "ema": vast}
-
-    return changed(change)
-
-
-def all_meta(**options: Any) -> Recipe:
-    def change(whole: dict) -> dict:
-        vast = dict.fromkeys(whole["model"], torch.zeros(10**12, device="meta"))
-        return {**whole, "config": {**whole["config"], **options}, "model": vast, "ema": vast}
-
-    return changed(change)
-
-
+EXPANDED, META = hostile.TENSORS["vast-expanded"], hostile.TENSORS["vast-meta"]
 HUGE = {"hidden_dims": [8192] * 100, "embedding_size": 8192}
 UNET = {"kind": "images", "model": "unet", "dropout": 0.0, "no_attention": False}
 UNET = {**UNET, "dataset": "digits", "base_channels": 8192}
-
-
-# ----------------------------------------------------------------------------- hostile pickles
-
-
-class Calls:
-    """Pickles as a call of some function."""
-
-    def __init__(self, function: Callable, *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> tuple:
-        return self.call
-
-
-MARK = Calls(os.mkdir, "code-ran")
-
-
-def members(base: Base, name: str = "points.pt") -> dict[str, bytes]:
-    with zipfile.ZipFile(base.files / name) as whole:
-        return {member: whole.read(member) for member in whole.namelist()}
-
-
-def rewritten(change: Callable[[dict[str, bytes]], dict[str, bytes]], how: int = 0) -> Recipe:
-    """A recipe for a checkpoint's archive with other members."""
-    return lambda base, rng: hostile.zipped(change(members(base)), how)
-
-
-def with_pickle(content: bytes) -> Recipe:
-    return rewritten(
-        lambda found: {k: content if k.endswith("data.pkl") else v for k, v in found.items()}
-    )
-
-
-def twice(base: Base, rng: random.Random) -> Content:
-    """Every member is in the directory twice, over the same bytes."""
-    file = io.BytesIO(base.read("points.pt"))
-    with zipfile.ZipFile(file, "a") as archive:
-        archive.filelist += archive.filelist
-        archive.comment = b"so that the directory is written anew"
-    return file.getvalue()
-
-
-def old_format(content: Any) -> bytes:
-    file = io.BytesIO()
-    torch.save(content, file, _use_new_zipfile_serialization=False)
-    return file.getvalue()
-
-
-def script(base: Base, rng: random.Random) -> Content:
-    file = io.BytesIO()
-    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), file)
-    return file.getvalue()
 
 
 def damaged(damage: Callable[[bytes, random.Random], bytes]) -> Recipe:
@@ -223,7 +124,7 @@ WRONG: dict[str, Recipe] = {
     "pickle-code-in-the-config": config(more=MARK),
     "pickle-code-in-format": changed(lambda whole: {**whole, "format": MARK}),
     "old-format-code": lambda base, rng: old_format(MARK),
-    "pickle-eval": changed(lambda whole: Calls(eval, "__import__('os').mkdir('code-ran')")),
+    "pickle-eval": changed(lambda whole: Calls(eval, f"__import__('os').mkdir('{MARKER}')")),
     "pickle-protocol-9": with_pickle(b"\x80\x09}."),
     "pickle-stops-at-once": with_pickle(b"."),
     "pickle-deep": with_pickle(b"\x80\x02" + b"]" * 1_000_000 + b"a" * 999_999 + b"."),
@@ -257,15 +158,17 @@ WRONG: dict[str, Recipe] = {
     "mean-1e30": config(mean=[1e30, 1e30]),
     "mean-not-a-number": config(mean=[float("nan"), 0.0]),
     "hidden_dims-huge": config(**HUGE),
-    "hidden_dims-huge-expanded": all_expanded(**HUGE),
-    "hidden_dims-huge-meta": all_meta(**HUGE),
+    "hidden_dims-huge-expanded": all_vast(EXPANDED, **HUGE),
+    "hidden_dims-huge-meta": all_vast(META, **HUGE),
     "unet-huge": config(**UNET),
-    "unet-huge-expanded": all_expanded(**UNET),
-    "unet-huge-meta": all_meta(**UNET),
-    "learned-time-huge-expanded": all_expanded(
-        time_embedding="learned", timesteps=100_000, embedding_size=8192
+    "unet-huge-expanded": all_vast(EXPANDED, **UNET),
+    "unet-huge-meta": all_vast(META, **UNET),
+    "learned-time-huge-expanded": all_vast(
+        EXPANDED, time_embedding="learned", timesteps=100_000, embedding_size=8192
     ),
-    "classes-huge-expanded": all_expanded(label_counts=[1] * 10_000, hidden_dims=[8192] * 100),
+    "classes-huge-expanded": all_vast(
+        EXPANDED, label_counts=[1] * 10_000, hidden_dims=[8192] * 100
+    ),
     "embedding_size-odd": config(embedding_size=5),
     "beta_start-above-beta_end": config(beta_start=0.9, beta_end=0.1),
     "flow-of-eps": config(schedule="flow", prediction="eps", beta_start=None),

@@ -25,6 +25,7 @@ from scripts import be_script, start
 from fuzzing.base import Base
 from fuzzing.comparison import same_content
 from fuzzing.core import Case, Plan
+from fuzzing.forging import MARKER
 
 SECONDS = 10  # of processor time, since the machine may be busy
 PATIENCE = 60  # seconds after which a process that waits for something is ended
@@ -32,7 +33,6 @@ MEMORY = 1_000_000_000  # bytes in use at once, PyTorch's own 300 MB among them
 LARGEST_FILE = 100_000_000  # bytes that a script may write into one
 LOOK_EVERY = 0.01  # seconds
 LINES, CHARACTERS = 3, 10_000  # of an error, at most
-MARKER = "code-ran"  # the folder that hostile pickles would make
 VERDICTS = ("refused well", "accepted", "silent corruption", "misbehaved")
 
 starting = threading.Lock()  # multiprocessing's own bookkeeping is not made for threads
@@ -55,6 +55,23 @@ class Result:
         return f"{self.name}: {self.verdict}{f' ({self.reason})' * bool(self.reason)} | {self.said}"
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a script's process ended.
+
+    Attributes:
+        code: its exit code; negative for the signal that ended it.
+        said: what it wrote to stderr.
+        exceeded: which limit it went beyond, in words, or nothing.
+        changed: what is different in its folder, by name.
+    """
+
+    code: int
+    said: str = ""
+    exceeded: str = ""
+    changed: tuple[str, ...] = ()
+
+
 def be_limited_script(*arguments) -> None:
     """In a new process: `be_script`, which the system ends when it takes too much."""
     import resource  # not on Windows
@@ -75,15 +92,9 @@ def memory_of(process: int) -> int:
     return 1024 * int(peaks[0]) if peaks else 0
 
 
-def run_limited(command: tuple[str, ...], folder: Path, texts: Path) -> tuple[int | None, str, str]:
-    """Run a script with limits.
-
-    Args:
-        texts: a folder for what it prints.
-
-    Returns:
-        The exit code, stderr, and which limit was exceeded ("" for none).
-    """
+def run_limited(command: tuple[str, ...], folder: Path, texts: Path) -> Ending:
+    """Run a script in `folder`, with limits; what it prints goes into the folder `texts`."""
+    before = snapshot(folder)
     out, err = texts / "out", texts / "err"
     with starting:
         child = start(command[0], command[1:], folder, out, err, become=be_limited_script)
@@ -99,19 +110,21 @@ def run_limited(command: tuple[str, ...], folder: Path, texts: Path) -> tuple[in
         with starting:
             code = child.exitcode
     said = err.read_text(encoding="utf-8", errors="replace") if err.exists() else ""
-    return code, said, exceeded
+    return Ending(code, said, exceeded, changes(before, snapshot(folder)))
 
 
 def snapshot(folder: Path) -> dict[str, object]:
-    """What is in a folder: each entry's kind and content. The lock file's text is not looked at."""
+    """What is in a folder, lock files aside: each entry's kind or content."""
     found: dict[str, object] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in folder.rglob("*"):
+        if path.name == ".lock":
+            continue
         mode = path.lstat().st_mode
         name = str(path.relative_to(folder))
         found[name] = stat.S_IFMT(mode)
         if stat.S_ISLNK(mode):
             found[name] = os.readlink(path)
-        elif stat.S_ISREG(mode) and path.name != ".lock":
+        elif stat.S_ISREG(mode):
             found[name] = path.read_bytes()
     return found
 
@@ -132,36 +145,25 @@ def run_case(plan: Plan, base: Base, seed: int) -> Result:
         folder, texts = Path(made, "place"), Path(made, "texts")
         texts.mkdir()
         lay_out(case, base, folder)
-        before = snapshot(folder)
-        code, said, exceeded = run_limited(case.command, folder, texts)
-        after = snapshot(folder)
-        verdict, reason = judge(
-            case, plan.expected, folder, code, said, exceeded, changes(before, after)
-        )
-    lines = said.strip().splitlines() or ["(nothing)"]
+        ending = run_limited(case.command, folder, texts)
+        verdict, reason = judge(case, plan.expected, folder, ending)
+    lines = ending.said.strip().splitlines() or ["(nothing)"]
     return Result(plan.name, verdict, reason, lines[-1][:200])
 
 
-def changes(before: dict[str, object], after: dict[str, object]) -> list[str]:
-    return [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+def changes(before: dict[str, object], after: dict[str, object]) -> tuple[str, ...]:
+    return tuple(name for name in sorted({*before, *after}) if before.get(name) != after.get(name))
 
 
-def judge(
-    case: Case,
-    expected: str,
-    folder: Path,
-    code: int | None,
-    said: str,
-    exceeded: str,
-    changed: list[str],
-) -> tuple[str, str]:
-    """The verdict on a process that has ended, and the reason where it is a bad one."""
+def judge(case: Case, expected: str, folder: Path, ending: Ending) -> tuple[str, str]:
+    """The verdict on a case that has run, and the reason where it is a bad one."""
+    code, said, changed = ending.code, ending.said, ending.changed
     lines = len(said.strip().splitlines())
     if (folder / MARKER).exists():
         return "misbehaved", "ran code from the file"
-    if exceeded:
-        return "misbehaved", exceeded
-    if code is not None and code < 0:
+    if ending.exceeded:
+        return "misbehaved", ending.exceeded
+    if code < 0:
         name = signal.Signals(-code).name
         return "misbehaved", f"more than {SECONDS} s" if name == "SIGXCPU" else f"ended by {name}"
     if code not in (0, 1, 2):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
-from fuzzing import hostile
-from fuzzing.archives import MARK
+from fuzzing import forging, hostile
 from fuzzing.base import Base
 from fuzzing.core import DAMAGE, Case, Content, Recipe, flip, truncate
+from fuzzing.forging import MARK
 
 FILE = "state.pt"
 ADAM = ("optimizers", 0, "state", 0)
 GROUP = ("optimizers", 0, "param_groups", 0)
+changed = partial(forging.changed, name="epoch.pt")
+config = partial(forging.config, "epoch.pt")
 
 
 def case(base: Base, name: str, recipe: Recipe, rng: random.Random, expected: str) -> Case:
@@ -26,13 +29,9 @@ def case(base: Base, name: str, recipe: Recipe, rng: random.Random, expected: st
     return Case(command, files, FILE if whole else None, whole)
 
 
-def changed(change: Callable[[dict], Any], name: str = "epoch.pt") -> Recipe:
-    return lambda base, rng: hostile.archive(change(base.checkpoint(name)))
-
-
 def state(*path: Any, to: Any, name: str = "epoch.pt") -> Recipe:
     """A recipe in which something else stands somewhere in the training state."""
-    return changed(lambda whole: hostile.replace(whole, ("training", *path), to), name)
+    return changed(lambda whole: hostile.replace(whole, ("training", *path), to), name=name)
 
 
 def each(path: tuple, names: str) -> dict[str, Recipe]:
@@ -57,7 +56,7 @@ def order(change: Callable[[torch.Tensor], Any]) -> Recipe:
         new = change(whole["training"]["order"])
         return hostile.replace(whole, ("training", "order"), new)
 
-    return changed(make, "step.pt")
+    return changed(make, name="step.pt")
 
 
 def history(change: Callable[[torch.Tensor], Any]) -> Recipe:
@@ -73,20 +72,6 @@ def moment(change: Callable[[torch.Tensor], Any], name: str = "exp_avg") -> Reci
         path = ("training", *ADAM, name)
         found = whole["training"]["optimizers"][0]["state"][0][name]
         return hostile.replace(whole, path, change(found))
-
-    return changed(make)
-
-
-def config(**options: Any) -> Recipe:
-    return changed(lambda whole: {**whole, "config": {**whole["config"], **options}})
-
-
-def expanded_for(**options: Any) -> Recipe:
-    """Vast weights of a few bytes, beside a configuration that asks for them."""
-
-    def make(whole: dict) -> dict:
-        vast = dict.fromkeys(whole["model"], torch.zeros(1).expand(10**12))
-        return {**whole, "config": {**whole["config"], **options}, "model": vast, "ema": vast}
 
     return changed(make)
 
@@ -195,7 +180,9 @@ WRONG: dict[str, Recipe] = {
     "code": changed(lambda whole: {**whole, "training": {**whole["training"], "elapsed": MARK}}),
     # The configuration and the weights
     "hidden_dims-huge": config(hidden_dims=[8192] * 100),
-    "hidden_dims-huge-expanded": expanded_for(hidden_dims=[8192] * 100, embedding_size=8192),
+    "hidden_dims-huge-expanded": forging.all_vast(
+        hostile.TENSORS["vast-expanded"], "epoch.pt", hidden_dims=[8192] * 100, embedding_size=8192
+    ),
     "num_points-10^12": config(num_points=10**12),
     "num_samples-10^12": config(num_samples=10**12),
     "batch_size-text": config(batch_size="many"),

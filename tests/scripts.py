@@ -10,6 +10,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -31,6 +32,10 @@ def be_script(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    if threads := environment.get("OMP_NUM_THREADS"):  # which PyTorch has read before
+        import torch
+
+        torch.set_num_threads(int(threads))
     for number, path in ((1, out), (2, err)):
         file = os.open(path, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
@@ -41,26 +46,57 @@ def be_script(
 
 def run(script: str, *arguments: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
     """Run a script in `cwd`, as a person does who has cd-ed to some folder."""
+    return run_together([{}], script, *arguments, cwd=cwd)[0]
+
+
+def run_together(
+    environments: list[dict[str, str]], script: str, *arguments: object, cwd: Path
+) -> list["subprocess.CompletedProcess[str]"]:
+    """Run a script in several processes at once, which differ in their environment only."""
     path, options = str(REPOSITORY / script), list(map(str, arguments))
-    if not FORKS:
-        return subprocess.run(
-            [sys.executable, path, *options],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
+    begin = fork if FORKS else spawn
     with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
-        state = (path, options, str(cwd), dict(os.environ))
-        child = processes.Process(target=be_script, args=(*state, str(out), str(err)))
-        child.start()
+        started = []
+        for k, environment in enumerate(environments):
+            files = Path(folder, f"out{k}"), Path(folder, f"err{k}")
+            wait = begin(path, options, str(cwd), {**os.environ, **environment}, *map(str, files))
+            started.append((wait, files))
+        done = []
+        for wait, files in started:
+            code = wait()
+            texts = (file.read_text() if file.exists() else "" for file in files)
+            done.append(subprocess.CompletedProcess([path, *options], code, *texts))
+        return done
+
+
+def fork(path: str, options: list[str], *state: object) -> Callable[[], int]:
+    """Start a script as a copy of the prepared process; what waits for its exit code."""
+    child = processes.Process(target=be_script, args=(path, options, *state))
+    child.start()
+
+    def wait() -> int:
         child.join(PATIENCE)
         if child.is_alive():
             child.kill()
-            raise TimeoutError(f"{script} {options} took more than {PATIENCE} seconds")
-        texts = (file.read_text() if file.exists() else "" for file in (out, err))
-        return subprocess.CompletedProcess([path, *options], child.exitcode, *texts)
+            raise TimeoutError(f"{path} {options} took more than {PATIENCE} seconds")
+        return child.exitcode
+
+    return wait
+
+
+def spawn(
+    path: str, options: list[str], cwd: str, environment: dict[str, str], out: str, err: str
+) -> Callable[[], int]:
+    """Start a script as a process from nothing; what waits for its exit code."""
+    with open(out, "w") as stdout, open(err, "w") as stderr:
+        child = subprocess.Popen(
+            [sys.executable, path, *options],
+            cwd=cwd,
+            env=environment,
+            stdout=stdout,
+            stderr=stderr,
+        )
+    return lambda: child.wait(PATIENCE)
 
 
 def succeed(script: str, *arguments: object, cwd: Path) -> str:

@@ -57,6 +57,16 @@ def fit_threads_to_cores() -> str:
 # ------------------------------------------------------------------------------------ precision
 
 
+def features_of_cpu() -> set[str]:
+    """What this processor can do, by names that Linux and PyTorch share; empty if neither knows."""
+    if hasattr(torch.cpu, "get_capabilities"):  # younger than the oldest PyTorch that will do
+        return {name for name, there in torch.cpu.get_capabilities().items() if there is True}
+    try:
+        return set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return set()
+
+
 def has_bf16_matrix_unit(device: torch.device) -> bool:
     """Whether this processor multiplies matrices in bfloat16 much faster than in float32.
 
@@ -66,10 +76,7 @@ def has_bf16_matrix_unit(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return device.type == "cpu" and any(
-        capabilities.get(unit, False) for unit in ("amx_bf16", "avx512_bf16")
-    )
+    return device.type == "cpu" and not features_of_cpu().isdisjoint(("amx_bf16", "avx512_bf16"))
 
 
 def choose_precision(name: str, kind: str, device: torch.device) -> str:

@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,16 @@ PATIENCE = 20.0  # seconds without a new byte after which a download is given up
 
 
 class DatasetUnavailable(InputError):
-    """The dataset is neither on disk nor to be downloaded."""
+    """The dataset is neither on disk nor to be downloaded.
+
+    Args:
+        message: for the user.
+        reason: why it could not be downloaded.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -103,10 +113,11 @@ def load_images(
         return Dataset(name, *make_digits(train, subset))
     try:
         pixels, labels = load_torchvision(name or "mnist", data_dir, train)
-    except DatasetUnavailable:
+    except DatasetUnavailable as error:
         if name is not None:
             raise
-        print("MNIST is not on disk and could not be downloaded; using the built-in digits.")
+        why = f" ({error.reason})" if error.reason else ""
+        print(f"MNIST is not on disk and could not be downloaded{why}; using the built-in digits.")
         return load_images("digits", data_dir, train, subset)
     return Dataset(name or "mnist", pixels[:subset], labels[:subset])
 
@@ -198,21 +209,28 @@ def download(name: str, data_dir: Path) -> None:
     code = (
         "import sys, torchvision.datasets as d; getattr(d, sys.argv[1])(sys.argv[2], download=True)"
     )
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, class_name, str(data_dir)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_while_growing(child, data_dir / class_name / "raw")
-    finally:
-        child.kill()
-        child.wait()
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, class_name, str(data_dir)],
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+        try:
+            wait_while_growing(child, data_dir / class_name / "raw")
+            ended = child.poll() is not None
+        finally:
+            child.kill()
+            child.wait()
+        errors.seek(0)
+        said = errors.read().decode(errors="replace").split("\n")
     if child.returncode != 0:
+        last = next((line.strip() for line in reversed(said) if line.strip()), "no reason given")
+        reason = last if ended else f"nothing arrived for {PATIENCE:g} seconds"
         raise DatasetUnavailable(
-            f"{title} is not in {data_dir} and could not be downloaded. Put its four IDX files"
-            f" into {data_dir / class_name / 'raw'}, or point --data_dir to a folder that has"
-            f" {class_name}/raw, or use --dataset digits, which needs no download."
+            f"{title} is not in {data_dir} and could not be downloaded ({reason}). Put its four IDX"
+            f" files into {data_dir / class_name / 'raw'}, or point --data_dir to a folder that has"
+            f" {class_name}/raw, or use --dataset digits, which needs no download.",
+            reason,
         )
 
 

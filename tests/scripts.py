@@ -10,7 +10,9 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -31,6 +33,10 @@ def be_script(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    if threads := environment.get("OMP_NUM_THREADS"):  # which PyTorch has read before
+        import torch
+
+        torch.set_num_threads(int(threads))
     for number, path in ((1, out), (2, err)):
         file = os.open(path, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
@@ -39,37 +45,83 @@ def be_script(
     runpy.run_path(script, run_name="__main__")
 
 
+def run(script: str, *arguments: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a script in `cwd`, as a person does who has cd-ed to some folder."""
+    return run_together([{}], script, *arguments, cwd=cwd)[0]
+
+
+def run_together(
+    environments: list[dict[str, str]], script: str, *arguments: object, cwd: Path
+) -> list["subprocess.CompletedProcess[str]"]:
+    """Run a script in several processes at once, which differ in their environment only."""
+    begin = fork if FORKS else spawn
+    with tempfile.TemporaryDirectory() as folder:
+        started = []
+        for k, environment in enumerate(environments):
+            files = Path(folder, f"out{k}"), Path(folder, f"err{k}")
+            state = (script, arguments, cwd, *files, environment)
+            started.append((begin(*state), files))
+        done = []
+        for wait, files in started:
+            code = wait()
+            texts = (file.read_text() if file.exists() else "" for file in files)
+            done.append(subprocess.CompletedProcess([script, *arguments], code, *texts))
+        return done
+
+
 def start(
-    script: str, arguments: tuple[object, ...], cwd: Path, out: Path, err: Path, become=be_script
+    script: str,
+    arguments: Sequence[object],
+    cwd: Path,
+    out: Path,
+    err: Path,
+    environment: Mapping[str, str] | None = None,
+    become: Callable[..., None] = be_script,
 ) -> multiprocessing.Process:
-    """A new process that becomes the script, see `be_script`."""
-    options, environment = list(map(str, arguments)), dict(os.environ)
+    """Start a script as a copy of the prepared process, see `be_script`.
+
+    Args:
+        environment: what is different in it from this process's.
+    """
+    options, environment = list(map(str, arguments)), {**os.environ, **(environment or {})}
     state = (str(REPOSITORY / script), options, str(cwd), environment, str(out), str(err))
     child = processes.Process(target=become, args=state)
     child.start()
     return child
 
 
-def run(script: str, *arguments: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    """Run a script in `cwd`, as a person does who has cd-ed to some folder."""
-    path, options = str(REPOSITORY / script), list(map(str, arguments))
-    if not FORKS:
-        return subprocess.run(
-            [sys.executable, path, *options],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
-        child = start(script, arguments, cwd, out, err)
+def fork(*state: Any) -> Callable[[], int]:
+    """Start a script as a copy of the prepared process; what waits for its exit code."""
+    child = start(*state)
+
+    def wait() -> int:
         child.join(PATIENCE)
         if child.is_alive():
             child.kill()
-            raise TimeoutError(f"{script} {options} took more than {PATIENCE} seconds")
-        texts = (file.read_text() if file.exists() else "" for file in (out, err))
-        return subprocess.CompletedProcess([path, *options], child.exitcode, *texts)
+            raise TimeoutError(f"{state[:2]} took more than {PATIENCE} seconds")
+        return child.exitcode
+
+    return wait
+
+
+def spawn(
+    script: str,
+    arguments: Sequence[object],
+    cwd: Path,
+    out: Path,
+    err: Path,
+    environment: Mapping[str, str],
+) -> Callable[[], int]:
+    """Start a script as a process from nothing; what waits for its exit code."""
+    with out.open("w") as stdout, err.open("w") as stderr:
+        child = subprocess.Popen(
+            [sys.executable, str(REPOSITORY / script), *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, **environment},
+            stdout=stdout,
+            stderr=stderr,
+        )
+    return lambda: child.wait(PATIENCE)
 
 
 def succeed(script: str, *arguments: object, cwd: Path) -> str:

@@ -1,5 +1,8 @@
 """compute.py: the machine chooses precision and compilation; both only change the speed."""
 
+import inspect
+from operator import attrgetter
+
 import pytest
 import torch
 
@@ -17,13 +20,45 @@ from models.unet import UNet
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(
-    ("unit", "images"), [("amx_bf16", "bf16"), ("avx512_bf16", "bf16"), ("avx512_f", "fp32")]
-)
+UNITS = [("amx_bf16", "bf16"), ("avx512_bf16", "bf16"), ("avx512_f", "fp32")]
+
+
+@pytest.mark.parametrize(("unit", "images"), UNITS)
 def test_auto_precision_follows_the_processor(unit, images, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {unit: True})
+    found = {unit: True, "amx_tile": False, "architecture": "amx_bf16"}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
     assert choose_precision("auto", "images", CPU) == images
     assert choose_precision("auto", "points", CPU) == "fp32"
+
+
+@pytest.mark.parametrize(("unit", "images"), [*UNITS, (None, "fp32")])
+def test_an_older_pytorch_leaves_it_to_linux_to_know_the_processor(unit, images, monkeypatch):
+    def read_text(path):
+        assert str(path) == "/proc/cpuinfo"
+        if unit is None:
+            raise FileNotFoundError
+        return f"processor : 0\nflags : fpu {unit} sse\nbugs : none\n"
+
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(compute.Path, "read_text", read_text)
+    assert choose_precision("auto", "images", CPU) == images
+
+
+def test_pytorch_has_what_the_code_asks_of_it():
+    """Beyond what every version has; to be run with the oldest pair in requirements.txt, too."""
+    for name in (
+        *("compile", "autocast", "_foreach_lerp_", "OutOfMemoryError", "_dynamo"),
+        *("amp.GradScaler", "nn.parallel.DistributedDataParallel", "mps.get_rng_state"),
+    ):
+        assert attrgetter(name)(torch) is not None
+    for function, option in (
+        (torch.load, "weights_only"),
+        (torch.cuda.is_bf16_supported, "including_emulation"),
+        (torch.amp.GradScaler, "device"),
+        (torch.optim.AdamW, "fused"),
+        (torch.compile, "dynamic"),
+    ):
+        assert option in inspect.signature(function).parameters
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])

@@ -180,16 +180,41 @@ def test_damaged_mnist_is_not_replaced_by_digits(tmp_path):
 
 
 def test_a_named_dataset_that_cannot_be_had_is_an_error_with_the_ways_out(tmp_path, monkeypatch):
-    popen = subprocess.Popen
-    monkeypatch.setattr(
-        subprocess,
-        "Popen",
-        lambda command, **options: popen([sys.executable, "-c", "raise SystemExit(1)"], **options),
-    )
+    pretend_to_download("raise SystemExit(1)", monkeypatch)
     with pytest.raises(DatasetUnavailable) as caught:
         load_images("fashion_mnist", tmp_path)
     for way_out in ("FashionMNIST", "--data_dir", "--dataset digits"):
         assert way_out in str(caught.value)
+
+
+def pretend_to_download(code: str, monkeypatch) -> None:
+    """Let a download run this instead of torchvision."""
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess,
+        "Popen",
+        lambda command, **options: popen([sys.executable, "-c", code], **options),
+    )
+
+
+def test_a_download_that_fails_says_why(tmp_path, monkeypatch, capsys):
+    """As with torch and torchvision of different releases."""
+    error = "operator torchvision::nms does not exist"
+    pretend_to_download(f"print('9%', end='\\r'); raise RuntimeError({error!r})", monkeypatch)
+    with pytest.raises(DatasetUnavailable, match=rf"downloaded \(RuntimeError: {error}\)"):
+        load_images("mnist", tmp_path)
+    capsys.readouterr()
+    assert load_images(None, tmp_path, subset=3).name == "digits"
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2  # that it downloads, and what came of it
+    assert f"(RuntimeError: {error}); using the built-in digits" in said[1]
+
+
+def test_a_download_that_is_silent_is_said_to_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "PATIENCE", 0.5)
+    pretend_to_download("import time; time.sleep(60)", monkeypatch)
+    with pytest.raises(DatasetUnavailable, match=r"nothing arrived for 0\.5 seconds"):
+        load_images("mnist", tmp_path)
 
 
 def test_a_silent_download_is_given_up(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from scripts import REPOSITORY, assert_picture, succeed
+from scripts import REPOSITORY, assert_picture, run_together, succeed
 
 import train
 from distributed import Group, join
@@ -38,6 +39,20 @@ def torchrun(processes: int, script: str, *arguments: object, cwd, code: int = 0
     return done
 
 
+def together(processes: int, script: str, *arguments: object, cwd) -> str:
+    """Run a script in processes that find each other as those of torchrun do, without the seconds
+    that it takes each of them to import PyTorch; what all of them print."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    job = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    job["OMP_NUM_THREADS"] = "1"
+    ranks = [{**job, "RANK": str(k), "LOCAL_RANK": str(k)} for k in range(processes)]
+    done = run_together(ranks, script, *arguments, cwd=cwd)
+    assert [one.returncode for one in done] == [0] * processes, done[0].stderr + done[-1].stderr
+    return "".join(one.stdout for one in done)
+
+
 def losses(folder) -> np.ndarray:
     with (folder / "outputs" / "history.csv").open() as file:
         return np.array([float(row["loss"]) for row in csv.DictReader(file)])
@@ -58,7 +73,8 @@ with join(torch.device("cpu")) as group:
 
 def test_all_processes_end_with_the_same_weights(tmp_path):
     (tmp_path / "ranks.py").write_text(RANKS)
-    torchrun(2, "ranks.py", *TRAIN, "--batch_size", 40, "--epochs", 1, cwd=tmp_path)
+    script = str(tmp_path / "ranks.py")
+    together(2, script, *TRAIN, "--batch_size", 40, "--epochs", 1, cwd=tmp_path)
     one, other = (torch.load(tmp_path / f"rank{k}.pt") for k in (0, 1))
     assert torch.equal(one, other)
 
@@ -70,10 +86,9 @@ def test_two_processes_train_like_one_with_twice_the_batch(tmp_path):
         folder.mkdir()
     epochs = ("--epochs", 3, "--save_interval", 1, "--dropout", 0.3)
     succeed("train.py", *TRAIN, *epochs, "--batch_size", 40, cwd=one)
-    script = REPOSITORY / "train.py"
-    done = torchrun(2, script, *TRAIN, *epochs, "--batch_size", 20, cwd=two)
-    assert "in 2 processes" in done.stdout
-    assert done.stdout.count("wrote outputs") == 1
+    out = together(2, "train.py", *TRAIN, *epochs, "--batch_size", 20, cwd=two)
+    assert "in 2 processes" in out
+    assert out.count("wrote outputs") == 1
     assert len(losses(one)) == len(losses(two)) == 36
     np.testing.assert_allclose(losses(two), losses(one), rtol=2e-3)
     # Its last epoch again, in one process.
@@ -83,10 +98,8 @@ def test_two_processes_train_like_one_with_twice_the_batch(tmp_path):
 
     options = ("--num_images", 50, "--batch_size", 8, "--sampler", "ddpm", "--steps", 5)
     succeed("sample.py", *options, "--output", "alone.npy", cwd=two)
-    done = torchrun(
-        2, REPOSITORY / "sample.py", *options, "--output", "shared.npy", "--gif", cwd=two
-    )
-    assert done.stdout.count("wrote") == 1
+    out = together(2, "sample.py", *options, "--output", "shared.npy", "--gif", cwd=two)
+    assert out.count("wrote") == 1
     assert np.array_equal(np.load(two / "alone.npy"), np.load(two / "shared.npy"))
     assert_picture(two / "shared.gif")
 
@@ -99,6 +112,7 @@ def test_too_few_examples_for_the_processes_are_refused(monkeypatch):
 
 
 def test_a_process_that_dies_ends_the_job(tmp_path):
+    """With torchrun itself, which ends the others."""
     (tmp_path / "dies.py").write_text(
         "import os, sys\n"
         "import terminal, train, training\n"

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import metrics
 from diffusion import CLEAN, SCHEDULES, make_schedule
 from samplers import (
     accelerate,
@@ -208,6 +209,23 @@ def test_the_exact_denoiser_is_exact_where_there_is_hardly_any_noise():
     exact = exact_denoiser(data.double(), schedule)(x.double(), 0)[0]
     error = (exact_denoiser(data, schedule)(x, 0)[0] - exact).abs().max()
     assert error < 0.002 * schedule.at(0)[1]
+
+
+def test_the_exact_denoiser_of_many_points_works_in_parts(monkeypatch):
+    torch.manual_seed(0)
+    data, x, schedule = torch.randn(500, 2), torch.randn(301, 2), make_schedule("cosine")
+    whole = exact_denoiser(data, schedule)(x, 400)
+    held, softmax = [], torch.softmax
+
+    def measured(logits, dim):
+        held.append(logits.numel())
+        return softmax(logits, dim)
+
+    monkeypatch.setattr(torch, "softmax", measured)
+    monkeypatch.setattr(metrics, "AT_ONCE", 10_000)
+    for found, expected in zip(exact_denoiser(data, schedule)(x, 400), whole, strict=True):
+        torch.testing.assert_close(found, expected)
+    assert max(held) <= 10_000
 
 
 def test_acceleration_mixes_in_the_estimate_before():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import metrics
-from diffusion import CLEAN, SCHEDULES, make_schedule
+from diffusion import CLEAN, SCHEDULES, Diffusion, make_schedule
 from samplers import (
     accelerate,
     ddim,
@@ -384,6 +384,24 @@ def test_evaluations_of_the_network(sampler, evaluations):
 
     states = list(sampler(denoise, NOISE, schedule, trailing_timesteps(1000, 7)))
     assert (len(states), len(asked)) == (7, evaluations)
+
+
+@pytest.mark.parametrize("prediction", ["x0", "v"])
+@pytest.mark.parametrize("sampler", [ddim, heun, dpmpp])
+def test_a_network_may_overwrite_its_answers(sampler, prediction):
+    """As a CUDA graph does, which writes every answer into the same memory."""
+    schedule, memory = make_schedule("cosine"), torch.empty_like(NOISE)
+    diffusion = Diffusion(schedule, prediction)
+    timesteps = trailing_timesteps(1000, 6)
+
+    def overwriting(x: Tensor, t: Tensor) -> Tensor:
+        return memory.copy_(torch.tanh(2 * x) + 0.001 * t)
+
+    found, expected = (
+        final(sampler(diffusion.denoiser(network), NOISE, schedule, timesteps))
+        for network in (overwriting, lambda x, t: overwriting(x, t).clone())
+    )
+    assert torch.equal(found, expected)
 
 
 def test_acceleration_with_momentum_2_is_more_accurate_in_few_steps():

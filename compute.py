@@ -16,9 +16,14 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
+from errors import InputError
 from guidance import Network
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# TensorFloat-32 is float32 but for products on a GPU, which take ten bits of mantissa.
+DTYPES = {
+    **{"fp32": torch.float32, "tf32": torch.float32},
+    **{"bf16": torch.bfloat16, "fp16": torch.float16},
+}
 
 Function = TypeVar("Function", bound=Callable[..., Tensor])
 
@@ -80,11 +85,17 @@ def has_bf16_matrix_unit(device: torch.device) -> bool:
 
 
 def choose_precision(name: str, kind: str, device: torch.device) -> str:
-    """fp32, bf16 or fp16. `auto` is bf16 for images where the processor is made for it.
+    """One of `DTYPES`. `auto` is bf16 for images where the processor is made for it, else fp32.
 
     Points stay in float32: three digits are too few for thin lines, and so small a network gains
-    nothing.
+    nothing. For the same reason `auto` is never tf32 for them; and for images every GPU that has
+    TensorFloat-32 has the faster bfloat16 (NVIDIA since Ampere).
+
+    Raises:
+        InputError: tf32 elsewhere than on a GPU of CUDA.
     """
+    if name == "tf32" and device.type != "cuda":
+        raise InputError(f"--precision tf32 is for cuda only; on {device.type} use fp32")
     if name != "auto":
         return name
     return "bf16" if kind == "images" and has_bf16_matrix_unit(device) else "fp32"
@@ -92,11 +103,11 @@ def choose_precision(name: str, kind: str, device: torch.device) -> str:
 
 def in_precision(network: Network, precision: str, device: torch.device) -> Network:
     """`network` computed in that precision; it takes and answers float32 all the same."""
-    if precision == "fp32":
-        if device.type == "cuda":
-            # TensorFloat-32: ten bits of mantissa in products, float32 sums.
-            torch.backends.cuda.matmul.allow_tf32 = True
-            torch.backends.cudnn.allow_tf32 = True
+    if device.type == "cuda":
+        # For the whole process, and set in every case: cuDNN's is on unless it is turned off.
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    if DTYPES[precision] == torch.float32:
         return network
 
     def run(*inputs: Tensor) -> Tensor:

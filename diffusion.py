@@ -384,7 +384,9 @@ class Diffusion:
 
         @torch.no_grad()
         def denoise(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-            output = self.run_model(model, x, torch.tensor([t], device=x.device))
+            # A copy: the next replay of a CUDA graph overwrites its outputs, and with x0 prediction
+            # the output is the estimate, which samplers of second order keep for the next step.
+            output = self.run_model(model, x, torch.tensor([t], device=x.device)).clone()
             return self.estimates(output, x, t)
 
         return denoise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -101,6 +102,25 @@ class Muon(torch.optim.Optimizer):
             state["average"] = torch.zeros_like(weight)
         average = state["average"].lerp_(weight.grad, 1 - momentum)
         return weight.grad.lerp(average, momentum)
+
+
+class Together:
+    """Several optimizers in the place of one, for a gradient scaler.
+
+    It looks for infinities in the gradients of one optimizer at a time and leaves out the step of
+    that one. The others would go on, with gradients that clipping by an infinite norm has ruined.
+    """
+
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        self.optimizers = optimizers
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def step(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()
 
 
 def make_optimizers(

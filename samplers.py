@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from diffusion import CLEAN, Denoiser, NoiseSchedule
-from metrics import distances
+from metrics import distances, in_parts
 
 RandnLike = Callable[[Tensor], Tensor]
 
@@ -271,9 +271,12 @@ def exact_denoiser(data: Tensor, schedule: NoiseSchedule) -> Denoiser:
 
     def denoise(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
         alpha, sigma = schedule.at(t)
-        squared_distance = distances(x, alpha * data).square()
-        weights = torch.softmax(-squared_distance / (2 * sigma**2), dim=1)
-        x0 = weights @ data
+        means = []
+        for part in in_parts(x, len(data)):
+            squared_distance = distances(part, alpha * data).square()
+            weights = torch.softmax(-squared_distance / (2 * sigma**2), dim=1)
+            means.append(weights @ data)
+        x0 = torch.cat(means)
         return x0, (x - alpha * x0) / sigma
 
     return denoise

@@ -27,7 +27,7 @@ from history import History
 from interrupts import StopRequests
 from models.mlp import MLP
 from models.unet import BatchDropout, UNet
-from optimizers import make_optimizers
+from optimizers import Together, make_optimizers
 from preview import Preview
 from resume import state_of
 from spaces import Space
@@ -263,16 +263,14 @@ class Trainer:
     def train_step(self, batch: Tensor, lr: float) -> tuple[Tensor, Tensor]:
         """One optimiser step on the examples of these indices (B,); its loss and the norm of its
         gradient, both still on the device."""
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+        together = Together(self.optimizers)
+        for group in together.param_groups:
+            group["lr"] = lr
         loss = self.batch_loss(*self.draw(batch))
         self.scaler.scale(loss).backward()
-        for optimizer in self.optimizers:
-            self.scaler.unscale_(optimizer)
+        self.scaler.unscale_(together)  # type: ignore[arg-type]  # it has what the scaler uses
         norm = nn.utils.clip_grad_norm_(self.parameters, self.options.grad_clip or math.inf)
-        for optimizer in self.optimizers:
-            self.scaler.step(optimizer)
+        self.scaler.step(together)  # type: ignore[arg-type]
         self.scaler.update()
         self.model.zero_grad()
         self.ema.update(self.model)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import compute
+import train
 from compute import (
     choose_precision,
     compile_or_fall_back,
@@ -15,9 +16,10 @@ from compute import (
     reason_not_to_compile,
 )
 from diffusion import Diffusion, make_schedule
+from errors import InputError
 from models.unet import UNet
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 UNITS = [("amx_bf16", "bf16"), ("avx512_bf16", "bf16"), ("avx512_f", "fp32")]
@@ -64,6 +66,28 @@ def test_pytorch_has_what_the_code_asks_of_it():
 @pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
 def test_a_given_precision_is_taken(name):
     assert choose_precision(name, "images", CPU) == name
+
+
+def test_tf32_is_for_cuda_only(tmp_path):
+    assert choose_precision("tf32", "images", GPU) == "tf32"
+    command = f"--dataset digits --precision tf32 --device cpu --output_dir {tmp_path}"
+    with pytest.raises(InputError, match="for cuda only"):
+        train.make_trainer(train.parse_arguments(command.split()))
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_only_tf32_lets_a_gpu_round_its_products(precision, before):
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    kept = [switch.allow_tf32 for switch in switches]
+    try:
+        for switch in switches:
+            switch.allow_tf32 = before
+        in_precision(torch.sin, precision, GPU)
+        assert [switch.allow_tf32 for switch in switches] == [precision == "tf32"] * 2
+    finally:
+        for switch, value in zip(switches, kept, strict=True):
+            switch.allow_tf32 = value
 
 
 def filled_unet() -> UNet:

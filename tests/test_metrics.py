@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+import metrics
 from metrics import distances, energy_distance, nearest, sliced_wasserstein
 
 
@@ -49,6 +50,23 @@ def test_nearest_of_the_same_points_is_zero(dimensions):
     torch.manual_seed(0)
     points = 3 + torch.randn(3000, dimensions)
     assert nearest(points, points.flip(0)).max() == 0
+
+
+@pytest.mark.parametrize("judge", [energy_distance, lambda a, b: nearest(a, b).sum().item()])
+def test_only_so_many_distances_are_held_at_a_time(judge, monkeypatch):
+    torch.manual_seed(0)
+    a, b = torch.randn(997, 2), torch.randn(1201, 2)
+    whole = judge(a, b)
+    held, cdist = [], torch.cdist
+
+    def measured(*pair, **options):
+        held.append(cdist(*pair, **options))
+        return held[-1]
+
+    monkeypatch.setattr(torch, "cdist", measured)
+    monkeypatch.setattr(metrics, "AT_ONCE", 10_000)
+    assert judge(a, b) == pytest.approx(whole, rel=1e-6)
+    assert max(part.numel() for part in held) <= 10_000
 
 
 def test_small_distances_keep_their_digits():

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion import CLEAN, SCHEDULES, make_schedule
+import metrics
+from diffusion import CLEAN, SCHEDULES, Diffusion, make_schedule
 from samplers import (
     accelerate,
     ddim,
@@ -210,6 +211,23 @@ def test_the_exact_denoiser_is_exact_where_there_is_hardly_any_noise():
     assert error < 0.002 * schedule.at(0)[1]
 
 
+def test_the_exact_denoiser_of_many_points_works_in_parts(monkeypatch):
+    torch.manual_seed(0)
+    data, x, schedule = torch.randn(500, 2), torch.randn(301, 2), make_schedule("cosine")
+    whole = exact_denoiser(data, schedule)(x, 400)
+    held, softmax = [], torch.softmax
+
+    def measured(logits, dim):
+        held.append(logits.numel())
+        return softmax(logits, dim)
+
+    monkeypatch.setattr(torch, "softmax", measured)
+    monkeypatch.setattr(metrics, "AT_ONCE", 10_000)
+    for found, expected in zip(exact_denoiser(data, schedule)(x, 400), whole, strict=True):
+        torch.testing.assert_close(found, expected)
+    assert max(held) <= 10_000
+
+
 def test_acceleration_mixes_in_the_estimate_before():
     schedule = make_schedule("linear")
     plain = toy_denoiser(schedule)
@@ -366,6 +384,24 @@ def test_evaluations_of_the_network(sampler, evaluations):
 
     states = list(sampler(denoise, NOISE, schedule, trailing_timesteps(1000, 7)))
     assert (len(states), len(asked)) == (7, evaluations)
+
+
+@pytest.mark.parametrize("prediction", ["x0", "v"])
+@pytest.mark.parametrize("sampler", [ddim, heun, dpmpp])
+def test_a_network_may_overwrite_its_answers(sampler, prediction):
+    """As a CUDA graph does, which writes every answer into the same memory."""
+    schedule, memory = make_schedule("cosine"), torch.empty_like(NOISE)
+    diffusion = Diffusion(schedule, prediction)
+    timesteps = trailing_timesteps(1000, 6)
+
+    def overwriting(x: Tensor, t: Tensor) -> Tensor:
+        return memory.copy_(torch.tanh(2 * x) + 0.001 * t)
+
+    found, expected = (
+        final(sampler(diffusion.denoiser(network), NOISE, schedule, timesteps))
+        for network in (overwriting, lambda x, t: overwriting(x, t).clone())
+    )
+    assert torch.equal(found, expected)
 
 
 def test_acceleration_with_momentum_2_is_more_accurate_in_few_steps():

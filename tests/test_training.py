@@ -103,6 +103,28 @@ def test_half_precision_scales_its_gradients(tmp_path):
     assert all(bool(parameter.isfinite().all()) for parameter in trainer.parameters)
 
 
+@pytest.mark.parametrize("grad_clip", [0, 1])
+@pytest.mark.parametrize("owner", [0, 1], ids=("muon", "adamw"))
+def test_an_infinite_gradient_leaves_out_the_step_of_all_weights(owner, grad_clip, tmp_path):
+    options = f"{RUN} --precision fp16 --grad_clip {grad_clip} --output_dir {tmp_path}"
+    trainer = train.make_trainer(train.parse_arguments(options.split()))
+    batch = torch.arange(32)
+    trainer.train_step(batch, 1e-3)  # from now on there is momentum, which could move weights
+    before = [parameter.detach().clone() for parameter in trainer.parameters]
+    scale = trainer.scaler.get_scale()
+
+    weight = trainer.optimizers[owner].param_groups[0]["params"][0]
+    hook = weight.register_hook(lambda gradient: torch.full_like(gradient, torch.inf))
+    trainer.train_step(batch, 1e-3)
+    hook.remove()
+    assert all(map(torch.equal, trainer.parameters, before))
+    assert trainer.scaler.get_scale() == scale / 2
+
+    trainer.train_step(batch, 1e-3)
+    assert all(bool(parameter.isfinite().all()) for parameter in trainer.parameters)
+    assert not all(map(torch.equal, trainer.parameters, before))
+
+
 def test_a_compiled_sampler_has_one_graph(tmp_path):
     """Three batches, the last of them padded, and guidance, by one compiled network."""
     options = f"{RUN} --class_conditional --precision fp32 --output_dir {tmp_path}"

@@ -152,6 +152,19 @@ def test_a_second_run_moves_the_first_aside(trained, tmp_path):
     assert not (tmp_path / "outputs" / "samples" / "epoch_002.png").exists()
 
 
+# Other names of options, and the one under which each stands in the configuration.
+ALIASES = {
+    **{"num_epochs": "epochs", "train_batch_size": "batch_size", "learning_rate": "lr"},
+    **{"num_timesteps": "timesteps", "beta_schedule": "schedule", "eval_batch_size": "num_samples"},
+}
+
+
+def test_every_other_name_of_an_option_is_known_here(tmp_path):
+    helped = succeed("train.py", "--help", cwd=tmp_path)
+    found = re.findall(r"^  --(\w+) \S+, --(\w+) \S+$", helped, re.MULTILINE)
+    assert {other: first for first, other in found} == ALIASES
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -179,9 +192,9 @@ def test_every_training_option_works(options, tmp_path):
         assert config["hidden_dims"] == [48, 48]
         assert_picture(outputs / "samples" / "epoch_002_process.png")
         del given["--hidden_size"], given["--hidden_layers"]  # now in hidden_dims
-    for name, value in given.items():
-        if name[2:] in config:
-            assert config[name[2:]] == type(config[name[2:]])(value)
+    for option, value in given.items():
+        found = config[ALIASES.get(option[2:], option[2:])]
+        assert found == type(found)(value), option
     with (outputs / "history.csv").open() as file:
         rates = [float(row["lr"]) for row in csv.DictReader(file)]
     peak = float(given.get("--lr") or given.get("--learning_rate") or 2e-3)

@@ -15,8 +15,6 @@ import pytest
 import torch
 from scripts import REPOSITORY, assert_picture, refuse, succeed
 
-from cli import SCHEDULES
-
 SCRIPTS = ("train.py", "sample.py", "visualize_diffusion.py", "evaluate.py")
 TRAIN = "--dataset digits --subset 300 --batch_size 64 --base_channels 8 --num_samples 9".split()
 
@@ -327,22 +325,6 @@ def test_fewer_steps_than_pictures(trained, tmp_path):
 # ---------------------------------------------------------------------- visualize_diffusion.py
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_every_schedule_can_be_shown_with_its_arrows(schedule, tmp_path):
-    options = "--dataset line --num_points 300 --timesteps 20 --arrows --no-gif".split()
-    succeed("visualize_diffusion.py", *options, "--schedule", schedule, cwd=tmp_path)
-    for name in ("forward_diffusion", "arrows", "score_field", "trajectories"):
-        assert_picture(tmp_path / "outputs" / f"{name}.png")
-
-
-@pytest.mark.parametrize("dataset", ["digits", "dino"])
-def test_schedules_side_by_side(dataset, tmp_path):
-    options = ("--compare_schedules", "--dataset", dataset, "--timesteps", 50)
-    out = succeed("visualize_diffusion.py", *options, cwd=tmp_path)
-    assert "wrote outputs/schedules.png" in out
-    assert_picture(tmp_path / "outputs" / "schedules.png")
-
-
 def test_forward_process_pictures(tmp_path):
     succeed("visualize_diffusion.py", "--dataset", "digits", cwd=tmp_path)
     still = assert_picture(tmp_path / "outputs" / "forward_diffusion.png")
@@ -350,24 +332,6 @@ def test_forward_process_pictures(tmp_path):
     assert len(frames) == 50
     assert (tmp_path / "outputs" / "forward_diffusion.gif").stat().st_size < 2e6
     assert still.shape[1] > still.shape[0] * 0.5
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        "--save_path a/b.png --num_images 3 --timesteps 5 --schedule cosine --seed 2",
-        "--schedule linear --save_path a/b.png --num_images 20 --num_timesteps 2 --beta_end 0.5"
-        " --beta_start 0.2",
-    ],
-)
-def test_every_visualization_option_works(options, tmp_path):
-    arguments = ["--dataset", "digits", *options.split()]
-    succeed("visualize_diffusion.py", *arguments, "--no-gif", cwd=tmp_path)
-    first = assert_picture(tmp_path / "a" / "b.png")
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.png"]
-    succeed("visualize_diffusion.py", *arguments, "--seed", 9, "--gif", cwd=tmp_path)
-    assert not np.array_equal(first, iio.imread(tmp_path / "a" / "b.png"))
-    assert len(iio.imread(tmp_path / "a" / "b.gif")) > 1
 
 
 # -------------------------------------------------------------------------------------- points
@@ -448,16 +412,6 @@ def test_visualizing_images_of_a_trained_model(trained):
     error = refuse("visualize_diffusion.py", "--checkpoint", "outputs/model_final.pt",
                    "--dataset", "dino", cwd=trained)  # fmt: skip
     assert "not of the model's kind" in error
-
-
-def test_gallery_and_exact_arrows(tmp_path):
-    succeed("visualize_diffusion.py", "--gallery", cwd=tmp_path)
-    assert_picture(tmp_path / "outputs" / "gallery.png")
-    succeed("visualize_diffusion.py", "--dataset", "gaussians", "--arrows", "--no-gif",
-            "--num_points", 500, "--schedule", "log_linear", "--sigma_min", 0.01,
-            "--sigma_max", 3, cwd=tmp_path)  # fmt: skip
-    assert_picture(tmp_path / "outputs" / "arrows.png")
-    assert not (tmp_path / "outputs" / "reverse_diffusion.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -110,10 +110,11 @@ def find_image(source: str, dataset: str, data_dir: Path) -> Tensor:
     if not source.isdecimal():
         return read_image(Path(source))
     images = load_images(dataset, data_dir, train=False).examples
-    if int(source) >= len(images):
+    number = int(source[:18])  # Python refuses to read thousands of digits
+    if number >= len(images):
         last = len(images) - 1
-        raise InputError(f"--inpaint: the test images of {dataset} are 0-{last}, not {source}")
-    return images[int(source)]
+        raise InputError(f"--inpaint: the test images of {dataset} are 0-{last}, not {number}")
+    return images[number]
 
 
 def find_hole(source: str) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os.path
 import sys
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def find_hole(source: str) -> Tensor:
         hole = torch.zeros(IMAGE_SIZE, IMAGE_SIZE, dtype=torch.bool)
         hole[MASKS[source]] = True
         return hole
-    if not Path(source).is_file():
+    if not os.path.isfile(source):
         raise InputError(f"--mask: {source} is no picture and none of {', '.join(MASKS)}")
     hole = read_image(Path(source)) >= WHITE
     if not bool(hole.any()):

@@ -79,7 +79,5 @@ def refuse(script: str, *arguments: object, cwd: Path, code: int = 2) -> str:
 
 
 def assert_picture(path: Path) -> np.ndarray:
-    """The file opens as a picture, whole; what is on it is tested where figures are made."""
-    picture = iio.imread(path)
-    assert min(picture.shape[:2]) >= 30
-    return picture
+    """The file is there and opens as a picture; what is on it is tested where figures are made."""
+    return iio.imread(path)

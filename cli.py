@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os.path
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -385,7 +386,8 @@ def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path | str | No
     Raises:
         InputError: naming the file.
     """
-    there = [Path(source) for source in inputs if source is not None and Path(source).is_file()]
-    for output, source in product(filter(Path.is_file, outputs), there):
+    # os.path.isfile does not mind what is no name of a file at all, as Path.is_file does.
+    there = [source for source in inputs if source is not None and os.path.isfile(source)]
+    for output, source in product(filter(os.path.isfile, outputs), there):
         if output.samefile(source):
             raise InputError(f"{source} is read, and would be overwritten; choose another output")

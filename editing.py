@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os.path
 import sys
 from pathlib import Path
 
@@ -110,10 +111,11 @@ def find_image(source: str, dataset: str, data_dir: Path) -> Tensor:
     if not source.isdecimal():
         return read_image(Path(source))
     images = load_images(dataset, data_dir, train=False).examples
-    if int(source) >= len(images):
+    number = int(source[:18])  # Python refuses to read thousands of digits
+    if number >= len(images):
         last = len(images) - 1
-        raise InputError(f"--inpaint: the test images of {dataset} are 0-{last}, not {source}")
-    return images[int(source)]
+        raise InputError(f"--inpaint: the test images of {dataset} are 0-{last}, not {number}")
+    return images[number]
 
 
 def find_hole(source: str) -> Tensor:
@@ -126,7 +128,7 @@ def find_hole(source: str) -> Tensor:
         hole = torch.zeros(IMAGE_SIZE, IMAGE_SIZE, dtype=torch.bool)
         hole[MASKS[source]] = True
         return hole
-    if not Path(source).is_file():
+    if not os.path.isfile(source):
         raise InputError(f"--mask: {source} is no picture and none of {', '.join(MASKS)}")
     hole = read_image(Path(source)) >= WHITE
     if not bool(hole.any()):

@@ -217,7 +217,7 @@ class Process:
         Those that an earlier call left in the folder are removed: they are of other samples.
         """
         for path in folder.glob("*.png"):
-            if STILLS.fullmatch(path.name):
+            if STILLS.fullmatch(path.name) and path.is_file():
                 path.unlink()
         for k in wanted:
             title, labels = f"Denoising, {self.caption(k)}", self.labels_of(self.states[k])

@@ -7,6 +7,7 @@ written atomically. Figures are made without pyplot, so nothing here needs or op
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,10 +155,17 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=DPI)
 
 
+def wrapped(title: str, inches: float) -> list[str]:
+    """A title in lines that fit into so many inches."""
+    return textwrap.wrap(title, int(inches / LETTER)) or [""]
+
+
 def save_sheet(sheet: Sheet, pixels: Tensor, path: Path, title: str) -> None:
     width = sheet.columns * (pixels.shape[2] + GAP)
-    figure, axes = sheet.draw(pixels, zoom=max(1, min(4, 900 // width)), header=0.3)
-    axes.set_title(title, fontsize=9)
+    zoom = max(1, min(4, 900 // width))
+    lines = wrapped(title, max(zoom * width / DPI, MIN_WIDTH))
+    figure, axes = sheet.draw(pixels, zoom, header=0.1 + LINE * len(lines))
+    axes.set_title("\n".join(lines), fontsize=9)
     save_figure(figure, path)
 
 

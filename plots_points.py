@@ -17,7 +17,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from plots import DPI, save_figure
+from plots import DPI, save_figure, wrapped
 from plots_animation import GIF_HEADER, animate
 
 INK = "#1f4e79"
@@ -78,7 +78,7 @@ def save_scatter(
     """One panel of samples, coloured by label if there are any."""
     figure = Figure(figsize=(5, 5), dpi=DPI, layout="constrained")
     scatter(new_axes(figure.subplots(), limits), points, None if labels is None else labels.cpu())
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle("\n".join(wrapped(title, 5)), fontsize=9)
     save_figure(figure, path)
 
 

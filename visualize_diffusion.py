@@ -257,7 +257,7 @@ def draw_films(
     points = isinstance(space, PointSpace)
     film = Film(diffusion, space, x0, labels if points else None)  # images show what they are
     process = f"{args.schedule} schedule, T = {args.timesteps}"
-    title = f"Forward diffusion of {one_line(args.dataset)} ({process})"
+    title = f"Forward diffusion of {one_line(Path(args.dataset).name)} ({process})"
     written = film.forward(args.save_path, title, args.gif)
     denoise = exact_denoiser(x0, diffusion.schedule)
     if model is not None:

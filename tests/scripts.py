@@ -140,7 +140,5 @@ def refuse(script: str, *arguments: object, cwd: Path, code: int = 2) -> str:
 
 
 def assert_picture(path: Path) -> np.ndarray:
-    """The file opens as a picture that is not blank."""
-    picture = iio.imread(path)
-    assert picture[..., :3].std() > 5, f"{path} is blank"
-    return picture
+    """The file is there and opens as a picture; what is on it is tested where figures are made."""
+    return iio.imread(path)

@@ -18,7 +18,6 @@ import torch
 from scripts import REPOSITORY, assert_picture, refuse, succeed
 
 import train
-from cli import SCHEDULES
 from errors import InputError, one_line
 
 SCRIPTS = ("train.py", "sample.py", "visualize_diffusion.py", "evaluate.py")
@@ -156,6 +155,19 @@ def test_a_second_run_moves_the_first_aside(trained, tmp_path):
     assert not (tmp_path / "outputs" / "samples" / "epoch_002.png").exists()
 
 
+# Other names of options, and the one under which each stands in the configuration.
+ALIASES = {
+    **{"num_epochs": "epochs", "train_batch_size": "batch_size", "learning_rate": "lr"},
+    **{"num_timesteps": "timesteps", "beta_schedule": "schedule", "eval_batch_size": "num_samples"},
+}
+
+
+def test_every_other_name_of_an_option_is_known_here(tmp_path):
+    helped = succeed("train.py", "--help", cwd=tmp_path)
+    found = re.findall(r"^  --(\w+) \S+, --(\w+) \S+$", helped, re.MULTILINE)
+    assert {other: first for first, other in found} == ALIASES
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -183,9 +195,9 @@ def test_every_training_option_works(options, tmp_path):
         assert config["hidden_dims"] == [48, 48]
         assert_picture(outputs / "samples" / "epoch_002_process.png")
         del given["--hidden_size"], given["--hidden_layers"]  # now in hidden_dims
-    for name, value in given.items():
-        if name[2:] in config:
-            assert config[name[2:]] == type(config[name[2:]])(value)
+    for option, value in given.items():
+        found = config[ALIASES.get(option[2:], option[2:])]
+        assert found == type(found)(value), option
     with (outputs / "history.csv").open() as file:
         rates = [float(row["lr"]) for row in csv.DictReader(file)]
     peak = float(given.get("--lr") or given.get("--learning_rate") or 2e-3)
@@ -318,22 +330,6 @@ def test_fewer_steps_than_pictures(trained, tmp_path):
 # ---------------------------------------------------------------------- visualize_diffusion.py
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_every_schedule_can_be_shown_with_its_arrows(schedule, tmp_path):
-    options = "--dataset line --num_points 300 --timesteps 20 --arrows --no-gif".split()
-    succeed("visualize_diffusion.py", *options, "--schedule", schedule, cwd=tmp_path)
-    for name in ("forward_diffusion", "arrows", "score_field", "trajectories"):
-        assert_picture(tmp_path / "outputs" / f"{name}.png")
-
-
-@pytest.mark.parametrize("dataset", ["digits", "dino"])
-def test_schedules_side_by_side(dataset, tmp_path):
-    options = ("--compare_schedules", "--dataset", dataset, "--timesteps", 50)
-    out = succeed("visualize_diffusion.py", *options, cwd=tmp_path)
-    assert "wrote outputs/schedules.png" in out
-    assert_picture(tmp_path / "outputs" / "schedules.png")
-
-
 def test_forward_process_pictures(tmp_path):
     succeed("visualize_diffusion.py", "--dataset", "digits", cwd=tmp_path)
     still = assert_picture(tmp_path / "outputs" / "forward_diffusion.png")
@@ -341,24 +337,6 @@ def test_forward_process_pictures(tmp_path):
     assert len(frames) == 50
     assert (tmp_path / "outputs" / "forward_diffusion.gif").stat().st_size < 2e6
     assert still.shape[1] > still.shape[0] * 0.5
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        "--save_path a/b.png --num_images 3 --timesteps 5 --schedule cosine --seed 2",
-        "--schedule linear --save_path a/b.png --num_images 20 --num_timesteps 2 --beta_end 0.5"
-        " --beta_start 0.2",
-    ],
-)
-def test_every_visualization_option_works(options, tmp_path):
-    arguments = ["--dataset", "digits", *options.split()]
-    succeed("visualize_diffusion.py", *arguments, "--no-gif", cwd=tmp_path)
-    first = assert_picture(tmp_path / "a" / "b.png")
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.png"]
-    succeed("visualize_diffusion.py", *arguments, "--seed", 9, "--gif", cwd=tmp_path)
-    assert not np.array_equal(first, iio.imread(tmp_path / "a" / "b.png"))
-    assert len(iio.imread(tmp_path / "a" / "b.gif")) > 1
 
 
 # -------------------------------------------------------------------------------------- points
@@ -439,16 +417,6 @@ def test_visualizing_images_of_a_trained_model(trained):
     error = refuse("visualize_diffusion.py", "--checkpoint", "outputs/model_final.pt",
                    "--dataset", "dino", cwd=trained)  # fmt: skip
     assert "not of the model's kind" in error
-
-
-def test_gallery_and_exact_arrows(tmp_path):
-    succeed("visualize_diffusion.py", "--gallery", cwd=tmp_path)
-    assert_picture(tmp_path / "outputs" / "gallery.png")
-    succeed("visualize_diffusion.py", "--dataset", "gaussians", "--arrows", "--no-gif",
-            "--num_points", 500, "--schedule", "log_linear", "--sigma_min", 0.01,
-            "--sigma_max", 3, cwd=tmp_path)  # fmt: skip
-    assert_picture(tmp_path / "outputs" / "arrows.png")
-    assert not (tmp_path / "outputs" / "reverse_diffusion.png").exists()
 
 
 @pytest.mark.parametrize(

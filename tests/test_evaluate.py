@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 from scripts import assert_picture, refuse, succeed
+from studio import picture, texts_above, title
 
 from classifier import Classifier, augment, cache_path, classify, load_classifier
 from datasets import Dataset, load_images
 from digits import make_digits
+from evaluation import draw_extremes
+from plots import GAP
 
 
 def write_small_mnist(folder) -> None:
@@ -123,3 +126,16 @@ def test_the_classifier_reads_digits(tmp_path):
     test = load_images("digits", tmp_path, train=False)
     _, probabilities = classify(load_classifier(data, tmp_path), test.examples, "cpu")
     assert (probabilities.argmax(1) == test.labels).float().mean() > 0.994
+
+
+def test_the_picture_shows_the_most_typical_samples_above_the_least(figures, tmp_path):
+    samples = torch.arange(30, dtype=torch.uint8).view(-1, 1, 1).expand(-1, 28, 28)
+    distance = (torch.arange(30) * 7 % 30).float()  # a permutation
+    draw_extremes(samples, distance, tmp_path / "e.png")
+    axes = figures["e"].axes[0]
+    count = len(texts_above(axes))
+    cells = picture(axes)[GAP:, GAP:].reshape(2, 28 + GAP, count, 28 + GAP)[:, 0, :, 0]
+    by_distance = distance.argsort().tolist()
+    assert cells[0].tolist() == by_distance[:count]
+    assert cells[1].tolist() == by_distance[-count:][::-1]
+    assert title(figures["e"]).startswith("Samples nearest to real images (above)")

@@ -6,6 +6,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from studio import picture, texts_above, texts_beside, title
 
 from plots import (
@@ -25,6 +26,7 @@ from plots import (
     tile,
 )
 from plots_animation import save_animation
+from plots_points import save_scatter
 
 STEP = 28 + GAP
 
@@ -118,6 +120,25 @@ def test_of_too_many_images_each_class_shows_its_first(figures, tmp_path):
     save_classes(images(1).expand(4000, -1, -1), labels, (), tmp_path / "c.png", "title")
     assert title(figures["c"]) == "title (the first 1,240 of each class)"
     assert by_class(labels)[0].cells.shape == (2 * 1240,)
+
+
+@pytest.mark.parametrize("kind", ["images", "points"])
+def test_a_long_title_is_whole(kind, figures, tmp_path):
+    options = "dpmpp, 20 steps, eta 1, seed 0, guidance 2 by model_epoch_001.pt at t = 500-999"
+    path = tmp_path / "c.png"
+    if kind == "images":
+        save_classes(images(4), torch.arange(4) % 2, (), path, f"4 samples ({options})")
+    else:
+        save_scatter(torch.randn(9, 2), path, f"4 samples ({options})", (-3, 3, -3, 3))
+    figure = figures["c"]
+    assert title(figure).replace("\n", " ") == f"4 samples ({options})"
+    FigureCanvasAgg(figure).draw()
+    text = figure._suptitle or figure.axes[0].title
+    box = text.get_window_extent()
+    assert box.x0 >= 0
+    assert box.y0 >= figure.axes[0].get_window_extent().y1
+    assert box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.bbox.y1
 
 
 def test_rows_have_their_texts(figures, tmp_path):

@@ -164,10 +164,12 @@ def test_a_part_of_a_test_image_is_made_anew(name, rows, columns, model, figures
     ("options", "says"),
     [
         ((10_000, "--mask", "centre"), "test images of digits are 0-9999, not 10000"),
+        (("9" * 5000, "--mask", "centre"), "test images of digits are 0-9999, not 9"),
         (
             (0, "--mask", "middle"),
             "--mask: middle is no picture and none of upper_half, lower_half",
         ),
+        ((0, "--mask", "x" * 5000), "--mask: x+ is no picture"),
         ((0,), "--inpaint needs a --mask: upper_half"),
         (("./7", "--mask", "centre"), "7 cannot be read as a picture"),
     ],

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from studio import dots, picture, texts_above, texts_beside, title
 
 from spaces import ImageSpace, PointSpace, make_space
 
@@ -47,3 +48,43 @@ def test_limits_hold_the_data_and_most_of_the_noise():
 def test_a_configuration_picks_its_space():
     assert make_space({"kind": "images", "dataset": "mnist"}).shape == (1, 28, 28)
     assert make_space({"kind": "points", "mean": [0.0, 1.0], "scale": 2.0}).shape == (2,)
+
+
+IMAGES = torch.arange(6, dtype=torch.uint8).mul(40).view(-1, 1, 1).expand(-1, 28, 28)
+NAMES = ("coat", "bag", "shirt")
+
+
+def test_pictures_of_images_name_their_classes(figures, frames, tmp_path):
+    space, labels = ImageSpace(NAMES), torch.tensor([2, 0, 2, 0, 2, 0])
+    space.write(IMAGES, tmp_path / "s.png", "samples", labels)
+    space.draw_panels([IMAGES, IMAGES], ["a", "b"], tmp_path / "p.png", "panels", labels)
+    space.draw_animation([IMAGES, IMAGES], ["a", "b"], tmp_path / "a.gif", "film", labels, [0, 1])
+    assert texts_beside(figures["s"].axes[0]) == ["coat 0", "shirt 2"]
+    panels = figures["p"].axes[0]
+    assert texts_beside(panels) == ["shirt 2", "coat 0"] * 3
+    assert texts_above(panels) == ["a", "b"]
+    assert [title(figures[name]) for name in "sp"] == ["samples", "panels"]
+    assert texts_beside(frames[0].axes) == ["coat 0", "shirt 2"]
+    assert np.array_equal(frames[1].content, picture(figures["s"].axes[0]))
+    assert [frame.progress for frame in frames] == [0, 1]
+
+
+def test_pictures_of_points_are_in_the_datas_units_and_coloured(figures, frames, tmp_path):
+    space, points, labels = PointSpace([100, -50], 10.0), torch.randn(6, 2), torch.arange(6) % 2
+    data = space.to_data(points)
+    space.write(data, tmp_path / "s.png", "samples", labels)
+    space.draw_panels([data, data + 1], ["a", "b"], tmp_path / "p.png", "panels", labels)
+    space.draw_animation([data, data + 1], ["a", "b"], tmp_path / "a.gif", "film", labels)
+    drawn = [figures["s"].axes[0], *figures["p"].axes]
+    for axes, expected in zip(drawn, (data, data, data + 1), strict=True):
+        assert dots(axes)[0] == pytest.approx(expected.numpy())
+        assert axes.collections[0].get_array().tolist() == labels.tolist()
+        assert axes.get_xlim() == pytest.approx((71, 129))
+        assert axes.get_ylim() == pytest.approx((-79, -21))
+    assert frames[1].content == pytest.approx((data + 1).numpy())
+
+
+def test_what_is_in_sight(tmp_path):
+    space = PointSpace([100, -50], 10.0)
+    data = torch.tensor([[100.0, -50.0], [128.9, -50.0], [129.1, -50.0], [100.0, -80.0]])
+    assert space.shows(data).tolist() == [True, True, False, False]

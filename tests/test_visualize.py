@@ -205,6 +205,31 @@ def test_files_are_written_beside_the_still(gif):
         assert min(iio.imread(f"a/{name}").shape[:2]) > 200
 
 
+@pytest.mark.parametrize("seed", [0, 9])
+def test_every_option_of_images_reaches_the_picture(seed, figures):
+    options = "--schedule linear --num_timesteps 2 --beta_end 0.5 --beta_start 0.2".split()
+    visualize("--dataset", "digits", *options, "--num_images", 20, "--seed", seed)
+    axes = figures["forward_diffusion"].axes[0]
+    assert texts_above(axes) == ["t = 0\nσ = 0.45", "t = 1\nσ = 0.77"]  # beta 0.2, then 0.5
+    assert picture(axes).shape == (20 * 30 + GAP, 2 * 30 + GAP)
+    torch.manual_seed(seed)
+    image = load_images("digits", Path("data"), subset=1000).examples[torch.randperm(1000)[0]]
+    found = picture(axes)[GAP:, GAP:][:28, :28].astype(float)
+    assert np.corrcoef(found.ravel(), image.numpy().ravel())[0, 1] > 0.6
+
+
+def test_every_option_of_points_reaches_the_picture(figures):
+    options = "--schedule log_linear --sigma_min 0.01 --sigma_max 3 --timesteps 20 --seed 5".split()
+    visualize("--dataset", "gaussians", "--num_points", 400, "--arrows", *options)
+    panels = figures["forward_diffusion"].axes
+    assert panels[0].get_title() == "t = 0\nσ = 0.01"
+    assert panels[-1].get_title() == "t = 19\nσ = 3.00"
+    expected = load_points("gaussians", 400, 0.0, 5).examples.numpy()
+    assert dots(panels[0])[0] == pytest.approx(expected, abs=0.1)
+    assert dots(panels[-1])[0].std() > 2.5 * expected.std()
+    assert "reverse_diffusion" not in figures
+
+
 # ---------------------------------------------------------------------- what does not go together
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -76,7 +77,9 @@ def find_checkpoint(path: Path) -> Path:
 def reading(path: Path) -> Iterator[None]:
     """Turn whatever goes wrong while a file is read and checked into one line with its name."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's, about the oddest of tensors
+            yield
     except InputError:
         raise
     except Exception as error:  # bytes that are no checkpoint fail in very many ways
@@ -126,11 +129,12 @@ def check_checkpoint(content: Any, size: int) -> None:
     Raises:
         ValueError: saying what is wrong.
     """
-    if not isinstance(content, dict) or content.get("format") not in (1, CHECKPOINT_FORMAT):
+    format = content.get("format") if isinstance(content, dict) else None
+    if type(format) is not int or not 1 <= format <= CHECKPOINT_FORMAT:
         raise ValueError("it is not a checkpoint of this project, or of a later version")
     config: dict[str, Any] = content.get("config", {})
     check_config(config)
-    if content["format"] == 1 and (config["schedule"], config["prediction"]) == ("log_linear", "v"):
+    if format == 1 and (config["schedule"], config["prediction"]) == ("log_linear", "v"):
         raise ValueError("since it was trained, v of log_linear means something else: train anew")
     expected = build_model(config, device="meta").state_dict()
     if sum(weight.nbytes for weight in expected.values()) > size + ROOM:
@@ -149,8 +153,8 @@ def check_like(found: Any, expected: Any, name: str) -> None:
         ValueError: naming the first place where that is not so. Tensors without plain memory
             (sparse, nested, meta) answer with errors of their own.
     """
-    kind = dict if isinstance(expected, dict) else type(expected)
-    fits, form = isinstance(found, kind), kind.__name__
+    form = "dict" if isinstance(expected, dict) else type(expected).__name__
+    fits = isinstance(found, dict) if form == "dict" else type(found) is type(expected)
     if fits and isinstance(expected, Tensor):
         fits = (found.shape, found.dtype) == (expected.shape, expected.dtype)
         fits = fits and found.untyped_storage().nbytes() >= found.nbytes

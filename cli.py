@@ -187,7 +187,7 @@ def add_schedule_options(parser: Parser) -> None:
     for end, value in (("start", "1e-4 (points 2e-6)"), ("end", "0.02")):
         add(
             f"--beta_{end}",
-            type=number(0, 0.9999),
+            type=number(1e-12, 0.9999, low_included=True),
             metavar="BETA",
             help=f"linear, quadratic, sigmoid: variance at the {end} of the schedule"
             f" (default: {value} x 1000/T)",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import random
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,9 +164,12 @@ def open_picture(path: Path) -> Image.Image:
         InputError: it is missing or is no picture.
     """
     try:
-        with Image.open(path) as opened:
-            opened.thumbnail((MAX_SIDE, MAX_SIDE))
-            return ImageOps.exif_transpose(opened).convert("RGBA")
+        with warnings.catch_warnings():
+            # Pillow only warns of pictures that take hundreds of megabytes.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                opened.thumbnail((MAX_SIDE, MAX_SIDE))
+                return ImageOps.exif_transpose(opened).convert("RGBA")
     except MemoryError:
         raise
     except Exception as error:  # damaged pictures fail in very many ways

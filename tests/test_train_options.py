@@ -93,6 +93,7 @@ def test_what_cannot_be_trained_is_refused_in_a_line(options, tmp_path):
     "option",
     [
         "--sigma_min 1e-300 --schedule log_linear",
+        "--beta_start 1e-300 --schedule linear",
         "--num_points 1000000000000 --dataset dino",
         "--num_samples 1000000000000",
         "--label_dropout 1 --class_conditional",

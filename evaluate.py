@@ -93,8 +93,6 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
         "figures": {name: {"samples": a, "real": b} for name, (a, b) in figures.items()},
     }
     report(figures)
-    if trained.kind == "images":
-        print("\nreal data: training images that the classifier has not seen")
     write_json(args.json, content)
     print(f"\nwrote {args.json}, {picture}")
 

@@ -61,6 +61,8 @@ def evaluate_images(
     of_train, _ = classify(model, train.examples, device)
     # As many as samples, as far as they go: some figures depend on the number.
     of_real, real_classes = classify(model, held.examples[: len(samples)], device)
+    fewer = ", fewer than the samples: their FID is too high" if len(of_real) < len(samples) else ""
+    print(f"real data: {len(of_real):,} images that the classifier has not seen{fewer}", flush=True)
 
     precision, recall = precision_and_recall(of_test, of_samples)
     real_precision, real_recall = precision_and_recall(of_test, of_real)

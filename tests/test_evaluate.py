@@ -37,6 +37,7 @@ def test_evaluating_images(tmp_path):
     out = succeed("evaluate.py", *options, cwd=tmp_path)
     assert "100 images, ddim, 2 steps" in out
     assert "FID is too high" in out
+    assert "real data: 100 images that the classifier has not seen\n" in out
     assert_picture(tmp_path / "outputs" / "evaluation.png")
     figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
     assert figures["FID"]["samples"] > 3 * figures["FID"]["real"] > 0  # hardly trained
@@ -54,7 +55,10 @@ def test_classes_that_were_asked_for_are_counted(tmp_path):
     write_small_mnist(tmp_path / "data", training=1200)  # the classifier has to learn something
     train = "--dataset mnist --epochs 1 --batch_size 64 --base_channels 8 --num_samples 4"
     succeed("train.py", *train.split(), "--class_conditional", cwd=tmp_path)
-    succeed("evaluate.py", "--num_samples", 200, "--sampler", "ddim", "--steps", 2, cwd=tmp_path)
+    options = ("--num_samples", 250, "--sampler", "ddim", "--steps", 2)
+    assert "200 images that the classifier has not seen, fewer" in succeed(
+        "evaluate.py", *options, cwd=tmp_path
+    )
     figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
     right = figures["share of the class asked for"]
     assert 0 <= right["samples"] < right["real"] - 0.15  # hardly trained, both

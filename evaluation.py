@@ -1,8 +1,9 @@
 """The figures of evaluate.py: each for the samples, and for real data in their place.
 
 Samples are compared with data that the model has not seen: the test split, or fresh points. The
-second number of each pair is what the training data themselves reach (or as many fresh points): no
-model can be expected to do better.
+second number of each pair is what as many real images or fresh points reach in their place: no
+model can be expected to do better. Those images are a sixth of the training split that is kept from
+the classifier, which recognises what it was trained on better than any other real image.
 """
 
 from __future__ import annotations
@@ -15,15 +16,27 @@ from torch import Tensor
 import plots
 import plots_points
 from classifier import classify, load_classifier
-from datasets import load_images, load_points
+from datasets import Dataset, load_images, load_points
 from generation import Trained
 from image_metrics import frechet_distance, kernel_distance, precision_and_recall
 from metrics import energy_distance, nearest, share_off, sliced_wasserstein
 
+HELD_OUT = 6  # one in so many training images is kept from the classifier
 CONFIDENT = 0.9  # probability from which on the classifier is sure of a class
 SHOWN = 16
 
 Figures = dict[str, tuple[float, float]]
+
+
+def hold_out(train: Dataset) -> tuple[Dataset, Dataset]:
+    """What the classifier is trained on, and the real images that it has not seen."""
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+    count = len(train) // HELD_OUT
+    kept, held = (
+        Dataset(train.name, train.examples[part], train.labels[part])
+        for part in (order[count:], order[:count])
+    )
+    return kept, held
 
 
 def evaluate_images(
@@ -41,13 +54,15 @@ def evaluate_images(
     """
     name = trained.config["dataset"]
     train, test = load_images(name, data_dir), load_images(name, data_dir, train=False)
-    model = load_classifier(train, data_dir, device)
-    chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
-    real = chosen[: len(samples)]
+    kept, held = hold_out(train)
+    model = load_classifier(kept, data_dir, device)
     of_samples, classes = classify(model, samples, device)
     of_test, _ = classify(model, test.examples, device)
-    of_train, train_classes = classify(model, train.examples, device)
-    of_real, real_classes = of_train[real], train_classes[real]
+    of_train, _ = classify(model, train.examples, device)
+    # As many as samples, as far as they go: some figures depend on the number.
+    of_real, real_classes = classify(model, held.examples[: len(samples)], device)
+    fewer = ", fewer than the samples: their FID is too high" if len(of_real) < len(samples) else ""
+    print(f"real data: {len(of_real):,} images that the classifier has not seen{fewer}", flush=True)
 
     precision, recall = precision_and_recall(of_test, of_samples)
     real_precision, real_recall = precision_and_recall(of_test, of_real)
@@ -79,7 +94,7 @@ def evaluate_images(
     if labels is not None:
         figures["share of the class asked for"] = (
             share_right(classes, labels),
-            share_right(real_classes, train.labels[real]),
+            share_right(real_classes, held.labels[: len(samples)]),
         )
     return figures
 

@@ -35,6 +35,7 @@ from throughput import diffusers_unet, lucidrains_unet  # noqa: E402
 
 from classifier import classify, load_classifier  # noqa: E402
 from datasets import Dataset, load_images, to_pixels, to_unit  # noqa: E402
+from evaluation import hold_out  # noqa: E402
 from image_metrics import frechet_distance, kernel_distance  # noqa: E402
 
 PROBE = 30  # seconds, about, in which our own speed is found out
@@ -276,7 +277,8 @@ def main() -> None:
     add("--folder", type=Path, default=Path("outputs/budgets"), metavar="DIR")
     args = parser.parse_args()
     train, test = (load_images(args.dataset, args.data_dir, train=part) for part in (True, False))
-    model = load_classifier(train, args.data_dir)
+    kept, held = hold_out(train)
+    model = load_classifier(kept, args.data_dir)
     of_test, _ = classify(model, test.examples, "cpu")
 
     def score(pixels: Tensor) -> str:
@@ -290,8 +292,7 @@ def main() -> None:
             compete_ourselves(args, score)
         else:
             compete(name, train, args, score)
-    real = train.examples[torch.randperm(len(train))[: args.num_samples]]
-    print(f"| real images | | | | {score(real)} |")
+    print(f"| real images | | | | {score(held.examples[: args.num_samples])} |")
 
 
 if __name__ == "__main__":

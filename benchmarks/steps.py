@@ -28,6 +28,7 @@ from classifier import classify, load_classifier  # noqa: E402
 from datasets import load_images  # noqa: E402
 from diffusion import NoiseSchedule  # noqa: E402
 from distributed import start  # noqa: E402
+from evaluation import hold_out  # noqa: E402
 from generation import generate, prepare_network, restore  # noqa: E402
 from guidance import in_proportion  # noqa: E402
 from image_metrics import frechet_distance, kernel_distance  # noqa: E402
@@ -102,11 +103,11 @@ def main() -> None:
         prepare_network(trained, args, 1, device)
         data = trained.config["dataset"]
         train, test = (load_images(data, args.data_dir, train=part) for part in (True, False))
-        model = load_classifier(train, args.data_dir, device)
+        kept, held = hold_out(train)
+        model = load_classifier(kept, args.data_dir, device)
         of_test, _ = classify(model, test.examples, device)
-        generator = torch.Generator().manual_seed(0)
-        chosen = torch.randperm(len(train), generator=generator)[: args.num_images]
-        floor = frechet_distance(classify(model, train.examples[chosen], device)[0], of_test)
+        real = held.examples[: args.num_images]
+        floor = frechet_distance(classify(model, real, device)[0], of_test)
         counts = trained.config["label_counts"]
         labels = in_proportion(counts, args.num_images) if counts else None
         found: dict[tuple[str, str], list[tuple[int, float]]] = {}

@@ -9,18 +9,20 @@ import torch
 from scripts import assert_picture, refuse, succeed
 from studio import picture, texts_above, title
 
+import evaluation
 from classifier import Classifier, augment, cache_path, classify, load_classifier
 from datasets import Dataset, load_images
 from digits import make_digits
-from evaluation import draw_extremes
+from evaluation import draw_extremes, evaluate_images
+from generation import Trained
 from plots import GAP
 
 
-def write_small_mnist(folder) -> None:
-    """600 training and 300 test images in MNIST's format, of built-in digits."""
+def write_small_mnist(folder, training: int = 600) -> None:
+    """So many training and 300 test images in MNIST's format, of built-in digits."""
     raw = folder / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for split, count in (("train", 600), ("t10k", 300)):
+    for split, count in (("train", training), ("t10k", 300)):
         pixels, labels = make_digits(train=split == "train", count=count)
         header = struct.pack(">IIII", 0x0803, count, 28, 28)
         (raw / f"{split}-images-idx3-ubyte").write_bytes(header + pixels.numpy().tobytes())
@@ -37,6 +39,7 @@ def test_evaluating_images(tmp_path):
     out = succeed("evaluate.py", *options, cwd=tmp_path)
     assert "100 images, ddim, 2 steps" in out
     assert "FID is too high" in out
+    assert "real data: 100 images that the classifier has not seen\n" in out
     assert_picture(tmp_path / "outputs" / "evaluation.png")
     figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
     assert figures["FID"]["samples"] > 3 * figures["FID"]["real"] > 0  # hardly trained
@@ -51,10 +54,13 @@ def test_evaluating_images(tmp_path):
 
 
 def test_classes_that_were_asked_for_are_counted(tmp_path):
-    write_small_mnist(tmp_path / "data")
+    write_small_mnist(tmp_path / "data", training=1200)  # the classifier has to learn something
     train = "--dataset mnist --epochs 1 --batch_size 64 --base_channels 8 --num_samples 4"
     succeed("train.py", *train.split(), "--class_conditional", cwd=tmp_path)
-    succeed("evaluate.py", "--num_samples", 200, "--sampler", "ddim", "--steps", 2, cwd=tmp_path)
+    options = ("--num_samples", 250, "--sampler", "ddim", "--steps", 2)
+    assert "200 images that the classifier has not seen, fewer" in succeed(
+        "evaluate.py", *options, cwd=tmp_path
+    )
     figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
     right = figures["share of the class asked for"]
     assert 0 <= right["samples"] < right["real"] - 0.15  # hardly trained, both
@@ -100,6 +106,33 @@ def test_the_classifier_is_the_same_every_time_and_cached_by_its_data(tmp_path, 
         for one, two in zip(first.state_dict().values(), model.state_dict().values(), strict=True):
             assert torch.equal(one, two)
     assert cache_path(other, tmp_path) != kept
+
+
+def test_the_classifier_has_not_seen_the_real_images_that_it_judges(tmp_path, monkeypatch):
+    """What it is trained on, and what is compared with the test split, have no image in common."""
+    write_small_mnist(tmp_path)
+    trained_on, judged = [], []
+
+    def load(data, *where):
+        trained_on.append(data.examples)
+        return None
+
+    def judge(model, pixels, device):
+        judged.append(pixels)
+        return pixels.flatten(1)[:, ::28].float(), torch.rand(len(pixels), 10)
+
+    monkeypatch.setattr(evaluation, "load_classifier", load)
+    monkeypatch.setattr(evaluation, "classify", judge)
+    trained = Trained(tmp_path, {"dataset": "mnist"}, *[None] * 3)
+    samples = load_images("mnist", tmp_path, train=False).examples[:80]
+    figures = evaluate_images(samples, trained, tmp_path, tmp_path / "picture.png", "cpu")
+    seen, real = (
+        {image.numpy().tobytes() for image in images} for images in (trained_on[0], judged[-1])
+    )
+    assert len(seen) == 500
+    assert len(real) == len(samples)
+    assert not seen & real
+    assert all(np.isfinite(pair).all() for pair in figures.values())
 
 
 def test_classify_gives_features_and_probabilities():

@@ -4,13 +4,11 @@ And the pictures of the README: each is there, small, and made by `make docs`.
 """
 
 import re
-import subprocess
-import sys
 
 import imageio.v3 as iio
 import pytest
 import torch
-from scripts import REPOSITORY
+from scripts import REPOSITORY, refuse, succeed
 
 from diffusion import make_schedule
 from samplers import step_coefficients
@@ -43,12 +41,10 @@ def test_every_picture_is_shown_somewhere_and_every_one_shown_is_there():
 
 
 def test_pictures_are_built_by_name(tmp_path):
-    build = [sys.executable, str(REPOSITORY / "docs" / "build.py"), "--target", str(tmp_path)]
-    wrong = subprocess.run([*build, "unett"], capture_output=True, text=True)
-    assert wrong.returncode == 2
-    assert "no picture 'unett'" in wrong.stderr
-    options = ["unet", "gallery", "--folder", str(tmp_path / "work")]
-    subprocess.run([*build, *options], check=True, capture_output=True)
+    build = ("docs/build.py", "--target", tmp_path)
+    assert "no picture 'unett'" in refuse(*build, "unett", cwd=tmp_path)
+    options = ("unet", "gallery", "--folder", tmp_path / "work")
+    succeed(*build, *options, cwd=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"unet.png", "gallery.png", "work"}
     assert iio.imread(tmp_path / "unet.png")[..., :3].std() > 20
 

@@ -41,7 +41,7 @@ def be_script(
         file = os.open(path, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
     sys.argv = [script, *arguments]
-    sys.path[0] = str(REPOSITORY)
+    sys.path[:1] = [str(Path(script).parent), str(REPOSITORY)]
     runpy.run_path(script, run_name="__main__")
 
 

@@ -1,11 +1,9 @@
 """The benchmarks, and the pictures of the README, take hours; here they only have to start."""
 
 import importlib.util
-import subprocess
-import sys
 
 import pytest
-from scripts import REPOSITORY
+from scripts import REPOSITORY, succeed
 from studio import texts_above
 
 BENCHMARKS = [*sorted((REPOSITORY / "benchmarks").glob("*.py")), REPOSITORY / "docs" / "build.py"]
@@ -13,10 +11,7 @@ BENCHMARKS = [*sorted((REPOSITORY / "benchmarks").glob("*.py")), REPOSITORY / "d
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.name)
 def test_help_says_what_is_measured(path, tmp_path):
-    command = [sys.executable, str(path), "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=100)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("usage:")
+    assert succeed(str(path), "--help", cwd=tmp_path).startswith("usage:")
     assert list(tmp_path.iterdir()) == []
 
 

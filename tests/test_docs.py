@@ -6,14 +6,12 @@ And the pictures of the README: each is there, small, and made by `make docs`.
 import ast
 import importlib.util
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import imageio.v3 as iio
 import pytest
 import torch
-from scripts import REPOSITORY
+from scripts import REPOSITORY, refuse, succeed
 
 from diffusion import make_schedule
 from samplers import step_coefficients
@@ -108,12 +106,10 @@ def test_most_pictures_have_their_command():
 
 
 def test_pictures_are_built_by_name(tmp_path):
-    command = [sys.executable, str(REPOSITORY / "docs" / "build.py"), "--target", str(tmp_path)]
-    wrong = subprocess.run([*command, "unett"], capture_output=True, text=True)
-    assert wrong.returncode == 2
-    assert "no picture 'unett'" in wrong.stderr
-    options = ["unet", "gallery", "--folder", str(tmp_path / "work")]
-    subprocess.run([*command, *options], check=True, capture_output=True)
+    command = ("docs/build.py", "--target", tmp_path)
+    assert "no picture 'unett'" in refuse(*command, "unett", cwd=tmp_path)
+    options = ("unet", "gallery", "--folder", tmp_path / "work")
+    succeed(*command, *options, cwd=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"unet.png", "gallery.png", "work"}
     for name in ("unet", "gallery"):
         made, shown = (iio.imread(folder / f"{name}.png") for folder in (tmp_path, build.DOCS))

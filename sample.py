@@ -1,10 +1,10 @@
 """Make images or points with a trained model. The checkpoint is all it needs.
 
-python sample.py --show_intermediate            from outputs/model_final.pt, after python train.py
-python sample.py --sampler dpmpp --gif          20 steps instead of 1000, and an animation
-python sample.py --interpolate 1 2              from the samples of one seed to another's
-python sample.py --inpaint 7 --mask lower_half  of the eighth test image, another lower half
-python sample.py --labels 0-9 --guidance 2      of a class-conditional model: a row for each class
+python sample.py --show_intermediate             from outputs/model_final.pt, after python train.py
+python sample.py --sampler dpmpp --gif           20 steps instead of 1000, and an animation
+python sample.py --interpolate 1 2               from the samples of one seed to another's
+python sample.py --inpaint 7 --mask lower_half   of the eighth test image, another lower half
+python sample.py --labels 0-9 --guidance 2       of a class-conditional model: a row for each class
 """
 
 from __future__ import annotations

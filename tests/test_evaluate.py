@@ -82,7 +82,7 @@ def test_evaluating_points(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("--num_samples 5", "at least 100"),
+        ("--num_samples 5", "100 to 1000000"),
         ("--json figures.txt", "must end in .json"),
         ("--momentum 2", "applies to --sampler ddim only"),
         ("--sampler ddpm --eta 0.5", "applies to --sampler ddim and dpmpp only"),

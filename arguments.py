@@ -126,11 +126,14 @@ def label_list(text: str) -> list[int]:
     return labels
 
 
-def list_of(item: Callable[[str], int]) -> Callable[[str], list[int]]:
-    """An argument type: values of type `item` with commas between them."""
+def list_of(item: Callable[[str], int], longest: int) -> Callable[[str], list[int]]:
+    """An argument type: up to `longest` values of type `item` with commas between them."""
 
     def parse(text: str) -> list[int]:
-        return [item(part) for part in text.split(",")]
+        parts = text.split(",")
+        if len(parts) > longest:
+            raise argparse.ArgumentTypeError(f"at most {longest} values, not {len(parts)}")
+        return [item(part) for part in parts]
 
     return parse
 

@@ -8,6 +8,7 @@ from typing import Any
 import imageio.v3 as iio
 
 from errors import InputError
+from files import check_still_held
 
 
 class Board:
@@ -27,10 +28,12 @@ class Board:
             raise InputError(
                 "--tensorboard needs one more package: pip install tensorboard"
             ) from None
+        self.folder = folder
         self.writer: Any = SummaryWriter(folder, purge_step=step + 1)
 
     def losses(self, rows: list[tuple[int, int, float, float, float, float]]) -> None:
         """Rows as `History` holds them."""
+        self.check_folder()
         for epoch, step, loss, lr, _, rate in rows:
             self.writer.add_scalar("loss", loss, step)
             self.writer.add_scalar("learning rate", lr, step)
@@ -39,8 +42,17 @@ class Board:
 
     def picture(self, path: Path, step: int) -> None:
         """A picture of samples, as it was written."""
+        self.check_folder()
         self.writer.add_image("samples", iio.imread(path)[..., :3], step, dataformats="HWC")
         self.writer.flush()
+
+    def check_folder(self) -> None:
+        """Stop when the run's folder is gone, before TensorBoard's own thread ends in a traceback.
+
+        Raises:
+            RunError: it was deleted or renamed.
+        """
+        check_still_held(self.folder / "events")
 
     def close(self) -> None:
         self.writer.close()

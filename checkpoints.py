@@ -15,6 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import pickletools
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -25,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from errors import InputError
+from errors import InputError, one_line
 from files import atomic_write, write_through_memory
 from models import build_model
 from schema import check_config, for_passing_on
@@ -34,6 +37,7 @@ from utils import EMA
 # 2: the v of log_linear is that of the normalised process, alike at all noise levels.
 CHECKPOINT_FORMAT = 2
 ROOM = 1_000_000  # bytes
+PICKLED = ("collections OrderedDict", "torch._utils _rebuild_tensor_v2")
 
 
 def save_checkpoint(
@@ -94,10 +98,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, or not a complete checkpoint of this project.
     """
-    if not path.exists():
-        raise InputError(f"no checkpoint at {path}; 'python train.py' makes one")
+    if not os.path.exists(path):
+        raise InputError(f"no checkpoint at {one_line(str(path))}; 'python train.py' makes one")
     with reading(path):
-        content = read_safetensors(path) if path.suffix == ".safetensors" else read_archive(path)
+        if not path.is_file():
+            raise ValueError("it is not a plain file")
+        exported = path.suffix.lower() == ".safetensors"
+        content = read_safetensors(path) if exported else read_archive(path)
         check_checkpoint(content, path.stat().st_size)
     return content
 
@@ -106,7 +113,7 @@ def read_archive(path: Path) -> Any:
     """The content of a file written by torch.save.
 
     Raises:
-        ValueError: a byte of it has changed, or it would unpack to more than its own size.
+        ValueError: a byte of it has changed, or it could unpack to more than its own size.
         BadZipFile: it is no archive, or not a whole one.
     """
     with zipfile.ZipFile(path) as archive:
@@ -114,13 +121,25 @@ def read_archive(path: Path) -> Any:
         packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
         if packed or sum(member.file_size for member in members) > path.stat().st_size:
             raise ValueError("it holds more than its own size")
-        if damaged := archive.testzip():
+        # What stands before the first member is what torch.load would look at.
+        if damaged := archive.testzip() or min(member.header_offset for member in members):
             raise ValueError(f"it is damaged: {damaged} is not what was written")
-        # The one thing that torch's own reader makes as large as a file asks for.
-        pickles = (archive.read(member) for member in members if member.filename.endswith(".pkl"))
-        if any(b"cbuiltins\nbytearray" in content for content in pickles):
-            raise ValueError("it is not a checkpoint of this project")
+        for member in members:
+            if member.filename.endswith(".pkl"):
+                check_pickle(archive.read(member))
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def check_pickle(content: bytes) -> None:
+    """Refuse all that a checkpoint does not need, such as what takes memory that the file does not.
+
+    Raises:
+        ValueError: it asks for anything but dictionaries and plain tensors.
+    """
+    for operation, name, _ in pickletools.genops(content):
+        known = name in PICKLED or re.fullmatch(r"torch \w+Storage", str(name))
+        if operation.name == "GLOBAL" and not known:
+            raise ValueError(f"it holds {name}, which no checkpoint of this project does")
 
 
 def check_checkpoint(content: Any, size: int) -> None:
@@ -220,7 +239,7 @@ def read_safetensors(path: Path) -> dict[str, Any]:
         metadata = file.metadata()
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     format, config = int(metadata["format"]), json.loads(metadata["config"])
-    # The first release wrote no digest.
-    if metadata.get("sha256") not in (None, digest(metadata["config"], weights)):
+    # The first release, whose format was 1, wrote no digest.
+    if format > 1 and metadata["sha256"] != digest(metadata["config"], weights):
         raise ValueError("it is damaged: its content is not what was written")
     return {"format": format, "config": config, "model": weights, "ema": weights}

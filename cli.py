@@ -8,11 +8,10 @@ from __future__ import annotations
 import argparse
 import os.path
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-from arguments import Parser, not_negative, number, one_of, positive_int, seed_number, whole_number
+from arguments import Parser, number, one_of, positive_int, seed_number, whole_number
 from errors import InputError
 
 IMAGE_DATASETS = ("mnist", "fashion_mnist", "digits")
@@ -142,7 +141,7 @@ def add_data_options(parser: Parser) -> None:
     )
     add(
         "--jitter",
-        type=not_negative,
+        type=number(0, 100, low_included=True),
         metavar="SHARE",
         help="drawings: noise added to the points, as a share of their spread (default: 0.01)",
     )
@@ -380,14 +379,21 @@ def check_suffix(path: Path, allowed: Sequence[str], option: str) -> None:
         raise InputError(f"{option}: {path} is a folder")
 
 
-def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path | str | None]) -> None:
-    """Refuse to write over a file that is read; what is no file is not in the way.
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | str | None]) -> None:
+    """Refuse, before any work, to write over a file that is read, or where a folder is.
 
     Raises:
-        InputError: naming the file.
+        InputError: naming the file or folder.
     """
     # os.path.isfile does not mind what is no name of a file at all, as Path.is_file does.
     there = [source for source in inputs if source is not None and os.path.isfile(source)]
-    for output, source in product(filter(os.path.isfile, outputs), there):
-        if output.samefile(source):
-            raise InputError(f"{source} is read, and would be overwritten; choose another output")
+    for output in outputs:
+        if output.is_dir():
+            raise InputError(f"{output} is a folder, where a file is to be written")
+        if output.parent.exists() and not output.parent.is_dir():
+            raise InputError(f"cannot write into {output.parent}: it is no folder")
+        for source in there:
+            if output.is_file() and output.samefile(source):
+                raise InputError(
+                    f"{source} is read, and would be overwritten; choose another output"
+                )

@@ -400,7 +400,7 @@ def make_diffusion(config: Mapping[str, Any], device: torch.device | str = "cpu"
         clip=config["kind"] == "images",
         device=device,
         weighting=config["loss_weighting"],
-        timestep_sampling=config.get("timestep_sampling", "uniform"),  # not in the oldest runs
+        timestep_sampling=config.get("timestep_sampling", "uniform"),
     )
 
 

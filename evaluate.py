@@ -69,6 +69,9 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
 
     check_writable(args.json.parent)
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
+    picture = args.json.with_suffix(".png")
+    inputs = [trained.path, args.guide, trained.config["dataset"]]
+    cli.check_outputs([args.json, picture], inputs)
     timesteps = denoising_timesteps(args.sampler, args.timesteps, len(trained.diffusion.schedule))
     precision = prepare_network(trained, args, len(timesteps), device)
     made_by = f"{cli.made_by(args, len(timesteps))}, {precision}"
@@ -80,7 +83,6 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     samples = generate(trained, args, timesteps, device, labels=labels, group=group)
     if not group.leads:
         return
-    picture = args.json.with_suffix(".png")
     where = (args.data_dir, picture, device)
     if trained.kind == "images":
         figures = evaluate_images(samples, trained, *where, labels)

@@ -28,6 +28,7 @@ ATTEMPTS, PAUSE = 5, 0.1  # to replace a file that another program has open; sec
 RUN_FILES = (
     "config.json",
     "history.csv",
+    "history.new.csv",  # see `move_into_place`
     "training_loss.png",
     "model_final.pt",
     "samples",

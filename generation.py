@@ -43,7 +43,7 @@ ALONE = Group()
 Watch = Callable[[int, Tensor], None]
 # What a guide must share with the model that it guides, so that x means the same to both.
 SHARED_WITH_GUIDE = (
-    *("dataset", "prediction", "timesteps", "schedule"),
+    *("prediction", "timesteps", "schedule"),
     *("beta_start", "beta_end", "sigma_min", "sigma_max", "mean", "scale"),
 )
 
@@ -74,8 +74,8 @@ class Trained:
         return with_examples(self.config["label_counts"])
 
     @property
-    def knows_no_class(self) -> bool:
-        """Whether it has seen examples without a label, or knows nothing else."""
+    def knows_unlabelled(self) -> bool:
+        """Whether it has seen examples without a label."""
         return not self.classes or self.config["label_dropout"] > 0
 
     @property
@@ -180,7 +180,7 @@ def add_guide(trained: Trained, args: argparse.Namespace, device: torch.device) 
         if not trained.classes:
             needs = "needs a model trained with --class_conditional, or a --guide"
             refuse_given(args, ["guidance"], needs)
-        if not trained.knows_no_class and args.guidance not in (None, 1):
+        if not trained.knows_unlabelled and args.guidance not in (None, 1):
             raise InputError(f"--guidance needs a --guide here: {NO_CLASS}")
         return
     guide = restore(args.guide, device, use_ema=not args.no_ema)
@@ -188,8 +188,14 @@ def add_guide(trained: Trained, args: argparse.Namespace, device: torch.device) 
         wanted, found = trained.config.get(name), guide.config.get(name)
         if wanted != found:
             raise InputError(f"--guide {args.guide}: its {name} is {found}, the model's {wanted}")
-    if guide.classes != trained.classes:
-        raise InputError(f"--guide {args.guide}: it and the model must both be class-conditional")
+    # A path says where somebody's drawing was, which exported weights do not tell.
+    data, its_data = (Path(one.config["dataset"]).name for one in (trained, guide))
+    if data != its_data:
+        raise InputError(f"--guide {args.guide}: its dataset is {its_data}, the model's {data}")
+    if (guide.labels, guide.knows_unlabelled) != (trained.labels, trained.knows_unlabelled):
+        raise InputError(
+            f"--guide {args.guide}: it and the model must have learned the same labels"
+        )
     trained.guide = guide.network
 
 

@@ -92,7 +92,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         cli.check_suffix(args.export, (".safetensors",), "--export")
     animated = args.gif or args.interpolate is not None
     outputs = [args.export or args.output] + [args.output.with_suffix(".gif")] * animated
-    cli.refuse_overwriting(outputs, [args.checkpoint, args.guide, args.inpaint, args.mask])
+    cli.check_outputs(outputs, [args.checkpoint, args.guide, args.inpaint, args.mask])
     return args
 
 
@@ -309,7 +309,7 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     trained, timesteps, labels, _ = prepare(args, device, INPAINTED, INPAINT_STEPS)
     # Unless it was told, a model of classes need not know of which one the image is.
     labels = None if labels is None or args.labels is None else labels.to(device)
-    if labels is None and not trained.knows_no_class:
+    if labels is None and not trained.knows_unlabelled:
         raise InputError(f"--inpaint needs --labels here: {NO_CLASS}")
     samples = inpaint(trained, args, timesteps, device, labels, image, hole)
     if args.output.suffix.lower() == ".png":

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import cli
 
-LARGEST = 1e15  # coordinates, as in drawings.py
+LARGEST = 1e18  # of coordinates; drawings.py reads up to 1e15, and jitter makes them larger
 
 
 class Rule(NamedTuple):

@@ -57,10 +57,8 @@ def nowhere() -> TextIO:
 
 
 class Output(io.TextIOWrapper):
-    """Standard output or error that cannot end a script.
-
-    When nobody reads it any more (`train.py | head -1`), the rest is left out.
-    """
+    """Standard output or error of which the rest is left out when nobody reads it any more, as in
+    `train.py | head -1`."""
 
     def write(self, text: str) -> int:
         with suppress(BrokenPipeError):
@@ -91,7 +89,8 @@ def prepare_process() -> None:
                 write_through=stream.write_through,
             )
             setattr(sys, name, output)
-    os.environ["MPLBACKEND"] = "agg"  # the environment may name one that is not there
+    # Pictures are the same whatever the environment or a file in the folder asks for.
+    os.environ["MPLBACKEND"], os.environ["MATPLOTLIBRC"] = "agg", os.devnull
 
 
 def shows_bars(stream: TextIO) -> bool:
@@ -107,7 +106,7 @@ def red(text: str, stream: TextIO) -> str:
 
 def is_one_of_several() -> bool:
     """Whether this process was started together with others, as torchrun does it."""
-    return os.environ.get("WORLD_SIZE", "1") != "1"
+    return os.environ.get("WORLD_SIZE", "") not in ("", "1")
 
 
 def run(main: Callable[[], None]) -> NoReturn:

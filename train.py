@@ -89,7 +89,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     config["label_counts"] = label_counts(data) if args.class_conditional else []
     if config["kind"] == "points":
         if bool((data.examples == data.examples[0]).all()):
-            raise InputError(f"--subset: {len(data)} points at one place are no set to learn from")
+            raise InputError("--subset: all points are at one place, so there is nothing to learn")
         space = PointSpace.standardising(data.examples)
         config.update(mean=space.mean.tolist(), scale=space.scale)
     torch.manual_seed(args.seed)

@@ -63,6 +63,8 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
         args, given = resumed(parser, args, argv)
     elif args.config is not None:
         options = without_derived(read_config(args.config))
+        if "hidden_dims" in parser.given(argv):  # which take the place of
+            options |= {"hidden_size": None, "hidden_layers": None}
         given = as_arguments(parser, options, args.config) + argv
         args = parser.parse_args(given)
     args.given = parser.given(given)
@@ -106,7 +108,10 @@ def without_derived(config: dict[str, Any]) -> dict[str, Any]:
     derived = config.get("derived")
     if not isinstance(derived, dict):
         return config
-    return {name: x for name, x in config.items() if name not in derived or derived[name] != x}
+    chosen = {name: x for name, x in config.items() if name not in derived or derived[name] != x}
+    if "hidden_dims" in derived and "hidden_dims" in chosen:  # by hand, in the place of
+        chosen |= {"hidden_size": None, "hidden_layers": None}
+    return chosen
 
 
 def as_arguments(parser: arguments.Parser, options: dict[str, Any], path: Path) -> list[str]:
@@ -183,7 +188,12 @@ def resumed(
 
 def add_training_options(parser: arguments.Parser) -> None:
     add, positive = parser.section("training"), arguments.positive_int
-    add("--subset", type=positive, metavar="N", help="train on the first N examples only")
+    add(
+        "--subset",
+        type=arguments.whole_number(1, 10**12),
+        metavar="N",
+        help="train on the first N examples only",
+    )
     add(
         "--epochs",
         "--num_epochs",
@@ -292,7 +302,7 @@ def add_model_options(parser: arguments.Parser) -> None:
     add("--hidden_layers", type=layers, metavar="N", help="mlp: how many layers (default: 3)")
     add(
         "--hidden_dims",
-        type=arguments.list_of(width),
+        type=arguments.list_of(width, longest=100),
         metavar="N,N,...",
         help="mlp: the width of each layer, instead of the two options above",
     )

@@ -163,12 +163,15 @@ class Trainer:
         try:
             yield
         except BaseException:
-            with suppress(OSError):  # what ends the run is what counts
+            with suppress(Exception):  # what ends the run is what counts
                 self.history.write(self.folder)
+                self.close_board()
             raise
-        finally:
-            if self.board is not None:
-                self.board.close()
+        self.close_board()
+
+    def close_board(self) -> None:
+        if self.board is not None:
+            self.board.close()
 
     def train_epoch(self) -> None:
         """One pass over the shuffled data, or the rest of it. Every batch is full: the few examples
@@ -367,7 +370,8 @@ def remove_older(newest: Path, keep: int | None) -> None:
     """
     superfluous = [path for path in newest.parent.glob("model_step_*.pt") if path != newest]
     if keep is not None:
-        after = newest.parent.glob("model_epoch_*.pt")
-        superfluous += sorted(after, key=lambda x: (x.stat().st_mtime_ns, x.name))[:-keep]
+        after = set(newest.parent.glob("model_epoch_*.pt"))
+        others = sorted(after - {newest}, key=lambda path: (path.stat().st_mtime_ns, path.name))
+        superfluous += others[: max(0, len(after) - keep)]
     for path in superfluous:
         path.unlink()

@@ -288,8 +288,16 @@ def show_process(args: argparse.Namespace) -> None:
     checkpoint = None if args.checkpoint is None else load_checkpoint(args.checkpoint)
     config = None if checkpoint is None else checkpoint["config"]
     complete(args, config)
-    cli.refuse_overwriting(outputs(args), [args.checkpoint, args.dataset])
+    cli.check_outputs(outputs(args), [args.checkpoint, args.dataset])
     check_writable((args.html or args.save_path).parent)
+    if config is None:
+        # No network answers here, so it is all the same; v is possible with every schedule.
+        try:
+            diffusion = Diffusion(schedule_of(vars(args)), "v", clip=False)
+        except ValueError as error:
+            raise InputError(f"--schedule {args.schedule}: {error}") from None
+    else:
+        diffusion = make_diffusion(config)
     data = load_dataset(args)
     args.dataset = data.name
     torch.manual_seed(args.seed)
@@ -298,11 +306,6 @@ def show_process(args: argparse.Namespace) -> None:
         compare_schedules(args, x0, space)
         return
     model = None if checkpoint is None else load_model(checkpoint)
-    if config is None:
-        # No network answers here, so it is all the same; v is possible with every schedule.
-        diffusion = Diffusion(schedule_of(vars(args)), "v", clip=False)
-    else:
-        diffusion = make_diffusion(config)
     kind = cli.kind_of(data.name)
     print(f"{data.name}: {len(x0):,} {kind}, {args.schedule} schedule, T = {args.timesteps}")
     if args.html is None:

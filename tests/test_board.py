@@ -6,7 +6,8 @@ import pytest
 from scripts import succeed
 
 import board
-from errors import InputError
+from errors import InputError, RunError
+from files import locked
 
 TRAIN = "--dataset line --num_points 200 --batch_size 20 --hidden_size 8 --save_interval 1".split()
 
@@ -32,3 +33,18 @@ def test_without_the_package_a_line_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(InputError, match="pip install tensorboard"):
         board.Board(tmp_path, 0)
+
+
+def test_a_folder_that_is_gone_ends_a_run_in_a_line(tmp_path):
+    """And not in a traceback of the thread that writes for TensorBoard."""
+    pytest.importorskip("tensorboard")
+    (tmp_path / "run").mkdir()
+    with locked(tmp_path / "run"):
+        record = board.Board(tmp_path / "run" / "tensorboard", 0)
+        record.losses([(1, 1, 0.5, 0.1, 1.0, 10.0)])
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+        for record_more in (lambda: record.losses([]), lambda: record.picture(tmp_path, 1)):
+            with pytest.raises(RunError, match="was deleted or renamed"):
+                record_more()
+        (tmp_path / "elsewhere").rename(tmp_path / "run")
+        record.close()

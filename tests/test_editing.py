@@ -74,7 +74,7 @@ def filled(schedule_name, steps, visits, count=4000):
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "flow"])
 def test_holes_are_filled_with_what_belongs_there(schedule):
     """Of normal data what belongs there is known: mean rho x, variance 1 - rho^2."""
-    made = filled(schedule, steps=1000, visits=10)
+    made = filled(schedule, steps=500, visits=10)
     mean, deviation = CORRELATION * KNOWN, math.sqrt(1 - CORRELATION**2)
     assert made.mean().item() == pytest.approx(mean, abs=0.04)
     assert made.std().item() == pytest.approx(deviation, rel=0.05)

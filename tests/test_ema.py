@@ -30,7 +30,9 @@ def errors_after(epochs: int, points: int, seed: int, folder) -> list[float]:
     return [(samples - exact).norm(dim=1).median().item() for samples in (averaged, last)]
 
 
-@pytest.mark.parametrize(("epochs", "points"), [(1, 8000), (100, 500)])
+@pytest.mark.parametrize(
+    ("epochs", "points"), [(1, 8000), pytest.param(100, 500, marks=pytest.mark.slow)]
+)
 def test_the_average_samples_better_after(epochs, points, tmp_path):
     errors = [errors_after(epochs, points, seed, tmp_path) for seed in range(3)]
     averaged, last = (sum(column) for column in zip(*errors, strict=True))

@@ -3,16 +3,20 @@
 import json
 import struct
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
 from scripts import assert_picture, refuse, succeed
-from studio import picture, texts_above, title
+from studio import picture, texts_above, title, write_model
 
+import evaluate
 import evaluation
 from classifier import Classifier, augment, cache_path, classify, load_classifier
 from datasets import Dataset, load_images
 from digits import make_digits
+from distributed import Group
+from errors import InputError
 from evaluation import draw_extremes, evaluate_images
 from generation import Trained
 from plots import GAP
@@ -172,3 +176,19 @@ def test_the_picture_shows_the_most_typical_samples_above_the_least(figures, tmp
     assert cells[0].tolist() == by_distance[:count]
     assert cells[1].tolist() == by_distance[-count:][::-1]
     assert title(figures["e"]).startswith("Samples nearest to real images (above)")
+
+
+def test_the_drawing_that_is_compared_with_is_not_overwritten(tmp_path, monkeypatch):
+    """evaluate.py draws a picture beside its figures, which must not be where the data are."""
+    monkeypatch.chdir(tmp_path)
+    ink = np.full((20, 20), 255, dtype=np.uint8)
+    ink[5:15] = 0
+    iio.imwrite("draw.png", ink)
+    write_model("model.pt", "--dataset", "draw.png", "--num_points", 50, "--hidden_size", 4)
+    before = (tmp_path / "draw.png").read_bytes()
+    for figures, says in (("draw.json", "would be overwritten"), ("other.json", "is a folder")):
+        (tmp_path / "other.png").mkdir(exist_ok=True)
+        args = evaluate.parse_arguments(["--checkpoint", "model.pt", "--json", figures])
+        with pytest.raises(InputError, match=says):
+            evaluate.evaluate(args, torch.device("cpu"), Group())
+    assert (tmp_path / "draw.png").read_bytes() == before

@@ -217,9 +217,10 @@ def test_guidance_within_an_interval_from_the_command_line(ring):
 def test_conditional_points_are_evaluated_and_drawn(ring):
     out = succeed("evaluate.py", "--num_samples", 500, "--guidance", 1.5, cwd=ring)
     assert "guidance 1.5" in out
-    succeed("sample.py", "--sampler", "heun", "--gif", "--show_intermediate", cwd=ring)
+    process = ("--num_images", 100, "--gif", "--show_intermediate")
+    succeed("sample.py", "--sampler", "heun", "--steps", 5, *process, cwd=ring)
     assert_picture(ring / "outputs" / "generated_samples.png")
-    options = "--checkpoint outputs/model_final.pt --arrows --no-gif".split()
+    options = "--checkpoint outputs/model_final.pt --num_points 300 --arrows --no-gif".split()
     succeed("visualize_diffusion.py", *options, cwd=ring)
     assert_picture(ring / "outputs" / "reverse_diffusion.png")
 
@@ -282,7 +283,7 @@ def test_guides_that_do_not_fit_are_refused(ring, tmp_path):
     train = ("train.py", "--dataset", "gaussians", "--epochs", 1, "--timesteps")
     for timesteps, says in (
         (100, "its timesteps is 200, the model's 100"),
-        (200, "must both be class-conditional"),
+        (200, "must have learned the same labels"),
     ):
         succeed(*train, timesteps, cwd=tmp_path)
         assert says in refuse("sample.py", *final_one, cwd=tmp_path)
@@ -341,6 +342,27 @@ def test_a_label_that_was_never_dropped_leaves_no_class_unknown(tmp_path):
         args = sample.parse_arguments([*options])
         with pytest.raises(InputError, match="needs --labels here") if refused else nullcontext():
             sample.make_inpainting(args, torch.device("cpu"))
+
+
+def test_a_guide_must_have_learned_the_same_labels(tmp_path):
+    for name, options in (("all", ()), ("never", ("--label_dropout", "0"))):
+        class_conditional(tmp_path / name, "--subset", "100", *options)
+    class_conditional(tmp_path / "few", "--subset", "12")
+    for name in ("never", "few"):
+        with pytest.raises(InputError, match="must have learned the same labels"):
+            sampling(tmp_path / "all", "--guide", str(tmp_path / name / "model_final.pt"))
+
+
+def test_exported_weights_guide_the_model_that_they_came_from(tmp_path):
+    pytest.importorskip("safetensors")
+    (tmp_path / "drawing.csv").write_text("1,2\n3,4\n5,9\n")
+    train_options = ["--dataset", str(tmp_path / "drawing.csv"), "--num_points", "50"]
+    train_options += ["--hidden_size", "4", "--epochs", "1", "--output_dir", str(tmp_path)]
+    train.make_trainer(train.parse_arguments(train_options)).run()
+    checkpoint, export = tmp_path / "model_final.pt", tmp_path / "e.safetensors"
+    sample.main(["--checkpoint", str(checkpoint), "--export", str(export)])
+    trained, *_ = sampling(tmp_path, "--guide", str(export))
+    assert trained.guide is not None
 
 
 def test_arrows_need_points_without_a_class(tmp_path):

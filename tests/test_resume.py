@@ -74,7 +74,10 @@ def whole(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "stop",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL],
+)
 def test_an_interrupted_run_ends_as_if_it_had_not_been(stop, whole, tmp_path):
     parts = tmp_path
     with start(*RUN, cwd=parts) as child:
@@ -275,6 +278,15 @@ def test_only_the_newest_checkpoints_are_kept(keep, last, tmp_path):
     names = sorted(path.name for path in tmp_path.iterdir())
     written = [*epochs, last] if "epoch" in last else epochs
     assert names == sorted({*(written if keep is None else written[-keep:]), last})
+
+
+def test_what_was_just_written_stays_whatever_the_clock_says(tmp_path):
+    for k, age in ((1, 0), (2, -(10**6)), (3, 10**6)):  # the second from a clock that runs ahead
+        path = tmp_path / f"model_epoch_{k:03d}.pt"
+        path.write_text("")
+        os.utime(path, (10**9 - age, 10**9 - age))
+    remove_older(path, 1)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_run_keeps_as_many_checkpoints_as_it_should(tmp_path):

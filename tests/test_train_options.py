@@ -49,6 +49,7 @@ def test_a_configuration_alone_is_the_same_run(options, tmp_path):
         ("--dataset digits", "--dataset dino"),
         ("--dataset dino --hidden_layers 2", "--hidden_size 32"),
         ("--dataset dino --hidden_size 8", "--hidden_layers 5"),
+        ("--dataset dino", "--hidden_dims 8,16"),
     ],
 )
 def test_what_was_not_chosen_is_derived_anew(before, override, tmp_path):
@@ -72,6 +73,11 @@ def test_what_was_changed_by_hand_is_a_choice(tmp_path):
     assert config["derived"]["loss_weighting"] == config["loss_weighting"] == "inverse_sigma"
     path.write_text(json.dumps({**config, "loss_weighting": "min_snr"}))
     assert parse("--config", path, "--prediction", "eps").loss_weighting == "min_snr"
+    path = config_of(tmp_path, "--dataset", "dino", "--hidden_size", 8)
+    assert parse("--config", path, "--hidden_dims", "4,9").hidden_dims == [4, 9]
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "hidden_dims": [5, 6]}))
+    assert parse("--config", path).hidden_dims == [5, 6]
 
 
 @pytest.mark.parametrize(

@@ -298,3 +298,26 @@ def test_the_drawing_and_the_checkpoint_of_a_model_are_not_overwritten():
     for options in (["--save_path", "mine.png"], ["--html", "m.html"]):
         with pytest.raises(InputError, match="would be overwritten"):
             visualize("--checkpoint", "m.html", *options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--schedule linear --timesteps 10000 --beta_end 0.5",
+        "--schedule sigmoid --beta_start 0.9999 --beta_end 0.9999",
+    ],
+)
+def test_a_schedule_that_leaves_nothing_of_the_data_is_refused(options, tmp_path):
+    save = ["--dataset", "dino", "--save_path", str(tmp_path / "a.png")]
+    with pytest.raises(InputError, match=r"--schedule \w+: .* take smaller betas"):
+        visualize_diffusion.main([*save, *options.split()])
+
+
+def test_folders_in_the_places_of_pictures_are_refused_before_the_work(tmp_path):
+    for name, options in (("a.gif", ()), ("arrows.png", ("--arrows",))):
+        (tmp_path / name).mkdir()
+        save = ["--dataset", "dino", "--save_path", str(tmp_path / "a.png")]
+        with pytest.raises(InputError, match=f"{name} is a folder"):
+            visualize_diffusion.main([*save, *options])
+        (tmp_path / name).rmdir()
+    assert list(tmp_path.iterdir()) == []

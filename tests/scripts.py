@@ -104,6 +104,31 @@ def fork(*state: Any) -> Callable[[], int]:
     return wait
 
 
+class Running:
+    """A script that runs beside a test, which may send it signals. Leaving the block waits for its
+    end."""
+
+    def __init__(self, script: str, *arguments: object, cwd: Path) -> None:
+        self.files = tempfile.TemporaryDirectory()
+        out, self.err = (Path(self.files.name, name) for name in ("out", "err"))
+        self.child = start(script, arguments, cwd, out, self.err)
+        self.pid = self.child.pid
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait()
+
+    def send(self, signal: int) -> None:
+        os.kill(self.pid, signal)
+
+    def wait(self) -> tuple[int, str]:
+        """Its exit code, negative if a signal ended it, and what it wrote to stderr."""
+        self.child.join(PATIENCE)
+        return self.child.exitcode, self.err.read_text() if self.err.exists() else ""
+
+
 def spawn(
     script: str,
     arguments: Sequence[object],

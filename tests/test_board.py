@@ -42,6 +42,7 @@ def test_a_folder_that_is_gone_ends_a_run_in_a_line(tmp_path):
     with locked(tmp_path / "run"):
         record = board.Board(tmp_path / "run" / "tensorboard", 0)
         record.losses([(1, 1, 0.5, 0.1, 1.0, 10.0)])
+        record.writer.flush()
         (tmp_path / "run").rename(tmp_path / "elsewhere")
         for record_more in (lambda: record.losses([]), lambda: record.picture(tmp_path, 1)):
             with pytest.raises(RunError, match="was deleted or renamed"):

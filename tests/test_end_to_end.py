@@ -18,7 +18,7 @@ WEIGHTED = f"--epochs 400 {VE} --prediction x0 --loss_weighting inverse_sigma"
         pytest.param("--epochs 100", id="defaults"),
         pytest.param(VP, id="vp", marks=pytest.mark.slow),
         pytest.param(f"--epochs 100 {VE} --prediction eps", id="ve", marks=pytest.mark.slow),
-        pytest.param("--epochs 100 --schedule flow", id="flow"),
+        pytest.param("--epochs 100 --schedule flow", id="flow", marks=pytest.mark.slow),
         pytest.param(WEIGHTED, id="weighted", marks=pytest.mark.slow),
     ],
 )

@@ -97,6 +97,7 @@ def test_bad_options_are_refused(options, says, tmp_path):
     assert says in refuse("evaluate.py", *options.split(), cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_classifier_is_the_same_every_time_and_cached_by_its_data(tmp_path, capsys):
     pixels, labels = make_digits(train=True, count=400)
     data, other = Dataset("digits", pixels, labels), Dataset("digits", pixels, labels.flip(0))

@@ -12,6 +12,7 @@ from train import parse_arguments
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
+@pytest.mark.slow
 def test_notebook_runs(tmp_path):
     path = EXAMPLES / "training_example.ipynb"
     assert path.stat().st_size < 300_000

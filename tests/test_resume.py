@@ -6,14 +6,12 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 import torch
-from scripts import REPOSITORY, refuse, run, succeed
+from scripts import FORKS, REPOSITORY, Running, refuse, run, succeed
 
 import history
 import train
@@ -49,12 +47,6 @@ def assert_same_end(folder, other) -> None:
         assert one.read_bytes() == two.read_bytes(), name
 
 
-def start(*options: object, cwd) -> subprocess.Popen[str]:
-    command = [sys.executable, str(REPOSITORY / "train.py"), *map(str, options)]
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=cwd, **pipes)
-
-
 def wait_for(folder, name: str) -> None:
     """Until there is a file in the folder whose name fits the pattern."""
     deadline = time.monotonic() + 120
@@ -63,6 +55,7 @@ def wait_for(folder, name: str) -> None:
         time.sleep(0.02)
 
 
+needs_forks = pytest.mark.skipif(not FORKS, reason="signals go to copies of a prepared process")
 RUN = (*IMAGES, *EXACT, "--epochs", 4, "--save_interval", 1, "--lr_schedule", "cosine")
 
 
@@ -74,18 +67,19 @@ def whole(tmp_path_factory):
     return folder
 
 
+@needs_forks
 @pytest.mark.parametrize(
     "stop",
     [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL],
 )
 def test_an_interrupted_run_ends_as_if_it_had_not_been(stop, whole, tmp_path):
     parts = tmp_path
-    with start(*RUN, cwd=parts) as child:
+    with Running("train.py", *RUN, cwd=parts) as child:
         wait_for(parts / "outputs" / "checkpoints", "model_epoch_002.pt")
         time.sleep(0.1)  # somewhere within the next epoch
-        child.send_signal(stop)
-        _, stderr = child.communicate(timeout=60)
-    assert child.returncode == (-9 if stop == signal.SIGKILL else 128 + stop)
+        child.send(stop)
+        code, stderr = child.wait()
+    assert code == (-9 if stop == signal.SIGKILL else 128 + stop)
     if stop != signal.SIGKILL:
         assert "--resume" in stderr
         assert len(stderr.splitlines()) == 1
@@ -336,22 +330,26 @@ def test_a_checkpoint_of_another_run_never_takes_a_folder_over(tmp_path, monkeyp
     assert (outputs / "checkpoints" / "model_epoch_003.pt").exists()
 
 
+@needs_forks
 def test_checkpoints_within_an_epoch(tmp_path):
-    with start(*POINTS, "--epochs", 10**6, "--save_every_minutes", 0.005, cwd=tmp_path) as child:
+    with Running(
+        "train.py", *POINTS, "--epochs", 10**6, "--save_every_minutes", 0.005, cwd=tmp_path
+    ) as child:
         folder = tmp_path / "outputs" / "checkpoints"
         wait_for(folder, "model_step_*.pt")
-        child.kill()
+        child.send(signal.SIGKILL)
     assert len(list(folder.glob("model_step_*.pt"))) in (1, 2)  # 2: killed before it could tidy up
     succeed("sample.py", "--num_images", 5, "--steps", 2, cwd=tmp_path)
 
 
+@needs_forks
 def test_checkpoints_between_epochs_that_are_shorter_than_a_reading(tmp_path):
     options = "--dataset line --num_points 100 --batch_size 100 --hidden_size 16".split()
     options = (*options, "--epochs", 10**6, "--save_every_minutes", 0.005)
-    with start(*options, cwd=tmp_path) as child:
+    with Running("train.py", *options, cwd=tmp_path) as child:
         folder = tmp_path / "outputs" / "checkpoints"
         wait_for(folder, "model_step_*.pt")
-        child.kill()
+        child.send(signal.SIGKILL)
 
 
 # ---------------------------------------------------------------------------------- the record
@@ -488,12 +486,13 @@ def test_broken_weights_are_never_saved(tmp_path):
 # ---------------------------------------------------------------------------------- concurrency
 
 
+@needs_forks
 def test_two_runs_cannot_share_a_folder(tmp_path):
-    with start(*POINTS, "--epochs", 10**6, cwd=tmp_path) as child:
+    with Running("train.py", *POINTS, "--epochs", 10**6, cwd=tmp_path) as child:
         wait_for(tmp_path / "outputs", "config.json")
         assert f"process {child.pid}" in refuse("train.py", *POINTS, "--epochs", 1, cwd=tmp_path)
         succeed("train.py", *POINTS, "--epochs", 1, "--output_dir", "other", cwd=tmp_path)
-        child.kill()
+        child.send(signal.SIGKILL)
     shutil.rmtree(tmp_path / "other")
     done = run("train.py", *POINTS, "--epochs", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

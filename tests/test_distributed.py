@@ -111,6 +111,7 @@ def test_too_few_examples_for_the_processes_are_refused(monkeypatch):
         train.make_trainer(args, Group(0, 4))
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_job(tmp_path):
     """With torchrun itself, which ends the others."""
     (tmp_path / "dies.py").write_text(

@@ -57,6 +57,7 @@ def test_evaluating_images(tmp_path):
     assert again == figures
 
 
+@pytest.mark.slow
 def test_classes_that_were_asked_for_are_counted(tmp_path):
     write_small_mnist(tmp_path / "data", training=1200)  # the classifier has to learn something
     train = "--dataset mnist --epochs 1 --batch_size 64 --base_channels 8 --num_samples 4"

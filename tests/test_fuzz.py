@@ -23,7 +23,7 @@ from fuzzing.runner import (
 from scripts import FORKS
 
 SEED = 0
-FEW = 12  # cases of each kind
+FEW = 8  # cases of each kind
 MANY = 150  # random files of each kind, beside all others
 JOBS = 2
 

@@ -22,6 +22,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ from utils import EMA
 # 2: the v of log_linear is that of the normalised process, alike at all noise levels.
 CHECKPOINT_FORMAT = 2
 ROOM = 1_000_000  # bytes
-PICKLED = ("collections OrderedDict", "torch._utils _rebuild_tensor_v2")
+# All that a checkpoint is made of, beside numbers, texts, lists and dictionaries.
+PICKLED = re.compile(r"collections OrderedDict|torch\._utils _rebuild_tensor_v2|torch \w+Storage")
 
 
 def save_checkpoint(
@@ -98,13 +100,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, or not a complete checkpoint of this project.
     """
-    if not os.path.exists(path):
+    if not os.path.isfile(path):
         raise InputError(f"no checkpoint at {one_line(str(path))}; 'python train.py' makes one")
     with reading(path):
-        if not path.is_file():
-            raise ValueError("it is not a plain file")
-        exported = path.suffix.lower() == ".safetensors"
-        content = read_safetensors(path) if exported else read_archive(path)
+        read = read_safetensors if path.suffix.lower() == ".safetensors" else read_archive
+        content = read(path)
         check_checkpoint(content, path.stat().st_size)
     return content
 
@@ -124,22 +124,12 @@ def read_archive(path: Path) -> Any:
         # What stands before the first member is what torch.load would look at.
         if damaged := archive.testzip() or min(member.header_offset for member in members):
             raise ValueError(f"it is damaged: {damaged} is not what was written")
-        for member in members:
-            if member.filename.endswith(".pkl"):
-                check_pickle(archive.read(member))
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def check_pickle(content: bytes) -> None:
-    """Refuse all that a checkpoint does not need, such as what takes memory that the file does not.
-
-    Raises:
-        ValueError: it asks for anything but dictionaries and plain tensors.
-    """
-    for operation, name, _ in pickletools.genops(content):
-        known = name in PICKLED or re.fullmatch(r"torch \w+Storage", str(name))
-        if operation.name == "GLOBAL" and not known:
+        pickles = [archive.read(one) for one in members if one.filename.endswith(".pkl")]
+    # The rest of what torch.load knows can take memory that the file does not.
+    for operation, name, _ in chain.from_iterable(map(pickletools.genops, pickles)):
+        if operation.name == "GLOBAL" and not PICKLED.fullmatch(str(name)):
             raise ValueError(f"it holds {name}, which no checkpoint of this project does")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def check_checkpoint(content: Any, size: int) -> None:
@@ -169,19 +159,17 @@ def check_like(found: Any, expected: Any, name: str) -> None:
     device `meta`), and a finite number in memory for each element; numbers are not negative.
 
     Raises:
-        ValueError: naming the first place where that is not so. Tensors without plain memory
-            (sparse, nested, meta) answer with errors of their own.
+        ValueError: naming the first place where that is not so.
     """
-    form = "dict" if isinstance(expected, dict) else type(expected).__name__
-    fits = isinstance(found, dict) if form == "dict" else type(found) is type(expected)
+    fits = isinstance(found, dict) if isinstance(expected, dict) else type(found) is type(expected)
     if fits and isinstance(expected, Tensor):
         fits = (found.shape, found.dtype) == (expected.shape, expected.dtype)
         fits = fits and found.untyped_storage().nbytes() >= found.nbytes
-        fits, form = fits and bool(found.isfinite().all()), f"{list(expected.shape)} finite numbers"
+        fits = fits and bool(found.isfinite().all())
     elif fits and isinstance(expected, int | float):
-        fits, form = 0 <= found < math.inf, "a finite number, not negative"
+        fits = 0 <= found < math.inf
     if not fits:
-        raise ValueError(f"{name} is missing or not {form}")
+        raise ValueError(f"{name} is missing or no sound {type(expected).__name__}")
     if isinstance(expected, list | tuple):
         found, expected = dict(enumerate(found)), dict(enumerate(expected))
     if isinstance(expected, dict):
@@ -223,9 +211,8 @@ def export_safetensors(path: Path, config: dict[str, Any], weights: dict[str, Te
     text = json.dumps(for_passing_on(config))
     weights = {name: weight.contiguous() for name, weight in weights.items()}
     metadata = {"format": str(CHECKPOINT_FORMAT), "config": text, "sha256": digest(text, weights)}
-    content = library.torch.save(weights, metadata)
     with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(library.torch.save(weights, metadata))
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:

@@ -22,14 +22,13 @@ class Rule(NamedTuple):
     fits: Callable[[Any], bool]
 
 
+def real(low: float, high: float, kinds: tuple[type, ...] = (int, float)) -> Rule:
+    text = f"a {'number' if float in kinds else 'whole number'} from {low:g} to {high:g}"
+    return Rule(text, lambda value: type(value) in kinds and low <= value <= high)
+
+
 def whole(low: int, high: int) -> Rule:
-    text = f"a whole number from {low} to {high}"
-    return Rule(text, lambda value: type(value) is int and low <= value <= high)
-
-
-def real(low: float, high: float) -> Rule:
-    text = f"a number from {low:g} to {high:g}"
-    return Rule(text, lambda value: type(value) in (int, float) and low <= value <= high)
+    return real(low, high, (int,))
 
 
 def one_of(names: Collection[str]) -> Rule:

@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from errors import InputError, one_line
+from errors import InputError
 from files import atomic_write, write_through_memory
 from models import build_model
 from schema import check_config, for_passing_on
@@ -101,7 +101,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         InputError: no such file, or not a complete checkpoint of this project.
     """
     if not os.path.isfile(path):
-        raise InputError(f"no checkpoint at {one_line(str(path))}; 'python train.py' makes one")
+        raise InputError(f"no checkpoint at {path}; 'python train.py' makes one")
     with reading(path):
         read = read_safetensors if path.suffix.lower() == ".safetensors" else read_archive
         content = read(path)

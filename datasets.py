@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cli import is_drawing, is_points
 from digits import make_digits
-from drawings import is_drawing, read_drawing, resample
+from drawings import read_drawing, resample
 from errors import InputError
-from shapes import SHAPES, make_shape
+from shapes import make_shape
 
 # Our name -> (torchvision class, name for people). The class name is also its folder's name.
 TORCHVISION = {"mnist": ("MNIST", "MNIST"), "fashion_mnist": ("FashionMNIST", "Fashion-MNIST")}
@@ -90,7 +91,7 @@ def load_dataset(options: argparse.Namespace) -> Dataset:
     Raises:
         InputError: as `load_images` and `load_points`.
     """
-    if options.dataset in SHAPES or is_drawing(options.dataset or ""):
+    if is_points(options.dataset or ""):
         data = load_points(options.dataset, options.num_points, options.jitter or 0.0, options.seed)
         return Dataset(data.name, data.examples[: options.subset], data.labels[: options.subset])
     return load_images(options.dataset, options.data_dir, subset=options.subset)

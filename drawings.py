@@ -28,11 +28,6 @@ FEWEST = 3  # different points
 Point = tuple[float, float]
 
 
-def is_drawing(name: str) -> bool:
-    """Whether a --dataset is a file of a kind that is read here."""
-    return Path(name).suffix.lower() in TABLES + PICTURES
-
-
 def read_drawing(path: Path, rng: np.random.Generator) -> np.ndarray:
     """The points of a table, or points strewn over the dark parts of a picture: float64 (n, 2).
 

@@ -20,7 +20,15 @@ from compute import choose_precision, compile_or_fall_back, in_precision, reason
 from diffusion import Denoiser, Diffusion, make_diffusion
 from distributed import Group
 from errors import InputError, RunError
-from guidance import Network, conditioned, guided, guided_by, with_examples, within
+from guidance import (
+    Network,
+    conditioned,
+    guided,
+    guided_by,
+    knows_unlabelled,
+    with_examples,
+    within,
+)
 from models import describe, load_model
 from samplers import (
     DEFAULT_STEPS,
@@ -41,7 +49,7 @@ LARGEST_BATCH = {"images": 256, "points": 10_000}  # unless --batch_size is give
 COMPILE_EARNS = 500_000  # evaluations (images times steps) from which on compiling pays
 ALONE = Group()
 Watch = Callable[[int, Tensor], None]
-# What a guide must share with the model that it guides, so that x means the same to both.
+# What a guide must share with the model that it guides, beside the dataset.
 SHARED_WITH_GUIDE = (
     *("prediction", "timesteps", "schedule"),
     *("beta_start", "beta_end", "sigma_min", "sigma_max", "mean", "scale"),
@@ -75,8 +83,7 @@ class Trained:
 
     @property
     def knows_unlabelled(self) -> bool:
-        """Whether it has seen examples without a label."""
-        return not self.classes or self.config["label_dropout"] > 0
+        return knows_unlabelled(self.config)
 
     @property
     def last(self) -> int:
@@ -168,6 +175,13 @@ def prepare_network(
     return precision
 
 
+def what_x_is(config: dict[str, Any]) -> dict[str, Any]:
+    """All that decides what x means to a network, and what the network answers."""
+    # Where somebody's drawing is says nothing, and exported weights do not tell it.
+    data = {"dataset": Path(config["dataset"]).name}
+    return data | {name: config.get(name) for name in SHARED_WITH_GUIDE}
+
+
 def add_guide(trained: Trained, args: argparse.Namespace, device: torch.device) -> None:
     """Load the --guide, if there is one.
 
@@ -184,14 +198,11 @@ def add_guide(trained: Trained, args: argparse.Namespace, device: torch.device) 
             raise InputError(f"--guidance needs a --guide here: {NO_CLASS}")
         return
     guide = restore(args.guide, device, use_ema=not args.no_ema)
-    for name in SHARED_WITH_GUIDE:
-        wanted, found = trained.config.get(name), guide.config.get(name)
-        if wanted != found:
-            raise InputError(f"--guide {args.guide}: its {name} is {found}, the model's {wanted}")
-    # A path says where somebody's drawing was, which exported weights do not tell.
-    data, its_data = (Path(one.config["dataset"]).name for one in (trained, guide))
-    if data != its_data:
-        raise InputError(f"--guide {args.guide}: its dataset is {its_data}, the model's {data}")
+    found, wanted = what_x_is(guide.config), what_x_is(trained.config)
+    for name in wanted:
+        if found[name] != wanted[name]:
+            its, models = found[name], wanted[name]
+            raise InputError(f"--guide {args.guide}: its {name} is {its}, the model's {models}")
     if (guide.labels, guide.knows_unlabelled) != (trained.labels, trained.knows_unlabelled):
         raise InputError(
             f"--guide {args.guide}: it and the model must have learned the same labels"

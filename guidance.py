@@ -10,7 +10,8 @@ stands for none; without labels it sees that one for all examples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,12 @@ def spread(labels: Sequence[int], count: int) -> Tensor:
 def with_examples(label_counts: Sequence[int]) -> list[int]:
     """The labels of the classes that have examples; a model knows nothing of the others."""
     return [label for label, count in enumerate(label_counts) if count > 0]
+
+
+def knows_unlabelled(config: Mapping[str, Any]) -> bool:
+    """Whether a run with this configuration saw examples without a label, which then mean no class;
+    `label_dropout` 0 shows it none."""
+    return not config["label_counts"] or config["label_dropout"] > 0
 
 
 def in_proportion(label_counts: Sequence[int], count: int) -> Tensor:

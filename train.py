@@ -10,7 +10,6 @@ python train.py --resume --epochs 40             go on with the run in outputs/
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import cli
 import terminal
 from errors import InputError
-from train_options import CHANGEABLE, NOT_OPTIONS, parse_arguments
+from train_options import CHANGEABLE, NOT_OPTIONS, parse_arguments, read_config
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -59,10 +58,11 @@ def is_its_own(checkpoint: Path, folder: Path, config: dict[str, Any]) -> bool:
     if checkpoint.resolve().parent != (folder / "checkpoints").resolve():
         return False
     try:
-        there = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return all(there[name] == config[name] for name in config if name not in CHANGEABLE)
-    except (OSError, ValueError, TypeError, KeyError):  # a damaged one is none
+        there = read_config(folder / "config.json")
+    except InputError:  # a damaged one is none
         return False
+    fixed = config.keys() - set(CHANGEABLE)
+    return fixed <= there.keys() and all(there[name] == config[name] for name in fixed)
 
 
 def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Trainer:

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,7 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
     if args.resume is not None:
         args, given = resumed(parser, args, argv)
     elif args.config is not None:
-        options = without_derived(read_config(args.config))
-        if "hidden_dims" in parser.given(argv):  # which take the place of
-            options |= {"hidden_size": None, "hidden_layers": None}
+        options = without_derived(read_config(args.config), parser.given(argv))
         given = as_arguments(parser, options, args.config) + argv
         args = parser.parse_args(given)
     args.given = parser.given(given)
@@ -99,17 +98,21 @@ def read_config(path: Path) -> dict[str, Any]:
     return options
 
 
-def without_derived(config: dict[str, Any]) -> dict[str, Any]:
+def without_derived(config: dict[str, Any], given: Collection[str] = ()) -> dict[str, Any]:
     """What a person chose of a configuration.
 
     The rest followed from that, and is derived anew when something else is chosen. A value that
     was changed by hand is a choice.
+
+    Args:
+        given: options that the command line names, to go before those of the file.
     """
     derived = config.get("derived")
     if not isinstance(derived, dict):
-        return config
+        derived = {}
     chosen = {name: x for name, x in config.items() if name not in derived or derived[name] != x}
-    if "hidden_dims" in derived and "hidden_dims" in chosen:  # by hand, in the place of
+    by_hand = derived.keys() & chosen.keys()
+    if "hidden_dims" in by_hand or "hidden_dims" in given:  # which take the place of
         chosen |= {"hidden_size": None, "hidden_layers": None}
     return chosen
 

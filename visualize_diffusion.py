@@ -118,6 +118,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
     """Fill in what was not given: from the checkpoint's configuration, or else the defaults."""
+    from guidance import knows_unlabelled
+
     kind = cli.kind_of(args.dataset)
     if config is not None:
         if args.dataset is not None and kind != config["kind"]:
@@ -126,7 +128,7 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
             )
         kind = config["kind"]
         args.dataset = args.dataset or config["dataset"]
-        if args.arrows and config["label_counts"] and config["label_dropout"] == 0:
+        if args.arrows and not knows_unlabelled(config):
             raise InputError(
                 "--arrows are those of points without a class, which a model trained with"
                 " --label_dropout 0 does not know"

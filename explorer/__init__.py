@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from diffusion import Denoiser, Diffusion, NoiseSchedule
 from errors import InputError
 from files import atomic_write
-from guidance import conditioned, with_examples
+from guidance import conditioned, knows_unlabelled, with_examples
 from models.mlp import MLP
 from plots import evenly_spaced
 from samplers import ddim, trailing_timesteps
@@ -58,7 +58,7 @@ def network_part(model: MLP, config: Mapping[str, Any]) -> dict[str, Any]:
     }
     levels = encode(model.time.noise_level, np.float64)
     time = {"kind": model.time.kind, "size": model.time.size, "levels": levels}
-    known = {"classes": classes, "knowsNone": not classes or config["label_dropout"] > 0}
+    known = {"classes": classes, "knowsNone": knows_unlabelled(config)}
     return {"widths": model.widths, "time": time, "weights": weights, **known}
 
 

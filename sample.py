@@ -31,6 +31,7 @@ INTERPOLATED, INPAINTED = 4, 8  # images by default, with these options
 INPAINT_STEPS = 100
 EACH_CLASS = 8  # images by default, where there are labels
 SUFFIXES = {"images": (".png", ".npy"), "points": (".png", ".npy", ".csv")}
+ENDS = ("sample.png", "process.png")  # of the stills, those whose names are known beforehand
 STILLS = 10  # pictures of --show_intermediate, about
 GIF_FRAMES = 60
 
@@ -92,6 +93,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         cli.check_suffix(args.export, (".safetensors",), "--export")
     animated = args.gif or args.interpolate is not None
     outputs = [args.export or args.output] + [args.output.with_suffix(".gif")] * animated
+    if args.show_intermediate or args.show_image_step is not None:
+        outputs += [args.output.parent / "intermediate" / name for name in ENDS]
     cli.check_outputs(outputs, [args.checkpoint, args.guide, args.inpaint, args.mask])
     return args
 
@@ -244,6 +247,8 @@ def prepare(
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     kind = trained.kind
+    if args.inpaint is not None and kind != "images":
+        raise InputError("--inpaint is for models of images; this one is of points")
     cli.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
     total = len(trained.diffusion.schedule)
     steps = args.timesteps or (steps and min(steps, total))
@@ -298,15 +303,11 @@ def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
 def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     """Images that are the one given, outside its hole."""
     from editing import draw_inpainting, find_hole, find_image, inpaint
-    from generation import NO_CLASS, locate
+    from generation import NO_CLASS
 
-    _, checkpoint = locate(args.checkpoint)
-    config = checkpoint["config"]
-    if config["kind"] != "images":
-        raise InputError("--inpaint is for models of images; this one is of points")
     hole = find_hole(args.mask)
-    image = find_image(args.inpaint, config["dataset"], args.data_dir)
     trained, timesteps, labels, _ = prepare(args, device, INPAINTED, INPAINT_STEPS)
+    image = find_image(args.inpaint, trained.config["dataset"], args.data_dir)
     # Unless it was told, a model of classes need not know of which one the image is.
     labels = None if labels is None or args.labels is None else labels.to(device)
     if labels is None and not trained.knows_unlabelled:

@@ -163,9 +163,9 @@ class Trainer:
         try:
             yield
         except BaseException:
-            with suppress(Exception):  # what ends the run is what counts
-                self.history.write(self.folder)
-                self.close_board()
+            for keep in (lambda: self.history.write(self.folder), self.close_board):
+                with suppress(Exception):  # what ends the run is what counts
+                    keep()
             raise
         self.close_board()
 

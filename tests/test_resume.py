@@ -410,13 +410,17 @@ def test_an_error_of_the_record_does_not_hide_that_of_the_run(tmp_path, monkeypa
     def full(*_):
         raise OSError("disk full")
 
+    closed = []
+
     def fail(*_):
-        monkeypatch.setattr(History, "save", full)
+        monkeypatch.setattr(History, "write", full)
+        trainer.board = SimpleNamespace(close=lambda: closed.append(True))
         raise RunError("the loss became nan")
 
     monkeypatch.setattr(trainer, "train_step", fail)
     with pytest.raises(RunError, match="the loss became nan"):
         trainer.run()
+    assert closed == [True]
 
 
 # ---------------------------------------------------------------------------------- interrupts

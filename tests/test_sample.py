@@ -220,3 +220,14 @@ def test_an_input_is_not_overwritten(options):
     with pytest.raises(InputError, match="is read, and would be overwritten"):
         sample.main(options.split())
     assert all(path.read_text() == "mine" for path in inputs)
+
+
+@pytest.mark.parametrize("place", ["intermediate/process.png/", "intermediate"])
+def test_what_is_in_the_place_of_the_stills_is_noticed_before_the_work(place, tmp_path):
+    if place.endswith("/"):
+        (tmp_path / place).mkdir(parents=True)
+    else:
+        (tmp_path / place).write_text("a file")
+    options = ["--output", str(tmp_path / "a.png"), "--show_intermediate"]
+    with pytest.raises(InputError, match=r"is a folder|cannot write into .*intermediate"):
+        sample.parse_arguments(options)

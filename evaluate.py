@@ -11,32 +11,32 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import arguments
-import cli
-import terminal
+import cli.options
+import cli.parser
+import cli.terminal
 
 if TYPE_CHECKING:
     import torch
 
-    from distributed import Group
-    from evaluation import Figures
+    from evaluation.comparison import Figures
+    from system.distributed import Group
 
 FEW = 5000  # samples below which FID is mostly bias
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = arguments.Parser(__doc__)
-    cli.add_checkpoint_option(parser)
+    parser = cli.parser.Parser(__doc__)
+    cli.options.add_checkpoint_option(parser)
     add = parser.section("comparison")
     add(
         "--num_samples",
         dest="num_images",
-        type=arguments.whole_number(100, 1_000_000),
+        type=cli.parser.whole_number(100, 1_000_000),
         default=10_000,
         metavar="N",
         help="how many samples to make; FID and the energy distance depend on it",
     )
-    cli.add_sampler_options(parser, default="dpmpp")
+    cli.options.add_sampler_options(parser, default="dpmpp")
     add(
         "--data_dir",
         type=Path,
@@ -51,30 +51,30 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="FILE",
         help="file for the figures; the picture goes beside it",
     )
-    cli.add_machine_options(parser)
-    cli.add_seed_option(parser)
-    terminal.add_voice_options(parser)
+    cli.options.add_machine_options(parser)
+    cli.options.add_seed_option(parser)
+    cli.terminal.add_verbosity_options(parser)
     args = parser.parse_args(argv)
-    cli.check_sampler_options(args, default="dpmpp")
-    cli.check_suffix(args.json, (".json",), "--json")
+    cli.options.check_sampler_options(args, default="dpmpp")
+    cli.options.check_suffix(args.json, (".json",), "--json")
     return args
 
 
 def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     """Make samples, compare them with data, and write and print the figures."""
-    from evaluation import evaluate_images, evaluate_points
-    from files import check_writable, write_json
-    from generation import denoising_timesteps, generate, prepare_network, restore
+    from evaluation.comparison import evaluate_images, evaluate_points
     from guidance import in_proportion
+    from sampling.generation import denoising_timesteps, generate, prepare_network, restore
+    from system.files import check_writable, write_json
 
     check_writable(args.json.parent)
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     picture = args.json.with_suffix(".png")
     inputs = [trained.path, args.guide, trained.config["dataset"]]
-    cli.check_outputs([args.json, picture], inputs)
+    cli.options.check_outputs([args.json, picture], inputs)
     timesteps = denoising_timesteps(args.sampler, args.timesteps, len(trained.diffusion.schedule))
     precision = prepare_network(trained, args, len(timesteps), device)
-    made_by = f"{cli.made_by(args, len(timesteps))}, {precision}"
+    made_by = f"{cli.options.made_by(args, len(timesteps))}, {precision}"
     print(f"{args.num_images:,} {trained.kind}, {made_by}", flush=True)
     if trained.kind == "images" and args.num_images < FEW:
         print(f"with fewer than {FEW:,} samples FID is too high; compare at equal numbers only")
@@ -109,12 +109,14 @@ def report(figures: Figures) -> None:
 
 def main() -> None:
     args = parse_arguments()
-    terminal.set_voice(args)
-    from distributed import start
+    cli.terminal.set_verbosity(args)
+    from system.distributed import start
+    from utils import choose_device
 
-    with start(args.device) as (device, group):
+    device = choose_device(args.device)
+    with start(device) as group:
         evaluate(args, device, group)
 
 
 if __name__ == "__main__":
-    terminal.run(main)
+    cli.terminal.run(main)

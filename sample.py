@@ -13,18 +13,18 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import arguments
-import cli
-import terminal
-from errors import InputError
+import cli.options
+import cli.parser
+import cli.terminal
+from system.errors import InputError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from distributed import Group
-    from film import Process
-    from generation import Trained
+    from plots.process import Process
+    from sampling.generation import Trained
+    from system.distributed import Group
 
 DEFAULT_NUMBER = {"images": 64, "points": 1000}
 INTERPOLATED, INPAINTED = 4, 8  # images by default, with these options
@@ -37,18 +37,18 @@ GIF_FRAMES = 60
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = arguments.Parser(__doc__)
-    add, positive = parser.section("what to make"), arguments.positive_int
-    cli.add_checkpoint_option(parser)
+    parser = cli.parser.Parser(__doc__)
+    add, positive = parser.section("what to make"), cli.parser.positive_int
+    cli.options.add_checkpoint_option(parser)
     add(
         "--num_images",
-        type=arguments.whole_number(1, 10_000_000),
+        type=cli.parser.whole_number(1, 10_000_000),
         metavar="N",
         help="how many images (default: 64, or 8 of each class) or points (default: 1000) to make",
     )
     add(
         "--labels",
-        type=arguments.label_list,
+        type=cli.parser.label_list,
         metavar="LABELS",
         help="class-conditional models: the classes to make, in turn; 3, 0,1,7 or 0-9, say"
         " (default: all)",
@@ -82,28 +82,28 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         " --checkpoint takes too",
     )
     add_editing_options(parser)
-    cli.add_sampler_options(parser, default="ddpm; dpmpp with --interpolate")
-    cli.add_machine_options(parser)
-    cli.add_seed_option(parser)
-    terminal.add_voice_options(parser)
+    cli.options.add_sampler_options(parser, default="ddpm; dpmpp with --interpolate")
+    cli.options.add_machine_options(parser)
+    cli.options.add_seed_option(parser)
+    cli.terminal.add_verbosity_options(parser)
     args = parser.parse_args(argv)
     check_editing_options(args)
-    cli.check_suffix(args.output, SUFFIXES["points"], "--output")
+    cli.options.check_suffix(args.output, SUFFIXES["points"], "--output")
     if args.export is not None:
-        cli.check_suffix(args.export, (".safetensors",), "--export")
+        cli.options.check_suffix(args.export, (".safetensors",), "--export")
     animated = args.gif or args.interpolate is not None
     outputs = [args.export or args.output] + [args.output.with_suffix(".gif")] * animated
     if args.show_intermediate or args.show_image_step is not None:
         outputs += [args.output.parent / "intermediate" / name for name in ENDS]
-    cli.check_outputs(outputs, [args.checkpoint, args.guide, args.inpaint, args.mask])
+    cli.options.check_outputs(outputs, [args.checkpoint, args.guide, args.inpaint, args.mask])
     return args
 
 
-def add_editing_options(parser: arguments.Parser) -> None:
+def add_editing_options(parser: cli.parser.Parser) -> None:
     add = parser.section("from given noise or images")
     add(
         "--interpolate",
-        type=arguments.seed_number,
+        type=cli.parser.seed_number,
         nargs=2,
         metavar=("A", "B"),
         help="make the way from the samples of seed A to those of seed B: a strip and an animation",
@@ -118,7 +118,8 @@ def add_editing_options(parser: arguments.Parser) -> None:
     add(
         "--mask",
         metavar="MASK",
-        help=f"of --inpaint: {', '.join(cli.MASKS)}, or a picture that is white where to make anew",
+        help=f"of --inpaint: {', '.join(cli.options.MASKS)}, or a picture that is white where to"
+        " make anew",
     )
     add(
         "--data_dir",
@@ -128,7 +129,7 @@ def add_editing_options(parser: arguments.Parser) -> None:
     )
     add(
         "--visits",
-        type=arguments.positive_int,
+        type=cli.parser.positive_int,
         metavar="N",
         help="of --inpaint: how often each timestep is visited; more take longer and fit better"
         " (default: 10)",
@@ -143,18 +144,20 @@ def check_editing_options(args: argparse.Namespace) -> None:
     """
     name = "generated_samples"
     if args.inpaint is None:
-        cli.refuse_given(args, ["mask", "visits", "data_dir"], "belongs to --inpaint")
+        cli.options.refuse_given(args, ["mask", "visits", "data_dir"], "belongs to --inpaint")
     else:
         name = "inpainting"
-        cli.refuse_given(args, ["interpolate"], "cannot go with --inpaint")
-        cli.refuse_given(args, ["sampler"], "cannot go with --inpaint, which has its own")
+        cli.options.refuse_given(args, ["interpolate"], "cannot go with --inpaint")
+        cli.options.refuse_given(args, ["sampler"], "cannot go with --inpaint, which has its own")
         if args.guidance is not None and args.guide is None and args.labels is None:
             raise InputError("--guidance with --inpaint needs --labels, whose class it exaggerates")
         if args.mask is None:
-            raise InputError(f"--inpaint needs a --mask: {', '.join(cli.MASKS)}, or a picture")
+            raise InputError(
+                f"--inpaint needs a --mask: {', '.join(cli.options.MASKS)}, or a picture"
+            )
         args.visits = args.visits or 10
         args.data_dir = args.data_dir or Path("data")
-    cli.check_sampler_options(args, default="ddpm" if args.interpolate is None else "dpmpp")
+    cli.options.check_sampler_options(args, default="ddpm" if args.interpolate is None else "dpmpp")
     if args.interpolate is not None:
         name = "interpolation"
         if args.interpolate[0] == args.interpolate[1]:
@@ -165,14 +168,14 @@ def check_editing_options(args: argparse.Namespace) -> None:
             )
     args.output = args.output or Path(f"outputs/{name}.png")
     if name != "generated_samples":
-        cli.refuse_given(args, ["show_image_step", "export"], "is not for " + name)
+        cli.options.refuse_given(args, ["show_image_step", "export"], "is not for " + name)
         if args.show_intermediate or args.gif:
             raise InputError(f"--show_intermediate and --gif are not for {name}")
 
 
 def stills(args: argparse.Namespace, steps: int) -> list[int]:
     """After how many denoising steps a picture is due; 0 is the noise, `steps` the sample."""
-    from plots import evenly_spaced
+    from plots.images import evenly_spaced
 
     if args.show_image_step:
         return [*range(0, steps, args.show_image_step), steps]
@@ -200,8 +203,8 @@ def choose_labels(args: argparse.Namespace, known: list[int]) -> list[int]:
 def export(args: argparse.Namespace) -> None:
     """Write the weights of a checkpoint for passing on."""
     from checkpoints import export_safetensors
-    from generation import locate
     from models import load_model
+    from sampling.generation import locate
 
     _, checkpoint = locate(args.checkpoint)
     model = load_model(checkpoint, use_ema=not args.no_ema)
@@ -241,15 +244,15 @@ def prepare(
         The trained network, the timesteps to visit, the labels of the samples (if the network
         knows any), and words on how they are made.
     """
-    from files import check_writable
-    from generation import denoising_timesteps, prepare_network, restore
     from guidance import spread
+    from sampling.generation import denoising_timesteps, prepare_network, restore
+    from system.files import check_writable
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     kind = trained.kind
     if args.inpaint is not None and kind != "images":
         raise InputError("--inpaint is for models of images; this one is of points")
-    cli.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
+    cli.options.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
     total = len(trained.diffusion.schedule)
     steps = args.timesteps or (steps and min(steps, total))
     timesteps = denoising_timesteps(args.sampler, steps, total)
@@ -259,16 +262,16 @@ def prepare(
         args.num_images = usual if kind == "images" else DEFAULT_NUMBER["points"]
     check_writable(args.output.parent)
     precision = prepare_network(trained, args, len(timesteps), device)
-    made_by = cli.made_by(args, len(timesteps))
+    made_by = cli.options.made_by(args, len(timesteps))
     print(f"{args.num_images:,} {kind}, {made_by}, {precision}", flush=True)
     return trained, timesteps, spread(labels, args.num_images) if labels else None, made_by
 
 
 def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     """Make the samples and write what was asked for."""
-    from film import Process, shown_examples
-    from generation import generate
-    from plots import evenly_spaced
+    from plots.images import evenly_spaced
+    from plots.process import Process, shown_examples
+    from sampling.generation import generate
 
     trained, timesteps, labels, made_by = prepare(args, device)
     space, steps = trained.space, len(timesteps)
@@ -288,9 +291,9 @@ def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
 
 def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
     """The way from the samples of one seed to those of another."""
-    from editing import draw_interpolation, interpolate
+    from sampling.editing import draw_interpolation, interpolate
 
-    cli.check_suffix(args.output, (".png",), "--output of --interpolate")
+    cli.options.check_suffix(args.output, (".png",), "--output of --interpolate")
     trained, timesteps, labels, _ = prepare(args, device, images=INTERPOLATED)
     labels = None if labels is None else labels.to(device)
     frames = interpolate(trained, args, timesteps, device, labels)
@@ -302,8 +305,8 @@ def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
 
 def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     """Images that are the one given, outside its hole."""
-    from editing import draw_inpainting, find_hole, find_image, inpaint
-    from generation import NO_CLASS
+    from sampling.editing import draw_inpainting, find_hole, find_image, inpaint
+    from sampling.generation import NO_CLASS
 
     hole = find_hole(args.mask)
     trained, timesteps, labels, _ = prepare(args, device, INPAINTED, INPAINT_STEPS)
@@ -323,13 +326,15 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
-    terminal.set_voice(args)
+    cli.terminal.set_verbosity(args)
     if args.export is not None:
         export(args)
         return
-    from distributed import start
+    from system.distributed import start
+    from utils import choose_device
 
-    with start(args.device) as (device, group):
+    device = choose_device(args.device)
+    with start(device) as group:
         if args.interpolate is None and args.inpaint is None:
             make(args, device, group)
         elif group.leads:  # too little work to share
@@ -337,4 +342,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    terminal.run(main)
+    cli.terminal.run(main)

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from diffusion import CLEAN, Denoiser, NoiseSchedule
-from metrics import distances, in_parts
+from utils import distances, in_parts
 
 RandnLike = Callable[[Tensor], Tensor]
 

@@ -15,15 +15,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cli
-import terminal
-from errors import InputError
-from train_options import CHANGEABLE, NOT_OPTIONS, parse_arguments, read_config
+import cli.options
+import cli.terminal
+from cli.train_options import CHANGEABLE, NOT_OPTIONS, parse_arguments, read_config
+from system.errors import InputError
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from distributed import Group
-    from training import Trainer
+    from system.distributed import Group
+    from training.loop import Trainer
 
 
 def make_config(args: argparse.Namespace, dataset: str) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def make_config(args: argparse.Namespace, dataset: str) -> dict[str, Any]:
     config = {name: str(x) if isinstance(x, Path) else x for name, x in options.items()}
     derived = {name: x for name, x in config.items() if name not in args.given and x is not None}
     derived.pop("dataset", None)  # which it is can depend on the network
-    return {**config, "kind": cli.kind_of(dataset), "dataset": dataset, "derived": derived}
+    return {**config, "kind": cli.options.kind_of(dataset), "dataset": dataset, "derived": derived}
 
 
 def label_counts(data: Dataset) -> list[int]:
@@ -75,11 +75,11 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
 
     from datasets import load_dataset
     from diffusion import make_diffusion
-    from distributed import Group
     from models import build_model
-    from resume import restore
-    from spaces import PointSpace, make_space
-    from training import Trainer
+    from plots.spaces import PointSpace, make_space
+    from system.distributed import Group
+    from training.loop import Trainer
+    from training.saving import restore
     from utils import choose_device
 
     device, group = choose_device(args.device), group or Group()
@@ -105,7 +105,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
 
 def prepare_folder(args: argparse.Namespace, config: dict[str, Any]) -> None:
     """Make the output folder ready for the run, without losing an earlier one."""
-    from files import remove_leftovers, set_earlier_run_aside
+    from system.files import remove_leftovers, set_earlier_run_aside
 
     folder: Path = args.output_dir
     remove_leftovers(folder)
@@ -151,7 +151,7 @@ def announce(trainer: Trainer) -> None:
 
 def train(args: argparse.Namespace, group: Group) -> None:
     """The whole run, in one of the processes that train together."""
-    from files import check_writable, locked, write_json
+    from system.files import check_writable, locked, write_json
 
     folder: Path = args.output_dir
     with ExitStack() as stack:
@@ -171,13 +171,14 @@ def train(args: argparse.Namespace, group: Group) -> None:
 
 def main() -> None:
     args = parse_arguments(sys.argv[1:], __doc__)
-    terminal.set_voice(args)
+    cli.terminal.set_verbosity(args)
     # Imported only now, so that --help and wrong usage answer at once.
-    from distributed import start
+    from system.distributed import start
+    from utils import choose_device
 
-    with start(args.device) as (_, group):
+    with start(choose_device(args.device)) as group:
         train(args, group)
 
 
 if __name__ == "__main__":
-    terminal.run(main)
+    cli.terminal.run(main)

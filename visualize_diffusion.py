@@ -14,17 +14,17 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import arguments
-import cli
-import terminal
-from errors import InputError, one_line
+import cli.options
+import cli.parser
+import cli.terminal
+from system.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from datasets import Dataset
     from diffusion import Diffusion
-    from spaces import Space
+    from plots.spaces import Space
 
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
 GALLERY_POINTS = 8000
@@ -52,12 +52,12 @@ BESIDE = {
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = arguments.Parser(__doc__)
-    cli.add_data_options(parser)
+    parser = cli.parser.Parser(__doc__)
+    cli.options.add_data_options(parser)
     add = parser.section("pictures")
     add(
         "--num_images",
-        type=arguments.whole_number(1, 100),
+        type=cli.parser.whole_number(1, 100),
         metavar="N",
         help="images to show, one a row (default: 8)",
     )
@@ -98,21 +98,25 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="only write a page to play with, for a browser: move through time, follow points and,"
         " with a --checkpoint of points, sample in the page (without FILE: outputs/explorer.html)",
     )
-    cli.add_schedule_options(parser)
-    cli.add_seed_option(parser, default=None, more=" (default: 0, or the run's with --checkpoint)")
-    terminal.add_voice_options(parser)
+    cli.options.add_schedule_options(parser)
+    cli.options.add_seed_option(
+        parser, default=None, more=" (default: 0, or the run's with --checkpoint)"
+    )
+    cli.terminal.add_verbosity_options(parser)
     args = parser.parse_args(argv)
     for sheet, (useless, why) in ONLY.items():
         if getattr(args, sheet):
-            cli.refuse_given(args, useless, f"cannot go with --{sheet}{why}")
+            cli.options.refuse_given(args, useless, f"cannot go with --{sheet}{why}")
     if args.html is not None:
-        cli.check_suffix(args.html, (".html", ".htm"), "--html")
+        cli.options.check_suffix(args.html, (".html", ".htm"), "--html")
     name = "gallery" if args.gallery else "forward_diffusion"
     name = "schedules" if args.compare_schedules else name
     args.save_path = args.save_path or Path(f"outputs/{name}.png")
-    cli.check_suffix(args.save_path, (".png",), "--save_path")
+    cli.options.check_suffix(args.save_path, (".png",), "--save_path")
     if args.checkpoint is not None:
-        cli.refuse_given(args, SCHEDULE_OPTIONS, "cannot be given with --checkpoint, which has it")
+        cli.options.refuse_given(
+            args, SCHEDULE_OPTIONS, "cannot be given with --checkpoint, which has it"
+        )
     return args
 
 
@@ -120,7 +124,7 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
     """Fill in what was not given: from the checkpoint's configuration, or else the defaults."""
     from guidance import knows_unlabelled
 
-    kind = cli.kind_of(args.dataset)
+    kind = cli.options.kind_of(args.dataset)
     if config is not None:
         if args.dataset is not None and kind != config["kind"]:
             raise InputError(
@@ -136,17 +140,19 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
     if kind == "images" and args.arrows:
         raise InputError("--arrows is for sets of points; add --dataset dino, for example")
     if kind == "points":
-        cli.refuse_given(args, ["num_images"], "is for images only; points have --num_points")
+        cli.options.refuse_given(
+            args, ["num_images"], "is for images only; points have --num_points"
+        )
     args.num_images = args.num_images or 8
     of_run = {} if config is None else config
     args.subset = of_run.get("subset") if args.num_points is None else None
-    cli.check_data_options(args, of_run)
+    cli.options.check_data_options(args, of_run)
     args.seed = of_run.get("seed", 0) if args.seed is None else args.seed
     if kind == "images":
         args.subset = min(args.subset or CHOSEN_FROM, CHOSEN_FROM)
     if config is None:
-        cli.fill_defaults(args)
-        cli.check_schedule_options(args)
+        cli.options.fill_defaults(args)
+        cli.options.check_schedule_options(args)
     else:
         vars(args).update({option: config[option] for option in SCHEDULE_OPTIONS})
 
@@ -164,16 +170,16 @@ def outputs(args: argparse.Namespace) -> list[Path]:
 def draw_gallery(args: argparse.Namespace) -> None:
     import torch
 
-    import plots_points
-    from files import check_writable
-    from shapes import make_shape
+    import plots.points
+    from datasets.shapes import make_shape
+    from system.files import check_writable
 
     check_writable(args.save_path.parent)
     sets = []
-    for name in cli.POINT_DATASETS:
+    for name in cli.options.POINT_DATASETS:
         points, labels = make_shape(name, args.num_points or GALLERY_POINTS, args.seed or 0)
         sets.append((name, torch.from_numpy(points), torch.from_numpy(labels)))
-    plots_points.save_gallery(sets, args.save_path, "The built-in sets of points")
+    plots.points.save_gallery(sets, args.save_path, "The built-in sets of points")
     print(f"wrote {args.save_path}")
 
 
@@ -182,12 +188,12 @@ def compare_schedules(args: argparse.Namespace, x0: Tensor, space: Space) -> Non
     import torch
 
     from diffusion import Diffusion, make_schedule
-    from plots_schedules import save_schedules, shown_timesteps
+    from plots.schedules import save_schedules, shown_timesteps
 
-    if cli.kind_of(args.dataset) == "images":
+    if cli.options.kind_of(args.dataset) == "images":
         x0 = x0[:1]
     eps = torch.randn_like(x0)
-    schedules = {name: make_schedule(name, args.timesteps) for name in cli.SCHEDULES}
+    schedules = {name: make_schedule(name, args.timesteps) for name in cli.options.SCHEDULES}
     noisy = []
     for schedule in schedules.values():
         diffusion = Diffusion(schedule, "v", clip=False)
@@ -198,7 +204,7 @@ def compare_schedules(args: argparse.Namespace, x0: Tensor, space: Space) -> Non
             # At the variance at which the network sees it; else exploding noise hides its data.
             x = diffusion.add_noise(x0, times, eps) / (alpha**2 + sigma**2) ** 0.5
             data = space.to_data(x)
-            examples.append(data[0] if cli.kind_of(args.dataset) == "images" else data)
+            examples.append(data[0] if cli.options.kind_of(args.dataset) == "images" else data)
         noisy.append(examples)
     limits = getattr(space, "limits", None)
     title = f"The noise schedules, T = {args.timesteps}"
@@ -215,16 +221,16 @@ def examples_and_space(
     """
     import torch
 
-    from spaces import ImageSpace, PointSpace, make_space
+    from plots.spaces import ImageSpace, PointSpace, make_space
 
     examples, labels = data.examples, data.labels
-    if cli.kind_of(data.name) == "images":
+    if cli.options.kind_of(data.name) == "images":
         chosen = torch.randperm(len(data))[: args.num_images]
         examples, labels = examples[chosen], labels[chosen]
     space: Space
     if config is not None:
         space = make_space(config)
-    elif cli.kind_of(data.name) == "points":
+    elif cli.options.kind_of(data.name) == "points":
         space = PointSpace.standardising(examples)
     else:
         space = ImageSpace()
@@ -249,10 +255,10 @@ def draw_films(
 
     A model that knows classes is told of them in turn.
     """
-    from film import Film, draw_arrows
     from guidance import conditioned, spread
+    from plots.process import Film, draw_arrows
+    from plots.spaces import PointSpace
     from samplers import exact_denoiser
-    from spaces import PointSpace
 
     x0, labels = data
     folder = args.save_path.parent
@@ -283,14 +289,14 @@ def show_process(args: argparse.Namespace) -> None:
     from datasets import load_dataset
     from diffusion import Diffusion, make_diffusion, schedule_of
     from explorer import save_explorer
-    from files import check_writable
     from guidance import with_examples
     from models import load_model
+    from system.files import check_writable
 
     checkpoint = None if args.checkpoint is None else load_checkpoint(args.checkpoint)
     config = None if checkpoint is None else checkpoint["config"]
     complete(args, config)
-    cli.check_outputs(outputs(args), [args.checkpoint, args.dataset])
+    cli.options.check_outputs(outputs(args), [args.checkpoint, args.dataset])
     check_writable((args.html or args.save_path).parent)
     if config is None:
         # No network answers here, so it is all the same; v is possible with every schedule.
@@ -308,7 +314,7 @@ def show_process(args: argparse.Namespace) -> None:
         compare_schedules(args, x0, space)
         return
     model = None if checkpoint is None else load_model(checkpoint)
-    kind = cli.kind_of(data.name)
+    kind = cli.options.kind_of(data.name)
     print(f"{data.name}: {len(x0):,} {kind}, {args.schedule} schedule, T = {args.timesteps}")
     if args.html is None:
         classes = with_examples(config["label_counts"]) if config else []
@@ -321,7 +327,7 @@ def show_process(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
-    terminal.set_voice(args)
+    cli.terminal.set_verbosity(args)
     if args.gallery:
         draw_gallery(args)
     else:
@@ -329,4 +335,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    terminal.run(main)
+    cli.terminal.run(main)

@@ -24,15 +24,15 @@ from torch import Tensor
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from points import SAMPLERS, draw_samples  # noqa: E402
-from recipes import script  # noqa: E402
+from points import SAMPLERS, draw_samples
+from recipes import script
 
-from checkpoints import load_checkpoint  # noqa: E402
-from cli import SCHEDULES, TIME_EMBEDDINGS  # noqa: E402
-from datasets import load_points  # noqa: E402
-from metrics import energy_distance  # noqa: E402
-from plots import save_figure  # noqa: E402
-from spaces import PointSpace, make_space  # noqa: E402
+from checkpoints import load_checkpoint
+from cli.options import SCHEDULES, TIME_EMBEDDINGS
+from datasets import load_points
+from evaluation.point_metrics import energy_distance
+from plots.images import save_figure
+from plots.spaces import PointSpace, make_space
 
 COUNT, SHOWN = 2000, 1000
 FRESH_SETS = 6

@@ -30,13 +30,13 @@ from torch import Tensor, nn
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from recipes import script  # noqa: E402
-from throughput import diffusers_unet, lucidrains_unet  # noqa: E402
+from recipes import script
+from throughput import diffusers_unet, lucidrains_unet
 
-from classifier import classify, load_classifier  # noqa: E402
-from datasets import Dataset, load_images, to_pixels, to_unit  # noqa: E402
-from evaluation import hold_out  # noqa: E402
-from image_metrics import frechet_distance, kernel_distance  # noqa: E402
+from datasets import Dataset, load_images, to_pixels, to_unit
+from evaluation.classifier import classify, load_classifier
+from evaluation.comparison import hold_out
+from evaluation.image_metrics import frechet_distance, kernel_distance
 
 PROBE = 30  # seconds, about, in which our own speed is found out
 AT_ONCE = 250  # samples of a rival

@@ -19,7 +19,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-import arguments  # noqa: E402
+import cli.parser
 
 # In this order: the samples come from the models trained before them.
 COMMANDS = (
@@ -56,9 +56,9 @@ def measure(command: str, folder: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = arguments.Parser(__doc__)
+    parser = cli.parser.Parser(__doc__)
     parser.add_argument(
-        "--runs", type=arguments.positive_int, default=3, help="runs of each command"
+        "--runs", type=cli.parser.positive_int, default=3, help="runs of each command"
     )
     runs = parser.parse_args().runs
     print("| command | seconds | peak memory |")

@@ -30,17 +30,17 @@ from torch import Tensor
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from recipes import script  # noqa: E402
+from recipes import script
 
-from checkpoints import load_checkpoint  # noqa: E402
-from cli import POINT_DATASETS  # noqa: E402
-from datasets import load_points  # noqa: E402
-from diffusion import make_diffusion  # noqa: E402
-from metrics import energy_distance, nearest, share_off, sliced_wasserstein  # noqa: E402
-from models import load_model  # noqa: E402
-from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps  # noqa: E402
-from spaces import make_space  # noqa: E402
-from utils import SeededNoise  # noqa: E402
+from checkpoints import load_checkpoint
+from cli.options import POINT_DATASETS
+from datasets import load_points
+from diffusion import make_diffusion
+from evaluation.point_metrics import energy_distance, nearest, share_off, sliced_wasserstein
+from models import load_model
+from plots.spaces import make_space
+from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps
+from utils import SeededNoise
 
 COUNT = 4000
 JITTER = 0.01

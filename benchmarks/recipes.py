@@ -27,7 +27,7 @@ import torch
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-import plots  # noqa: E402
+import plots.images
 
 START = (
     "--optimizer adamw --lr 1e-3 --lr_schedule constant --schedule linear --prediction eps"
@@ -116,7 +116,7 @@ def main() -> None:
     print(f"| real images | {floor} | |")
     picture = args.folder / f"recipes_{args.dataset}_{args.epochs}.png"
     title = f"{args.dataset}, {args.epochs} epochs: samples of each recipe from the same noise"
-    plots.save_rows(rows, picture, title)
+    plots.images.save_rows(rows, picture, title)
     print(f"wrote {picture}")
 
 

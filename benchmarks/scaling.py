@@ -23,15 +23,15 @@ from matplotlib.ticker import LogLocator, NullLocator
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-import arguments  # noqa: E402
-import cli  # noqa: E402
-from compute import choose_precision, in_precision  # noqa: E402
-from diffusion import Diffusion, make_schedule  # noqa: E402
-from generation import LARGEST_BATCH  # noqa: E402
-from models.unet import UNet  # noqa: E402
-from plots import save_figure  # noqa: E402
-from samplers import ddim, final, trailing_timesteps  # noqa: E402
-from utils import choose_device  # noqa: E402
+import cli.options
+import cli.parser
+from diffusion import Diffusion, make_schedule
+from models.unet import UNet
+from plots.images import save_figure
+from samplers import ddim, final, trailing_timesteps
+from sampling.generation import LARGEST_BATCH
+from system.precision import choose_precision, in_precision
+from utils import choose_device
 
 ROUNDS = 5
 EXPERIMENTS: dict[str, tuple[int, ...]] = {
@@ -109,9 +109,9 @@ def draw(axes: Axes, experiment: str, seconds: dict[int, float]) -> None:
 
 
 def main() -> None:
-    parser = arguments.Parser(__doc__)
+    parser = cli.parser.Parser(__doc__)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "docs/scaling.png")
-    parser.add_argument("--device", choices=cli.DEVICES, default="auto")
+    parser.add_argument("--device", choices=cli.options.DEVICES, default="auto")
     args = parser.parse_args()
     device = choose_device(args.device)
     figure = Figure(figsize=(9, 7), layout="constrained")

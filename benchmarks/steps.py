@@ -24,16 +24,17 @@ from matplotlib.ticker import LogLocator, NullFormatter
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from classifier import classify, load_classifier  # noqa: E402
-from datasets import load_images  # noqa: E402
-from diffusion import NoiseSchedule  # noqa: E402
-from distributed import start  # noqa: E402
-from evaluation import hold_out  # noqa: E402
-from generation import generate, prepare_network, restore  # noqa: E402
-from guidance import in_proportion  # noqa: E402
-from image_metrics import frechet_distance, kernel_distance  # noqa: E402
-from plots import save_figure  # noqa: E402
-from samplers import trailing_timesteps  # noqa: E402
+from datasets import load_images
+from diffusion import NoiseSchedule
+from evaluation.classifier import classify, load_classifier
+from evaluation.comparison import hold_out
+from evaluation.image_metrics import frechet_distance, kernel_distance
+from guidance import in_proportion
+from plots.images import save_figure
+from samplers import trailing_timesteps
+from sampling.generation import generate, prepare_network, restore
+from system.distributed import start
+from utils import choose_device
 
 FRESH = "dpmpp, eta 1"
 STEPS = {
@@ -98,7 +99,8 @@ def main() -> None:
     args = parser.parse_args()
     vars(args).update(seed=0, batch_size=None, precision="auto", compile="off")
     vars(args).update(guidance=None, guide=None, guidance_interval=None, eta=None, momentum=None)
-    with start("auto") as (device, _):
+    device = choose_device()
+    with start(device):
         trained = restore(args.checkpoint, device)
         prepare_network(trained, args, 1, device)
         data = trained.config["dataset"]

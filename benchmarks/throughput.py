@@ -27,11 +27,12 @@ from torch import Tensor, nn
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-import arguments  # noqa: E402
-import cli  # noqa: E402
-from compute import compile_or_fall_back, in_precision  # noqa: E402
-from models.unet import UNet  # noqa: E402
-from utils import choose_device  # noqa: E402
+import cli.options
+import cli.parser
+from models.unet import UNet
+from system.compilation import compile_or_fall_back
+from system.precision import in_precision
+from utils import choose_device
 
 BATCH = 128
 SIZE = 28
@@ -166,15 +167,15 @@ def spread(rates: list[float]) -> str:
 
 
 def main() -> None:
-    parser = arguments.Parser(__doc__)
+    parser = cli.parser.Parser(__doc__)
     parser.add_argument(
-        "--rounds", type=arguments.positive_int, default=5, help="measurements of each"
+        "--rounds", type=cli.parser.positive_int, default=5, help="measurements of each"
     )
     parser.add_argument(
-        "--seconds", type=arguments.not_negative, default=2.0, help="length of each"
+        "--seconds", type=cli.parser.not_negative, default=2.0, help="length of each"
     )
     parser.add_argument("--compile", choices=("on", "off"), default="off", help="also compiled")
-    parser.add_argument("--device", choices=cli.DEVICES, default="auto")
+    parser.add_argument("--device", choices=cli.options.DEVICES, default="auto")
     args: argparse.Namespace = parser.parse_args()
     device = choose_device(args.device)
     rows = all_rows(args.compile == "on", device)

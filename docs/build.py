@@ -24,7 +24,7 @@ DOCS = Path(__file__).resolve().parent
 REPOSITORY = DOCS.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from plots import save_rows  # noqa: E402
+from plots.images import save_rows
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LARGEST = 400_000  # bytes of a picture

@@ -17,7 +17,7 @@ from matplotlib.patches import FancyBboxPatch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.unet import Attention, ResBlock, UNet
-from plots import save_figure
+from plots.images import save_figure
 
 LEVELS = {28: 2.0, 14: 1.0, 7: 0.0}  # how high the parts of each resolution stand
 GAP = 1.35

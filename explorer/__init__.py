@@ -21,13 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from diffusion import Denoiser, Diffusion, NoiseSchedule
-from errors import InputError
-from files import atomic_write
 from guidance import conditioned, knows_unlabelled, with_examples
 from models.mlp import MLP
-from plots import evenly_spaced
+from plots.images import evenly_spaced
+from plots.spaces import PointSpace, Space
 from samplers import ddim, trailing_timesteps
-from spaces import PointSpace, Space
+from system.errors import InputError
+from system.files import atomic_write
 
 HERE = Path(__file__).parent
 SCRIPTS = ("mathematics.js", "network.js", "points.js", "images.js", "page.js")

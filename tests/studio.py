@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-import plots_animation
+import plots.animation
 from checkpoints import save_checkpoint
+from cli.train_options import parse_arguments
 from train import make_trainer
-from train_options import parse_arguments
 
 IMAGES = "--dataset digits --subset 40 --base_channels 8".split()
 POINTS = "--num_points 300 --hidden_size 8 --embedding_size 8".split()
@@ -62,7 +62,7 @@ def record_frames(monkeypatch) -> list[Frame]:
         frames.append(Frame(content.copy(), title, caption, bar.patches[0].get_width(), axes))
         return np.full((8, 8, 3), len(frames) % 256, dtype=np.uint8)  # each frame another
 
-    monkeypatch.setattr(plots_animation, "snapshot", keep)
+    monkeypatch.setattr(plots.animation, "snapshot", keep)
     return frames
 
 

@@ -2,23 +2,25 @@
 
 import pytest
 
-import cli
+import cli.options
 import diffusion
-import editing
 import samplers
+import sampling.editing
 from models import embeddings
 
 
 def test_names_on_the_command_line_are_those_of_the_modules():
-    assert set(cli.SCHEDULES) == set(diffusion.SCHEDULES)
-    assert cli.PREDICTIONS == diffusion.PREDICTIONS
-    assert cli.LOSS_WEIGHTINGS == diffusion.LOSS_WEIGHTINGS
-    assert cli.TIMESTEP_SAMPLINGS == diffusion.TIMESTEP_SAMPLINGS
-    assert set(cli.SAMPLERS) == set(samplers.DEFAULT_STEPS)
-    assert tuple(editing.MASKS) == cli.MASKS
-    assert cli.TIME_EMBEDDINGS == embeddings.TIME_EMBEDDINGS
+    assert set(cli.options.SCHEDULES) == set(diffusion.SCHEDULES)
+    assert cli.options.PREDICTIONS == diffusion.PREDICTIONS
+    assert cli.options.LOSS_WEIGHTINGS == diffusion.LOSS_WEIGHTINGS
+    assert cli.options.TIMESTEP_SAMPLINGS == diffusion.TIMESTEP_SAMPLINGS
+    assert set(cli.options.SAMPLERS) == set(samplers.DEFAULT_STEPS)
+    assert tuple(sampling.editing.MASKS) == cli.options.MASKS
+    assert cli.options.TIME_EMBEDDINGS == embeddings.TIME_EMBEDDINGS
 
 
 def test_noise_levels_in_the_help_are_those_of_the_schedule():
     sigmas = diffusion.make_schedule("log_linear", 10).sigmas
-    assert [sigmas[0].item(), sigmas[-1].item()] == pytest.approx([cli.SIGMA_MIN, cli.SIGMA_MAX])
+    assert [sigmas[0].item(), sigmas[-1].item()] == pytest.approx(
+        [cli.options.SIGMA_MIN, cli.options.SIGMA_MAX]
+    )

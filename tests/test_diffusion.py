@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from cli.train_options import parse_arguments
 from diffusion import PREDICTIONS, SCHEDULES, Diffusion, make_diffusion, make_schedule
-from train_options import parse_arguments
 
 # ------------------------------------------------------------------------------ noise schedules
 

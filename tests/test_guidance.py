@@ -14,8 +14,8 @@ from scripts import assert_picture, refuse, succeed
 import sample
 import train
 import visualize_diffusion
+from datasets.shapes import make_shape
 from diffusion import PREDICTIONS, Diffusion, make_schedule
-from errors import InputError
 from guidance import (
     conditioned,
     drop,
@@ -27,9 +27,9 @@ from guidance import (
     within,
 )
 from models.unet import UNet
+from plots.spaces import ImageSpace
 from samplers import final, heun, trailing_timesteps
-from shapes import make_shape
-from spaces import ImageSpace
+from system.errors import InputError
 from visualize_diffusion import draw_films
 
 

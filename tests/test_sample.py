@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from studio import IMAGES, POINTS, dots, picture, texts_above, texts_beside, title, write_model
 
-import film
+import plots.process
 import sample
 import samplers
-from errors import InputError
-from plots import GAP
+from plots.images import GAP
+from system.errors import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def test_the_animation_shows_all_samples_in_the_rows_of_the_picture(model, figur
 def test_of_very_many_samples_the_animation_shows_full_rows_and_says_so(
     model, figures, frames, monkeypatch
 ):
-    monkeypatch.setitem(film.KEPT, "images", 29)
+    monkeypatch.setitem(plots.process.KEPT, "images", 29)
     make("--num_images", 40, "--gif")
     rows, columns = (side // 30 for side in frames[-1].content.shape)
     assert (rows, columns) == (10, 2)
@@ -145,7 +145,7 @@ def inpaint(*options):
     ],
 )
 def test_a_part_of_a_test_image_is_made_anew(name, rows, columns, model, figures):
-    from digits import make_digits
+    from datasets.digits import make_digits
 
     inpaint(7, "--mask", name, "--output", "filled.npy", "--num_images", 2)
     image = make_digits(False, 8)[0][7].numpy()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import metrics
+import utils
 from diffusion import CLEAN, SCHEDULES, Diffusion, make_schedule
 from samplers import (
     accelerate,
@@ -222,7 +222,7 @@ def test_the_exact_denoiser_of_many_points_works_in_parts(monkeypatch):
         return softmax(logits, dim)
 
     monkeypatch.setattr(torch, "softmax", measured)
-    monkeypatch.setattr(metrics, "AT_ONCE", 10_000)
+    monkeypatch.setattr(utils, "AT_ONCE", 10_000)
     for found, expected in zip(exact_denoiser(data, schedule)(x, 400), whole, strict=True):
         torch.testing.assert_close(found, expected)
     assert max(held) <= 10_000

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from errors import InputError
+from system.errors import InputError
 from utils import (
     EMA,
     SeededNoise,

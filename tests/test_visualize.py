@@ -10,11 +10,11 @@ from matplotlib.quiver import Quiver
 from studio import IMAGES, POINTS, dots, picture, texts_above, texts_beside, title, write_model
 
 import visualize_diffusion
-from cli import POINT_DATASETS, SCHEDULES
+from cli.options import POINT_DATASETS, SCHEDULES
 from datasets import load_images, load_points
-from errors import InputError
-from film import ARROWS, PATHS
-from plots import GAP
+from plots.images import GAP
+from plots.process import ARROWS, PATHS
+from system.errors import InputError
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from scripts import succeed
 
 import train
-from errors import Stopped
+from system.errors import Stopped
 
 # As little work as an accepted file can make; 50 points in batches of 10 are 5 steps.
 NETWORK = "--hidden_size 8 --hidden_layers 1 --embedding_size 4 --num_samples 10".split()

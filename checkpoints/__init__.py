@@ -1,0 +1,232 @@
+"""Checkpoints: plain dictionaries of tensors, numbers and strings, written whole, read warily.
+
+format      CHECKPOINT_FORMAT
+config      what config.json holds: it rebuilds the network and the process
+model       the weights of the last step
+ema         their moving average
+training    only in checkpoints/: all else that a run needs to go on, see resume.py
+
+A file can come from anywhere. It is compared with what this program would have written itself
+(`check_like`), and no network is built that is larger than its file by more than `ROOM`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from checkpoints.schema import check_config, for_passing_on
+from models import build_model
+from system.errors import InputError
+from system.files import atomic_write, write_through_memory
+from utils import EMA
+
+# 2: the v of log_linear is that of the normalised process, alike at all noise levels.
+CHECKPOINT_FORMAT = 2
+ROOM = 1_000_000  # bytes
+# All that a checkpoint is made of, beside numbers, texts, lists and dictionaries.
+PICKLED = re.compile(r"collections OrderedDict|torch\._utils _rebuild_tensor_v2|torch \w+Storage")
+
+
+def save_checkpoint(
+    path: Path,
+    config: dict[str, Any],
+    model: nn.Module,
+    ema: EMA,
+    training: dict[str, Any] | None = None,
+) -> None:
+    """Write what sampling needs and, with `training`, what going on with a run needs."""
+    checkpoint = {
+        "format": CHECKPOINT_FORMAT,
+        "config": config,
+        "model": model.state_dict(),
+        "ema": ema.model.state_dict(),
+    }
+    if training is not None:
+        checkpoint["training"] = training
+    write_through_memory(path, lambda file: torch.save(checkpoint, file))
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The training checkpoint that was written last, or None."""
+    files = [file for file in folder.glob("*.pt") if not file.name.startswith(".")]
+    return max(files, key=lambda file: (file.stat().st_mtime_ns, file.name), default=None)
+
+
+def find_checkpoint(path: Path) -> Path:
+    """`path`, or where it is missing the newest checkpoint of an unfinished run beside it."""
+    newest = None if path.exists() else newest_checkpoint(path.parent / "checkpoints")
+    if newest is None:
+        return path
+    print(f"{path} is not there (yet); using the newest checkpoint, {newest}")
+    return newest
+
+
+# ---------------------------------------------------------------------------------- reading
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read and checked into one line with its name."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's, about the oddest of tensors
+            yield
+    except InputError:
+        raise
+    except Exception as error:  # bytes that are no checkpoint fail in very many ways
+        raise InputError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, or exported weights, onto the CPU; no code in the file is ever run.
+
+    Its configuration is valid, and its weights are those of the network that it describes.
+
+    Raises:
+        InputError: no such file, or not a complete checkpoint of this project.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f"no checkpoint at {path}; 'python train.py' makes one")
+    with reading(path):
+        read = read_safetensors if path.suffix.lower() == ".safetensors" else read_archive
+        content = read(path)
+        check_checkpoint(content, path.stat().st_size)
+    return content
+
+
+def read_archive(path: Path) -> Any:
+    """The content of a file written by torch.save.
+
+    Raises:
+        ValueError: a byte of it has changed, or it could unpack to more than its own size.
+        BadZipFile: it is no archive, or not a whole one.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        if packed or sum(member.file_size for member in members) > path.stat().st_size:
+            raise ValueError("it holds more than its own size")
+        # What stands before the first member is what torch.load would look at.
+        if damaged := archive.testzip() or min(member.header_offset for member in members):
+            raise ValueError(f"it is damaged: {damaged} is not what was written")
+        pickles = [archive.read(one) for one in members if one.filename.endswith(".pkl")]
+    # The rest of what torch.load knows can take memory that the file does not.
+    for operation, name, _ in chain.from_iterable(map(pickletools.genops, pickles)):
+        if operation.name == "GLOBAL" and not PICKLED.fullmatch(str(name)):
+            raise ValueError(f"it holds {name}, which no checkpoint of this project does")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def check_checkpoint(content: Any, size: int) -> None:
+    """Compare what was read from a file of `size` bytes with what this program writes.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    format = content.get("format") if isinstance(content, dict) else None
+    if type(format) is not int or not 1 <= format <= CHECKPOINT_FORMAT:
+        raise ValueError("it is not a checkpoint of this project, or of a later version")
+    config: dict[str, Any] = content.get("config", {})
+    check_config(config)
+    if format == 1 and (config["schedule"], config["prediction"]) == ("log_linear", "v"):
+        raise ValueError("since it was trained, v of log_linear means something else: train anew")
+    expected = build_model(config, device="meta").state_dict()
+    if sum(weight.nbytes for weight in expected.values()) > size + ROOM:
+        raise ValueError("its weights are too few for the network of its configuration")
+    for part in ("model", "ema"):
+        check_like(content.get(part), expected, part)
+
+
+def check_like(found: Any, expected: Any, name: str) -> None:
+    """Make sure that something read from a file has the form of what this program would write.
+
+    Dictionaries have the same keys; tensors the same shape and type (those expected may be on the
+    device `meta`), and a finite number in memory for each element; numbers are not negative.
+
+    Raises:
+        ValueError: naming the first place where that is not so.
+    """
+    fits = isinstance(found, dict) if isinstance(expected, dict) else type(found) is type(expected)
+    if fits and isinstance(expected, Tensor):
+        fits = (found.shape, found.dtype) == (expected.shape, expected.dtype)
+        fits = fits and found.untyped_storage().nbytes() >= found.nbytes
+        fits = fits and bool(found.isfinite().all())
+    elif fits and isinstance(expected, int | float):
+        fits = 0 <= found < math.inf
+    if not fits:
+        raise ValueError(f"{name} is missing or no sound {type(expected).__name__}")
+    if isinstance(expected, list | tuple):
+        found, expected = dict(enumerate(found)), dict(enumerate(expected))
+    if isinstance(expected, dict):
+        for key in found.keys() - expected.keys():
+            raise ValueError(f"too much: {name}.{key}")
+        for key, value in expected.items():
+            check_like(found.get(key), value, f"{name}.{key}")
+
+
+# ---------------------------------------------------------------------------------- safetensors
+
+
+def import_safetensors() -> Any:
+    """The optional package that reads and writes .safetensors files.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import safetensors.torch
+    except ImportError:
+        raise InputError(
+            ".safetensors files need one more package: pip install safetensors"
+        ) from None
+    return safetensors
+
+
+def digest(config: str, weights: Mapping[str, Tensor]) -> str:
+    """A fingerprint of exported weights and their configuration."""
+    found = hashlib.sha256(config.encode())
+    for name in sorted(weights):
+        found.update(name.encode() + weights[name].numpy().tobytes())
+    return found.hexdigest()
+
+
+def export_safetensors(path: Path, config: dict[str, Any], weights: dict[str, Tensor]) -> None:
+    """Write weights for passing on, with what sampling needs to know in the file's metadata."""
+    library = import_safetensors()
+    text = json.dumps(for_passing_on(config))
+    weights = {name: weight.contiguous() for name, weight in weights.items()}
+    metadata = {"format": str(CHECKPOINT_FORMAT), "config": text, "sha256": digest(text, weights)}
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(library.torch.save(weights, metadata))
+
+
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """Exported weights as a checkpoint, in which they stand for the moving average too.
+
+    Raises:
+        ValueError: they are not of this project, or changed since they were written.
+    """
+    library = import_safetensors()
+    with library.safe_open(path, "pt") as file:
+        metadata = file.metadata()
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    format, config = int(metadata["format"]), json.loads(metadata["config"])
+    # The first release, whose format was 1, wrote no digest.
+    if format > 1 and metadata["sha256"] != digest(metadata["config"], weights):
+        raise ValueError("it is damaged: its content is not what was written")
+    return {"format": format, "config": config, "model": weights, "ema": weights}

@@ -1,0 +1,132 @@
+"""What a person at a terminal gets: how a script ends, how much it says, a little colour.
+
+Imports nothing heavy, so that `--help` and wrong usage answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+from system.console import Output, Verbosity, is_one_of_several, nowhere
+from system.errors import InputError, RunError, Stopped, one_line
+
+
+def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("terminal").add_mutually_exclusive_group()
+    group.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    group.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print versions and all options first, and where in the code an error came up",
+    )
+
+
+def set_verbosity(args: argparse.Namespace) -> None:
+    """Print as much as `--quiet` or `--verbose` ask for."""
+    Verbosity.quiet, Verbosity.verbose = args.quiet, args.verbose
+    if args.quiet:
+        sys.stdout = nowhere()
+    if args.verbose:
+        from importlib.metadata import version
+
+        print(f"Python {platform.python_version()}, {platform.platform()}")
+        print(", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "matplotlib")))
+        for name, value in sorted(vars(args).items()):
+            if value is not None:
+                print(f"  --{name} {value}")
+
+
+def prepare_process() -> None:
+    """Make a script independent of where and how it was started, as far as that is possible."""
+    # Of a stream that was closed the next file would get the number, and what others print there.
+    while (file := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(file)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, nowhere())
+        elif stream is getattr(sys, f"__{name}__"):
+            output = Output(
+                stream.buffer,
+                encoding=stream.encoding,
+                errors="backslashreplace",  # a file's name need not be text
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            )
+            setattr(sys, name, output)
+    # Pictures are the same whatever the environment or a file in the folder asks for.
+    os.environ["MPLBACKEND"], os.environ["MATPLOTLIBRC"] = "agg", os.devnull
+
+
+def red(text: str, stream: TextIO) -> str:
+    """The text in red where the stream is a terminal (and NO_COLOR is not set)."""
+    plain = not stream.isatty() or "NO_COLOR" in os.environ
+    return text if plain else f"\033[31m{text}\033[0m"
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a script's main function and end the process with the exit code that fits.
+
+    0 done, 1 the run failed, 2 wrong usage or input, 130 interrupted, 143 terminated. Whatever
+    goes wrong gets a line on stderr; `--verbose` adds where in the code it did.
+    """
+    prepare_process()
+    Verbosity.verbose = "--verbose" in sys.argv[1:]  # reading the options can go wrong, too
+    try:
+        main()
+        code = 0
+    except InputError as error:
+        code = fail(2, str(error))
+    except RunError as error:
+        code = fail(1, str(error))
+    except Stopped as error:
+        code = 128 + error.signal
+        if str(error):
+            print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        code = fail(130, "interrupted")
+    except Exception as error:
+        code = fail(1, explain(error))
+    if is_one_of_several():
+        # The threads that connect processes can abort this one while the interpreter is taken apart
+        # (pytorch/pytorch#179291), which would look like a failure of the job.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def fail(code: int, message: str) -> int:
+    if Verbosity.verbose:
+        traceback.print_exc()
+    error = red("error:", sys.stderr)
+    print(f"{Path(sys.argv[0]).name}: {error} {one_line(message)}", file=sys.stderr)
+    return code
+
+
+def explain(error: Exception) -> str:
+    """What to tell a person about an error that no other part of the program has explained."""
+    text = str(error)
+    if isinstance(error, ModuleNotFoundError):
+        python = Path(".venv", "Scripts" if os.name == "nt" else "bin", "python")
+        return (
+            f"{sys.executable} has no module {error.name}. Where the scripts are, set up a Python"
+            f" that has all they need: 'python3 -m venv .venv', then '{python} -m pip install -r"
+            f" requirements.txt'; start them with {python}"
+        )
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{where}"
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text:
+        return "out of memory: lower --batch_size (or --base_channels), or use --device cpu"
+    if isinstance(error, RuntimeError) and "by peer" in text:  # gloo, when a connection breaks
+        return "another process of this job has ended; its own message says why"
+    return f"unexpected {type(error).__name__}: {text} (--verbose shows where in the code)"

@@ -1,0 +1,1 @@
+"""The figures of evaluate.py, of images and of points."""

@@ -1,0 +1,215 @@
+"""Pictures of 2-D points: scatter panels over time, animations, arrows, fields and paths.
+
+All points come in the data's own units. Every picture of a process has the same axes in all of its
+panels or frames, with equal scales, so that what moves is the points and not the view.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from plots.animation import GIF_HEADER, animate
+from plots.images import DPI, save_figure, wrapped
+
+INK = "#1f4e79"
+MAX_POINTS = 20_000  # points in one panel; more would only hide each other
+Limits = tuple[float, float, float, float]  # left, right, bottom, top
+
+
+def new_axes(axes: Axes, limits: Limits, title: str = "") -> Axes:
+    """Fixed limits, equal scales, small ticks."""
+    left, right, bottom, top = limits
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    axes.set_aspect("equal")
+    axes.set_title(title, fontsize=9)
+    axes.tick_params(labelsize=7)
+    return axes
+
+
+def scatter(axes: Axes, points: Tensor, labels: Tensor | None = None) -> PathCollection:
+    """Draw points, coloured by label where there is more than one."""
+    points = points[:MAX_POINTS]
+    size = min(6.0, max(0.6, 4000 / max(1, len(points))))
+    x, y = points.T
+    if labels is None or labels.unique().numel() < 2:
+        return axes.scatter(x, y, s=size, c=INK, linewidths=0)
+    colours = labels[:MAX_POINTS] % 10
+    return axes.scatter(x, y, s=size, c=colours, cmap="tab10", vmin=-0.5, vmax=9.5, linewidths=0)
+
+
+def backdrop(axes: Axes, clean: Tensor) -> None:
+    """The data, pale, behind what a picture is about."""
+    x, y = clean[:MAX_POINTS].T
+    axes.scatter(x, y, s=1, c="0.75", linewidths=0)
+
+
+def panel_grid(count: int, columns: int, title: str) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` square panels, and its axes."""
+    columns = min(count, columns)
+    rows = math.ceil(count / columns)
+    size = (max(3.6, 2.3 * columns), 2.4 * rows + 0.4)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for unused in axes[count:]:
+        unused.set_visible(False)
+    return figure, axes[:count]
+
+
+def large_panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
+    """A row of `count` panels large enough for arrows."""
+    figure, axes = panel_grid(count, count, title)
+    figure.set_size_inches(3.6 * count, 4.0)
+    return figure, axes
+
+
+def save_scatter(
+    points: Tensor, path: Path, title: str, limits: Limits, labels: Tensor | None = None
+) -> None:
+    """One panel of samples, coloured by label if there are any."""
+    figure = Figure(figsize=(5, 5), dpi=DPI, layout="constrained")
+    scatter(new_axes(figure.subplots(), limits), points, None if labels is None else labels.cpu())
+    figure.suptitle("\n".join(wrapped(title, 5)), fontsize=9)
+    save_figure(figure, path)
+
+
+def save_scatter_panels(
+    panels: Sequence[Tensor],
+    captions: Sequence[str],
+    path: Path,
+    title: str,
+    limits: Limits,
+    labels: Tensor | None = None,
+) -> None:
+    """Points over time: one panel a time, `captions` above them, coloured by label."""
+    figure, axes = panel_grid(len(panels), 8 if len(panels) <= 8 else 5, title)
+    for one, points, caption in zip(axes, panels, captions, strict=True):
+        scatter(new_axes(one, limits, caption), points, labels)
+    save_figure(figure, path)
+
+
+def save_scatter_animation(
+    frames: Sequence[Tensor],
+    captions: Sequence[str],
+    path: Path,
+    title: str,
+    limits: Limits,
+    labels: Tensor | None = None,
+    progress: Sequence[float] | None = None,
+) -> None:
+    """A GIF of points on fixed axes, coloured by label; `progress` as for `animate`."""
+    figure = Figure(figsize=(4.4, 4.4 + GIF_HEADER), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    bottom = 0.35 / (4.4 + GIF_HEADER)
+    axes = figure.add_axes((0.09, bottom, 0.89, 4.0 / (4.4 + GIF_HEADER)))
+    dots = scatter(new_axes(axes, limits), frames[0], labels)
+
+    def draw(i: int) -> None:
+        dots.set_offsets(frames[i][:MAX_POINTS])
+
+    animate(figure, draw, captions, path, title, progress, hold=2.5)
+
+
+def save_arrows(
+    clean: Tensor,
+    noisy: Sequence[Tensor],
+    denoised: Sequence[Tensor],
+    labels: Sequence[str],
+    path: Path,
+    title: str,
+    limits: Limits,
+) -> None:
+    """Arrows from noisy points to their one-step denoised estimates, over the clean data.
+
+    Args:
+        clean: data (N, 2), drawn pale.
+        noisy, denoised: for each panel the feet and the tips of the arrows, (K, 2).
+    """
+    figure, axes = large_panels(len(noisy), title)
+    for one, feet, tips, label in zip(axes, noisy, denoised, labels, strict=True):
+        new_axes(one, limits, label)
+        backdrop(one, clean)
+        x, y = feet.T
+        along_x, along_y = (tips - feet).T
+        one.quiver(
+            *(x, y, along_x, along_y),
+            angles="xy",
+            scale_units="xy",
+            scale=1,
+            width=0.003,
+            color=INK,
+            alpha=0.8,
+        )
+        one.scatter(x, y, s=4, c="tab:red", linewidths=0)
+    save_figure(figure, path)
+
+
+def save_field(
+    grid: Tensor,
+    scores: Sequence[Tensor],
+    samples: Tensor,
+    labels: Sequence[str],
+    path: Path,
+    title: str,
+    limits: Limits,
+) -> None:
+    """The score field on a grid, one panel a noise level, over the density of samples.
+
+    Args:
+        grid: where the arrows stand, (K, 2).
+        scores: the field there for each panel, (K, 2); arrows are drawn with a common length,
+            since near the data the score is many times longer than far from it.
+        samples: points from the trained model, (N, 2), whose density is the background.
+    """
+    figure, axes = large_panels(len(scores), title)
+    left, right, bottom, top = limits
+    density, xs, ys = np.histogram2d(
+        samples[:, 0].numpy(), samples[:, 1].numpy(), bins=80, range=[[left, right], [bottom, top]]
+    )
+    for one, score, label in zip(axes, scores, labels, strict=True):
+        new_axes(one, limits, label)
+        one.pcolormesh(xs, ys, np.sqrt(density.T), cmap="Oranges", rasterized=True)
+        direction = score / score.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        one.quiver(*grid.T, *direction.T, angles="xy", scale=32, width=0.003, color=INK)
+    save_figure(figure, path)
+
+
+def save_paths(paths: Tensor, clean: Tensor, path: Path, title: str, limits: Limits) -> None:
+    """The paths of a few points from noise (open circles) to samples (dots), over the data.
+
+    Args:
+        paths: (times, K, 2).
+    """
+    figure = Figure(figsize=(5.5, 5.5), dpi=DPI, layout="constrained")
+    axes = new_axes(figure.subplots(), limits)
+    backdrop(axes, clean)
+    for k in range(paths.shape[1]):
+        axes.plot(*paths[:, k].T, linewidth=0.8, alpha=0.8)
+    x, y = paths[0].T
+    axes.scatter(x, y, s=14, facecolors="none", edgecolors="0.3", label="noise")
+    x, y = paths[-1].T
+    axes.scatter(x, y, s=14, c="black", label="sample")
+    axes.legend(fontsize=8, loc="upper right")
+    figure.suptitle(title, fontsize=10)
+    save_figure(figure, path)
+
+
+def save_gallery(shapes: Sequence[tuple[str, Tensor, Tensor]], path: Path, title: str) -> None:
+    """All point sets on one sheet, each on axes of its own: (name, points, labels) each."""
+    figure, axes = panel_grid(len(shapes), 5, title)
+    for one, (name, points, labels) in zip(axes, shapes, strict=True):
+        low, high = points.min(0).values, points.max(0).values
+        centre, reach = (low + high) / 2, 0.56 * (high - low).max().item()
+        (x, y) = centre.tolist()
+        new_axes(one, (x - reach, x + reach, y - reach, y + reach), name)
+        scatter(one, points, labels)
+    save_figure(figure, path)

@@ -1,0 +1,241 @@
+"""What happens to some examples over time: the states behind the pictures of a process.
+
+`visualize_diffusion.py` uses it to draw data on their way to noise, noise on its way to samples,
+and, for points, where denoising pushes them; `sample.py`, to draw how its samples come about.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import plots.points
+from diffusion import Denoiser, Diffusion
+from plots.images import evenly_spaced
+from plots.spaces import PointSpace, Space
+from samplers import ddim, final, trailing_timesteps
+
+# For a process of 1000 timesteps; rescaled for another number.
+STILL_TIMESTEPS = (0, 50, 100, 200, 400, 600, 800, 999)
+GIF_FRAMES = 50
+ARROW_LEVELS = (0.2, 0.6, 1.5)  # small, middle, large noise sigma / alpha
+ARROWS, PATHS, FIELD_SIDE = 150, 25, 22
+STILLS = re.compile(r"(step_\d{4,}|sample|process)\.png")  # what is written of a process
+STRIP_STILLS = 12  # most columns of process.png
+KEPT = {"images": 100, "points": 2000}  # most samples shown in the pictures of their process
+
+
+def still_timesteps(total: int) -> list[int]:
+    """STILL_TIMESTEPS rescaled to a process of `total` timesteps, without doubles."""
+    return sorted({round(t * (total - 1) / 999) for t in STILL_TIMESTEPS})
+
+
+class Film:
+    """Draws what happens to some examples over time, at stills and in animations.
+
+    Args:
+        x0: the examples, as the network sees them.
+        labels: theirs, where the pictures should show them.
+    """
+
+    def __init__(
+        self, diffusion: Diffusion, space: Space, x0: Tensor, labels: Tensor | None
+    ) -> None:
+        self.diffusion, self.space, self.x0, self.labels = diffusion, space, x0, labels
+        # The same noise at every t, so that each example can be followed.
+        self.eps = torch.randn_like(x0)
+
+    def noisy_x(self, t: int) -> Tensor:
+        """The examples at timestep t, as the network sees them."""
+        times = torch.full((len(self.x0),), t)
+        return self.diffusion.add_noise(self.x0, times, self.eps)
+
+    def noisy(self, t: int) -> Tensor:
+        """The examples at timestep t, as data."""
+        return self.space.to_data(self.noisy_x(t))
+
+    def caption(self, t: int, gap: str = "   ") -> str:
+        return f"t = {t}{gap}σ = {self.diffusion.schedule.at(t)[1]:.2f}"
+
+    def forward(self, path: Path, title: str, gif: bool) -> list[Path]:
+        total = len(self.diffusion.schedule)
+        times = still_timesteps(total)
+        captions = [self.caption(t, "\n") for t in times]
+        panels = [self.noisy(t) for t in times]
+        self.space.draw_panels(panels, captions, path, title, self.labels)
+        if not gif:
+            return [path]
+        times = evenly_spaced(GIF_FRAMES, total)
+        frames, captions = [self.noisy(t) for t in times], [self.caption(t) for t in times]
+        film = path.with_suffix(".gif")
+        self.space.draw_animation(frames, captions, film, title, self.labels)
+        return [path, film]
+
+    def reverse(
+        self, denoise: Denoiser, folder: Path, gif: bool, labels: Tensor | None
+    ) -> list[Path]:
+        """From new noise to samples, and an animation that goes there and back.
+
+        Args:
+            labels: those that the samples are made with, if any.
+        """
+        schedule = self.diffusion.schedule
+        steps = min(GIF_FRAMES, len(schedule))
+        timesteps = trailing_timesteps(len(schedule), steps)
+        x = self.diffusion.starting_noise(torch.randn_like(self.x0))
+        states = [self.space.to_data(x) for x in (x, *ddim(denoise, x, schedule, timesteps))]
+        captions = [*(self.caption(t) for t in timesteps), "sample"]
+        still, film = folder / "reverse_diffusion.png", folder / "there_and_back.gif"
+        shown = evenly_spaced(8, len(states))
+        title = "Reverse process (ddim): from noise to samples"
+        above = [captions[i].replace("   ", "\n") for i in shown]
+        self.space.draw_panels([states[i] for i in shown], above, still, title, labels)
+        if not gif:
+            return [still]
+        times = evenly_spaced(GIF_FRAMES, len(schedule))
+        there = [self.noisy(t) for t in times]
+        self.space.draw_animation(
+            [*there, *states],
+            [*(f"data to noise   {self.caption(t)}" for t in times)]
+            + [f"noise to samples   {caption}" for caption in captions],
+            film,
+            "There (forward) and back (reverse)",
+        )
+        return [still, film]
+
+
+def nearest_timestep(diffusion: Diffusion, level: float) -> int:
+    """The timestep whose noise level sigma / alpha is nearest to `level`."""
+    schedule = diffusion.schedule
+    return int((schedule.half_log_snr.neg().exp() - level).abs().argmin())
+
+
+def draw_arrows(
+    film: Film, space: PointSpace, denoise: Denoiser, folder: Path, by: str
+) -> list[Path]:
+    """One-step denoising arrows, the score field, and the paths of a few points."""
+    schedule = film.diffusion.schedule
+    times = [nearest_timestep(film.diffusion, level) for level in ARROW_LEVELS]
+    clean = space.to_data(film.x0)
+    labels = [film.caption(t) for t in times]
+    feet = [film.noisy_x(t) for t in times]
+    feet = [x[space.shows(space.to_data(x))][:ARROWS] for x in feet]  # those in the picture
+    tips = [denoise(x, t)[0] for x, t in zip(feet, times, strict=True)]
+    data = space.to_data
+    arrows = folder / "arrows.png"
+    plots.points.save_arrows(
+        clean,
+        list(map(data, feet)),
+        list(map(data, tips)),
+        labels,
+        arrows,
+        f"From noisy points to the {by} estimate of where they came from",
+        space.limits,
+    )
+
+    timesteps = trailing_timesteps(len(schedule), min(GIF_FRAMES, len(schedule)))
+    x = film.diffusion.starting_noise(torch.randn(len(film.x0), 2))
+    samples = data(final(ddim(denoise, x, schedule, timesteps)))
+    ticks = torch.linspace(-space.REACH, space.REACH, FIELD_SIDE)
+    grid = torch.cartesian_prod(ticks, ticks)
+    # The score of the noisy density is -eps / sigma (Song et al. 2021b, section 3.3).
+    scores = [-denoise(grid, t)[1] / schedule.at(t)[1] for t in times]
+    field = folder / "score_field.png"
+    plots.points.save_field(
+        data(grid),
+        scores,
+        samples,
+        labels,
+        field,
+        f"Direction of the {by} score, over the density of samples",
+        space.limits,
+    )
+
+    few = x[:PATHS]
+    states = torch.stack([data(x) for x in (few, *ddim(denoise, few, schedule, timesteps))])
+    paths = folder / "trajectories.png"
+    plots.points.save_paths(
+        states, clean, paths, f"Paths of {PATHS} points from noise to data (ddim)", space.limits
+    )
+    return [arrows, field, paths]
+
+
+def shown_examples(kind: str, total: int, labels: Tensor | None) -> int:
+    """Of how many samples the process is shown: all, or if they are many as many of each class."""
+    if total <= KEPT[kind]:
+        return total
+    classes = 1 if labels is None else labels.unique().numel()
+    return max(1, KEPT[kind] // classes) * classes
+
+
+class Process:
+    """The states of the first samples on their way from noise, as data.
+
+    Args:
+        wanted: the numbers of denoising steps after which to keep a state.
+        timesteps: those visited, decreasing.
+        labels: of all samples; None for a network without classes.
+        total: how many samples there are.
+        examples: how many of them to keep of each state.
+    """
+
+    TITLE = "The reverse process: from noise to samples"
+
+    def __init__(
+        self,
+        wanted: set[int],
+        timesteps: list[int],
+        space: Space,
+        labels: Tensor | None,
+        total: int,
+        examples: int,
+    ) -> None:
+        self.wanted, self.timesteps, self.space = wanted, timesteps, space
+        self.total, self.examples = total, examples
+        self.labels = None if labels is None else labels[:examples]
+        self.states: dict[int, Tensor] = {}
+
+    def keep(self, steps_done: int, x: Tensor) -> None:
+        if steps_done in self.wanted:
+            self.states[steps_done] = self.space.to_data(x[: self.examples])
+
+    def caption(self, steps_done: int) -> str:
+        """After i steps x is x_t with t = timesteps[i]; after all of them it is the sample."""
+        done = steps_done == len(self.timesteps)
+        return "sample" if done else f"t = {self.timesteps[steps_done]}"
+
+    def file_name(self, steps_done: int) -> str:
+        done = steps_done == len(self.timesteps)
+        return "sample.png" if done else f"step_{self.timesteps[steps_done]:04d}.png"
+
+    def write_stills(self, wanted: list[int], folder: Path) -> None:
+        """A picture of each state, and one strip of a few examples from noise to sample.
+
+        Those that an earlier call left in the folder are removed: they are of other samples.
+        """
+        for path in folder.glob("*.png"):
+            if STILLS.fullmatch(path.name) and path.is_file():
+                path.unlink()
+        for k in wanted:
+            title, labels = f"Denoising, {self.caption(k)}", self.labels_of(self.states[k])
+            self.space.write(self.states[k], folder / self.file_name(k), title, labels)
+        # More columns than this would be too small to read.
+        shown = [wanted[i] for i in evenly_spaced(STRIP_STILLS, len(wanted))]
+        panels = [self.states[k][: self.space.few] for k in shown]
+        captions = [self.caption(k) for k in shown]
+        labels = self.labels_of(panels[0])
+        self.space.draw_panels(panels, captions, folder / "process.png", self.TITLE, labels)
+
+    def write_animation(self, wanted: list[int], path: Path) -> None:
+        frames = [self.states[k] for k in wanted]
+        captions, labels = [self.caption(k) for k in wanted], self.labels_of(frames[0])
+        shown = len(frames[0])
+        of = "" if shown == self.total else f" (the first {shown:,} of {self.total:,})"
+        self.space.draw_animation(frames, captions, path, self.TITLE + of, labels)
+
+    def labels_of(self, examples: Tensor) -> Tensor | None:
+        """The labels of the first samples, of which there are as many as `examples`."""
+        return None if self.labels is None else self.labels[: len(examples)]

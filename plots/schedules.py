@@ -1,0 +1,72 @@
+"""The noise schedules beside each other: their curves, and what each makes of the same example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from diffusion import NoiseSchedule
+from plots.images import DPI, save_figure
+from plots.points import Limits, new_axes, scatter
+
+SHOWN = 9  # timesteps shown of each schedule, the first and the last among them
+LOWEST, HIGHEST = -8.0, 8.0  # of the curves of log(alpha / sigma)
+
+
+def shown_timesteps(schedule: NoiseSchedule) -> list[int]:
+    return torch.linspace(0, len(schedule) - 1, SHOWN).round().int().tolist()
+
+
+def draw_curves(left: Axes, right: Axes, schedules: Mapping[str, NoiseSchedule]) -> None:
+    """The share of noise in the variance of x_t, and log(alpha / sigma), over t / T."""
+    for name, schedule in schedules.items():
+        u = np.arange(1, len(schedule) + 1) / len(schedule)
+        alpha2, sigma2 = schedule.alphas**2, schedule.sigmas**2
+        left.plot(u, sigma2 / (alpha2 + sigma2), label=name)
+        right.plot(u, schedule.half_log_snr.clamp(LOWEST - 1, HIGHEST + 1), label=name)
+    left.set(title="share of noise, σ² / (α² + σ²)", xlabel="t / T", ylim=(-0.02, 1.02))
+    right.set(title="λ = log(α / σ)", xlabel="t / T", ylim=(LOWEST, HIGHEST))
+    for axes in (left, right):
+        axes.title.set_fontsize(10)
+        axes.grid(alpha=0.3)
+    left.legend(fontsize=8)
+
+
+def save_schedules(
+    schedules: Mapping[str, NoiseSchedule],
+    noisy: Sequence[Sequence[Tensor]],
+    path: Path,
+    title: str,
+    limits: Limits | None = None,
+) -> None:
+    """Curves above, and below a row for each schedule of what is left of an example.
+
+    Args:
+        noisy: for each schedule, at its `shown_timesteps`: an image uint8 (H, W), or points (N, 2).
+        limits: of the axes, for points.
+    """
+    rows = len(schedules)
+    figure = Figure(figsize=(10, 3.6 + 1.05 * rows), dpi=DPI, layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    parts: Any = figure.subfigures(2, 1, height_ratios=(3.2, 1.05 * rows))
+    above, below = parts
+    left, right = above.subplots(1, 2)
+    draw_curves(left, right, schedules)
+    grid = below.subplots(rows, SHOWN, squeeze=False)
+    for row, (name, schedule), examples in zip(grid, schedules.items(), noisy, strict=True):
+        for axes, t, example in zip(row, shown_timesteps(schedule), examples, strict=True):
+            if limits is None:
+                axes.imshow(example, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            else:
+                scatter(new_axes(axes, limits), example)
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(f"t = {t}" if name == next(iter(schedules)) else "", fontsize=8)
+        row[0].set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")
+    save_figure(figure, path)

@@ -1,0 +1,1 @@
+"""Files, precision and compilation, processes, interrupts, errors."""

@@ -1,0 +1,391 @@
+"""checkpoints.py and schema.py: what is written comes back, and what is hostile is refused."""
+
+import os
+import pickle
+import random
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scripts import refuse, succeed
+from torch import nn
+
+from checkpoints import (
+    export_safetensors,
+    find_checkpoint,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
+from checkpoints.schema import check_config
+from models import build_model
+from system.errors import InputError
+from utils import EMA
+
+CONFIG = {
+    **{"kind": "images", "dataset": "digits", "label_counts": [], "label_dropout": None},
+    **{"subset": None, "seed": 0, "timesteps": 100, "timestep_sampling": "uniform"},
+    **{"schedule": "linear", "beta_start": None, "beta_end": None},
+    **{"sigma_min": None, "sigma_max": None},
+    **{"prediction": "eps", "loss_weighting": "uniform", "model": "unet"},
+    **{"base_channels": 8, "dropout": 0.0, "no_attention": False},
+}
+POINTS = {
+    **{**CONFIG, "kind": "points", "dataset": "dino", "model": "mlp", "hidden_dims": [16, 16]},
+    **{"embedding_size": 16, "time_embedding": "sinusoidal", "coordinates": "sinusoidal"},
+    **{"embedding_scale": 1.0, "mean": [0.0, 1.0], "scale": 2.0, "num_points": 100},
+    **{"jitter": None},
+}
+RELEASE = Path(__file__).parent.parent / "release_1"
+
+
+def content(config=POINTS, changes=(), **others):
+    """What a checkpoint holds; `changes` are made to its weights."""
+    weights = {**build_model(config).state_dict(), **dict(changes)}
+    return {"format": 2, "config": config, "model": weights, "ema": weights, **others}
+
+
+def test_checkpoints_come_back_as_they_were(tmp_path):
+    model = build_model(CONFIG)
+    ema = EMA(model, 0.9)
+    nn.init.ones_(model.stem.weight)
+    save_checkpoint(tmp_path / "c.pt", CONFIG, model, ema)
+    checkpoint = load_checkpoint(tmp_path / "c.pt")
+    assert checkpoint["config"] == CONFIG
+    assert torch.equal(checkpoint["model"]["stem.weight"], torch.ones_like(model.stem.weight))
+    assert torch.equal(checkpoint["ema"]["stem.weight"], ema.model.stem.weight)
+    assert not torch.equal(ema.model.stem.weight, model.stem.weight)
+
+
+@pytest.mark.parametrize("name", ["images", "points"])
+def test_models_of_the_release_before_make_the_same_samples(name, tmp_path):
+    options = "--sampler ddim --steps 5 --precision fp32 --num_images"
+    count = {"images": 4, "points": 8}[name]
+    checkpoint = ("--checkpoint", RELEASE / f"{name}.pt", "--output", "x.npy")
+    succeed("sample.py", *checkpoint, *options.split(), count, cwd=tmp_path)
+    found, before = np.load(tmp_path / "x.npy"), np.load(RELEASE / f"{name}.npy")
+    np.testing.assert_allclose(found.astype(float), before.astype(float), rtol=1e-4, atol=1)
+
+
+def test_v_of_log_linear_meant_something_else_in_the_release_before(tmp_path):
+    config = {**POINTS, "schedule": "log_linear", "prediction": "v"}
+    torch.save(content(config, format=1), tmp_path / "c.pt")
+    with pytest.raises(InputError, match="train anew"):
+        load_checkpoint(tmp_path / "c.pt")
+    for other in (content(config), content({**config, "prediction": "eps"}, format=1)):
+        torch.save(other, tmp_path / "c.pt")
+        load_checkpoint(tmp_path / "c.pt")
+
+
+def write_bomb(path):
+    """A valid checkpoint in a compressed archive, where 40 MB of zeros take 40 kB."""
+    plain = path.with_suffix(".plain")
+    content = {"format": 1, "config": CONFIG, "model": {"weight": torch.zeros(10_000_000)}}
+    torch.save(content, plain)
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert path.stat().st_size < 100_000
+
+
+def write_overlapping(path):
+    """An archive whose directory lists one member, of nearly all its bytes, twice."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a", bytes(1000))
+        archive.filelist.append(archive.filelist[0])
+
+
+def laughs():
+    """A billion texts in a few lists, each of which holds the one before ten times."""
+    value = ["ha"] * 10
+    for _ in range(8):
+        value = [value] * 10
+    return value
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def itself():
+    value = []
+    value.append(value)
+    return value
+
+
+def save_with(widths, path):
+    torch.save({**content(), "config": {**POINTS, "hidden_dims": widths}}, path)
+
+
+def write_after_another(path):
+    """A file in torch's old form, which it reads first, before a whole checkpoint of today's."""
+    torch.save(content(), path)
+    whole = path.read_bytes()
+    torch.save(content(), path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes() + whole)
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.mkdir, ("pwned",)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: None, "no checkpoint at"),
+        (lambda path: path.mkdir(), "no checkpoint at"),
+        (lambda path: path.write_bytes(b""), "cannot be read"),
+        (lambda path: path.write_text("hello " * 100), "cannot be read"),
+        (lambda path: path.write_bytes(bytes(range(256)) * 9), "cannot be read"),
+        (lambda path: path.write_bytes(pickle.dumps(Malicious())), "cannot be read"),
+        (lambda path: torch.save(Malicious(), path), "cannot be read"),
+        (lambda path: torch.save(content(more=bytearray(9)), path), r"it holds \w+ bytearray"),
+        (lambda path: torch.save(content(more=b"hex"), path), "it holds _codecs encode"),
+        (lambda path: torch.save(content(more=torch.Size([1])), path), "it holds torch Size"),
+        (lambda path: write_after_another(path), "it is damaged"),
+        (lambda path: os.mkfifo(path), "no checkpoint at"),
+        (lambda path: torch.save(torch.ones(3), path), "not a checkpoint of this project"),
+        (lambda path: torch.save({"weights": 1}, path), "not a checkpoint of this project"),
+        (lambda path: torch.save(content(format=99), path), "a later version"),
+        (lambda path: torch.save(content(format=torch.ones(2)), path), "cannot be read"),
+        (lambda path: torch.save(content(format=laughs()), path), "not a checkpoint"),
+        (lambda path: torch.save({"format": 1, "config": POINTS}, path), "model is missing"),
+        (lambda path: torch.save(content(model=3), path), "model is missing"),
+        (lambda path: torch.save({"format": 1, "model": {}, "ema": {}}, path), "lacks kind"),
+        (lambda path: torch.save(content() | {"config": 3}, path), "not a dictionary"),
+        (lambda path: save_with(laughs(), path), "hidden_dims must be a list"),
+        (lambda path: save_with(nested(200), path), "hidden_dims must be a list"),
+        (lambda path: save_with(itself(), path), "hidden_dims must be a list"),
+        (lambda path: write_bomb(path), "cannot be read"),
+        (lambda path: write_overlapping(path), "cannot be read"),
+    ],
+    ids=(
+        "missing folder empty text binary pickle code bytearray bytes size behind pipe tensor dict"
+        " newer formats laughs weightless number bare configless laughing nested endless bomb"
+        " overlap"
+    ).split(),
+)
+def test_what_is_not_a_checkpoint_is_refused(tmp_path, monkeypatch, make, says):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "c.pt")
+    with pytest.raises(InputError, match=says):
+        load_checkpoint(tmp_path / "c.pt")
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("kept", [0.01, 0.5, 0.99])
+def test_truncated_checkpoints_are_refused(tmp_path, kept):
+    whole = (RELEASE / "points.pt").read_bytes()
+    (tmp_path / "c.pt").write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(InputError, match="cannot be read"):
+        load_checkpoint(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize("kind", ["pt", "safetensors"])
+def test_a_bit_that_flipped_never_changes_the_weights_unseen(kind, tmp_path):
+    path = tmp_path / f"c.{kind}"
+    if kind == "pt":
+        torch.save(content(), path)
+    else:
+        pytest.importorskip("safetensors")
+        export_safetensors(path, POINTS, content()["ema"])
+    whole, before = path.read_bytes(), load_checkpoint(path)
+    chance, refused = random.Random(0), 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            after = load_checkpoint(path)
+        except InputError:
+            refused += 1
+            continue
+        # Where it hit what says nothing, such as the padding between tensors.
+        assert after["config"] == before["config"]
+        assert all(torch.equal(after["ema"][name], x) for name, x in before["ema"].items())
+    assert refused > 30
+
+
+def test_the_newest_checkpoint_stands_in_for_a_final_one(tmp_path, capsys):
+    final = tmp_path / "model_final.pt"
+    assert find_checkpoint(final) == final  # nothing there: loading it will say so
+    (tmp_path / "checkpoints").mkdir()
+    for age, name in ((1, "model_epoch_010.pt"), (2, "model_epoch_005.pt")):
+        path = tmp_path / "checkpoints" / name
+        path.write_text("")
+        os.utime(path, (1000 - age, 1000 - age))
+    assert find_checkpoint(final).name == "model_epoch_010.pt"
+    assert "model_epoch_010.pt" in capsys.readouterr().out
+    final.write_text("")
+    assert find_checkpoint(final) == final
+
+
+def test_half_written_files_are_no_checkpoints(tmp_path):
+    (tmp_path / ".model_epoch_010.123.tmp.pt").write_text("half")
+    assert newest_checkpoint(tmp_path) is None
+
+
+# ---------------------------------------------------------------------------------- the schema
+
+
+@pytest.mark.parametrize("config", [CONFIG, POINTS], ids=["images", "points"])
+def test_good_configurations_pass(config):
+    check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "says"),
+    [
+        (CONFIG, {"timesteps": "1000"}, "timesteps must be a whole number from 2 to 100000"),
+        (CONFIG, {"timesteps": True}, "timesteps must be"),
+        (CONFIG, {"timesteps": 10**9}, "timesteps must be"),
+        (CONFIG, {"base_channels": 10**9}, "base_channels must be"),
+        (CONFIG, {"base_channels": 8.0}, "base_channels must be"),
+        (CONFIG, {"dropout": 1.5}, "dropout must be"),
+        (CONFIG, {"no_attention": 1}, "no_attention must be true or false"),
+        (CONFIG, {"kind": "sounds"}, "kind must be one of images, points"),
+        (CONFIG, {"kind": ["images"]}, "kind must be one of"),
+        (CONFIG, {"schedule": "cosin"}, "schedule must be one of linear"),
+        (CONFIG, {"beta_start": float("nan")}, "beta_start must be a number"),
+        (CONFIG, {"label_counts": [1] * 10_001}, "label_counts must be a list of 0 to 10000"),
+        (CONFIG, {"label_counts": [1, -1]}, "each a whole number"),
+        (CONFIG, {"dataset": 7}, "dataset must be one of mnist"),
+        (CONFIG, {"dataset": "dino"}, "dataset must be one of mnist"),
+        (CONFIG, {"dataset": "../digits"}, "dataset must be one of mnist"),
+        (POINTS, {"dataset": "digits"}, "dataset must be a set of points"),
+        (POINTS, {"dataset": "model.pt"}, "dataset must be a set of points"),
+        (POINTS, {"model": "unet", "base_channels": 8}, "model must be one of mlp"),
+        (POINTS, {"hidden_dims": []}, "hidden_dims must be a list"),
+        (POINTS, {"hidden_dims": [10**7]}, "each a whole number"),
+        (POINTS, {"scale": 0}, "scale must be a number"),
+        (POINTS, {"mean": [0.0, 1e30]}, "mean must be a list"),
+        (POINTS, {"scale": float("inf")}, "scale must be a number"),
+        (POINTS, {"mean": [1.0]}, "mean must be a list of 2 to 2"),
+    ],
+)
+def test_bad_configurations_are_refused(config, changes, says, tmp_path):
+    config = {**config, **changes}
+    with pytest.raises(ValueError, match=says):
+        check_config(config)
+
+
+@pytest.mark.parametrize("name", sorted(CONFIG))
+def test_missing_settings_are_named(name):
+    with pytest.raises(ValueError, match=f"lacks {name}"):
+        check_config({k: v for k, v in CONFIG.items() if k != name})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda shape: torch.zeros(1).expand(shape),
+        lambda shape: torch.empty(shape, device="meta"),
+        lambda shape: torch.sparse_coo_tensor(size=shape),
+    ],
+    ids="expanded meta sparse".split(),
+)
+def test_a_configuration_that_asks_for_terabytes_gets_nothing(make, tmp_path):
+    """It is refused before anything of that size is made, whatever its weights pretend to be."""
+    config = {**POINTS, "hidden_dims": [8192] * 100, "embedding_size": 8192}
+    shapes = build_model(config, device="meta").state_dict()
+    weights = {name: make(weight.shape) for name, weight in shapes.items()}
+    save = {"format": 2, "config": config, "model": weights, "ema": weights}
+    torch.save(save, tmp_path / "c.pt")
+    assert (tmp_path / "c.pt").stat().st_size < 1e6
+    with pytest.raises(InputError, match=r"too few|it holds"):
+        load_checkpoint(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda weight: weight[:1].clone().expand(weight.shape),
+        lambda weight: weight.to_sparse(),
+        lambda weight: weight.to_sparse_csr(),
+        lambda weight: weight.to("meta"),
+        lambda weight: torch.nested.nested_tensor([weight]),
+        lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8),
+        lambda weight: weight.long(),
+        lambda weight: weight.double(),
+        lambda weight: weight[1:],
+        lambda weight: weight * float("nan"),
+        lambda weight: weight.tolist(),
+    ],
+    ids="expanded sparse csr meta nested quantized integer double short nan list".split(),
+)
+@pytest.mark.filterwarnings("ignore")  # torch calls some of these kinds prototypes
+def test_weights_must_be_whole_tensors_of_numbers(make, tmp_path):
+    weight = build_model(POINTS).state_dict()["blocks.0.linear.weight"]
+    changed = content(changes={"blocks.0.linear.weight": make(weight)})
+    torch.save(changed, tmp_path / "c.pt")
+    with pytest.raises(InputError, match=r"c\.pt cannot be read"):
+        load_checkpoint(tmp_path / "c.pt")
+
+
+def test_weights_missing_and_too_many_are_named(tmp_path):
+    more = content(changes={"x\nx" * 900: torch.ones(1)})
+    fewer = content()
+    del fewer["ema"]["stem.bias"]
+    for wrong, says in ((more, "too much"), (fewer, r"stem\.bias is missing")):
+        torch.save(wrong, tmp_path / "c.pt")
+        with pytest.raises(InputError, match=says) as error:
+            load_checkpoint(tmp_path / "c.pt")
+        assert "Error" not in str(error.value)
+
+
+# ---------------------------------------------------------------------------------- safetensors
+
+
+def test_exported_weights_sample_the_same(tmp_path):
+    pytest.importorskip("safetensors")
+    train = "--dataset line --num_points 300 --epochs 1 --sample_interval 1".split()
+    succeed("train.py", *train, cwd=tmp_path)
+    assert "wrote m.safetensors" in succeed("sample.py", "--export", "m.safetensors", cwd=tmp_path)
+    for checkpoint, output in (("m.safetensors", "a.npy"), ("outputs/model_final.pt", "b.npy")):
+        options = ("--steps", 5, "--checkpoint", checkpoint, "--output", output)
+        succeed("sample.py", *options, cwd=tmp_path)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    says = refuse("train.py", "--resume", "m.safetensors", cwd=tmp_path)
+    assert "the weights only" in says
+
+
+def test_exported_weights_say_nothing_of_a_persons_folders(tmp_path):
+    pytest.importorskip("safetensors")
+    home = {
+        "dataset": "/home/lovelace/dino.csv",
+        "output_dir": "/home/lovelace",
+        "data_dir": "/home/lovelace",
+    }
+    config = {**POINTS, **home, "derived": {"output_dir": "/home/lovelace"}}
+    export_safetensors(tmp_path / "m.safetensors", config, content()["ema"])
+    assert b"lovelace" not in (tmp_path / "m.safetensors").read_bytes()
+    kept = load_checkpoint(tmp_path / "m.safetensors")["config"]
+    assert kept.items() <= {**POINTS, "dataset": "dino.csv"}.items()
+
+
+def test_what_is_not_our_safetensors_file_is_refused(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_checkpoint(path)
+    safetensors.save_file({"weight": torch.ones(3)}, path)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_checkpoint(path)
+    export_safetensors(path, {**CONFIG, "timesteps": -1}, {"weight": torch.ones(3)})
+    with pytest.raises(InputError, match="timesteps must be"):
+        load_checkpoint(path)
+
+
+def test_without_the_package_a_line_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(InputError, match="pip install safetensors"):
+        export_safetensors(tmp_path / "m.safetensors", CONFIG, {})

@@ -1,0 +1,196 @@
+"""evaluate.py as a person runs it, and the classifier it compares images with."""
+
+import json
+import struct
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+from scripts import assert_picture, refuse, succeed
+from studio import picture, texts_above, title, write_model
+
+import evaluate
+import evaluation.comparison
+from datasets import Dataset, load_images
+from datasets.digits import make_digits
+from evaluation.classifier import Classifier, augment, cache_path, classify, load_classifier
+from evaluation.comparison import draw_extremes, evaluate_images
+from plots.images import GAP
+from sampling.generation import Trained
+from system.distributed import Group
+from system.errors import InputError
+
+
+def write_small_mnist(folder, training: int = 600) -> None:
+    """So many training and 300 test images in MNIST's format, of built-in digits."""
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for split, count in (("train", training), ("t10k", 300)):
+        pixels, labels = make_digits(train=split == "train", count=count)
+        header = struct.pack(">IIII", 0x0803, count, 28, 28)
+        (raw / f"{split}-images-idx3-ubyte").write_bytes(header + pixels.numpy().tobytes())
+        header = struct.pack(">II", 0x0801, count)
+        labels = labels.numpy().astype(np.uint8)
+        (raw / f"{split}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
+
+
+def test_evaluating_images(tmp_path):
+    write_small_mnist(tmp_path / "data")
+    train = "--dataset mnist --epochs 1 --batch_size 64 --base_channels 8 --num_samples 4"
+    succeed("train.py", *train.split(), cwd=tmp_path)
+    options = "--num_samples 100 --sampler ddim --steps 2".split()
+    out = succeed("evaluate.py", *options, cwd=tmp_path)
+    assert "100 images, ddim, 2 steps" in out
+    assert "FID is too high" in out
+    assert "real data: 100 images that the classifier has not seen\n" in out
+    assert_picture(tmp_path / "outputs" / "evaluation.png")
+    figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
+    assert figures["FID"]["samples"] > 3 * figures["FID"]["real"] > 0  # hardly trained
+    assert figures["precision"]["samples"] < figures["precision"]["real"]
+    assert all(np.isfinite(list(figure.values())).all() for figure in figures.values())
+    # A second time the classifier comes from the cache, and the figures are the same.
+    cached = list((tmp_path / "data" / "classifiers").iterdir())
+    assert len(cached) == 1
+    succeed("evaluate.py", *options, "--json", "again/figures.json", cwd=tmp_path)
+    again = json.loads((tmp_path / "again" / "figures.json").read_text())["figures"]
+    assert again == figures
+
+
+@pytest.mark.slow
+def test_classes_that_were_asked_for_are_counted(tmp_path):
+    write_small_mnist(tmp_path / "data", training=1200)  # the classifier has to learn something
+    train = "--dataset mnist --epochs 1 --batch_size 64 --base_channels 8 --num_samples 4"
+    succeed("train.py", *train.split(), "--class_conditional", cwd=tmp_path)
+    options = ("--num_samples", 250, "--sampler", "ddim", "--steps", 2)
+    assert "200 images that the classifier has not seen, fewer" in succeed(
+        "evaluate.py", *options, cwd=tmp_path
+    )
+    figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
+    right = figures["share of the class asked for"]
+    assert 0 <= right["samples"] < right["real"] - 0.15  # hardly trained, both
+
+
+def test_evaluating_points(tmp_path):
+    train = "--dataset line --num_points 500 --epochs 2 --sample_interval 2"
+    succeed("train.py", *train.split(), cwd=tmp_path)
+    options = ("--num_samples", 500, "--steps", 10, "--eta", 0.5)
+    out = succeed("evaluate.py", *options, cwd=tmp_path)
+    assert "energy distance" in out
+    assert "dpmpp, 10 steps, eta 0.5, seed 0" in out
+    assert_picture(tmp_path / "outputs" / "evaluation.png")
+    figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
+    assert figures["energy distance"]["samples"] > 5 * figures["energy distance"]["real"]
+    assert figures["share of samples off the data"]["samples"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--num_samples 5", "100 to 1000000"),
+        ("--json figures.txt", "must end in .json"),
+        ("--momentum 2", "applies to --sampler ddim only"),
+        ("--sampler ddpm --eta 0.5", "applies to --sampler ddim and dpmpp only"),
+        ("", "python train.py"),
+    ],
+)
+def test_bad_options_are_refused(options, says, tmp_path):
+    assert says in refuse("evaluate.py", *options.split(), cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_classifier_is_the_same_every_time_and_cached_by_its_data(tmp_path, capsys):
+    pixels, labels = make_digits(train=True, count=400)
+    data, other = Dataset("digits", pixels, labels), Dataset("digits", pixels, labels.flip(0))
+    first = load_classifier(data, tmp_path)
+    kept = cache_path(data, tmp_path)
+    from_cache = load_classifier(data, tmp_path)
+    kept.write_bytes(kept.read_bytes()[:1000])
+    trained_again = load_classifier(data, tmp_path)
+    assert "is damaged" in capsys.readouterr().out
+    for model in (from_cache, trained_again):
+        for one, two in zip(first.state_dict().values(), model.state_dict().values(), strict=True):
+            assert torch.equal(one, two)
+    assert cache_path(other, tmp_path) != kept
+
+
+def test_the_classifier_has_not_seen_the_real_images_that_it_judges(tmp_path, monkeypatch):
+    """What it is trained on, and what is compared with the test split, have no image in common."""
+    write_small_mnist(tmp_path)
+    trained_on, judged = [], []
+
+    def load(data, *where):
+        trained_on.append(data.examples)
+        return None
+
+    def judge(model, pixels, device):
+        judged.append(pixels)
+        return pixels.flatten(1)[:, ::28].float(), torch.rand(len(pixels), 10)
+
+    monkeypatch.setattr(evaluation.comparison, "load_classifier", load)
+    monkeypatch.setattr(evaluation.comparison, "classify", judge)
+    trained = Trained(tmp_path, {"dataset": "mnist"}, *[None] * 3)
+    samples = load_images("mnist", tmp_path, train=False).examples[:80]
+    figures = evaluate_images(samples, trained, tmp_path, tmp_path / "picture.png", "cpu")
+    seen, real = (
+        {image.numpy().tobytes() for image in images} for images in (trained_on[0], judged[-1])
+    )
+    assert len(seen) == 500
+    assert len(real) == len(samples)
+    assert not seen & real
+    assert all(np.isfinite(pair).all() for pair in figures.values())
+
+
+def test_classify_gives_features_and_probabilities():
+    features, probabilities = classify(Classifier().eval(), make_digits(True, 7)[0], "cpu")
+    assert features.shape == (7, 128)
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(7))
+
+
+def test_augmenting_moves_or_mirrors():
+    x = torch.full((8, 1, 28, 28), -1.0)
+    x[:, :, 10, 5] = 1.0
+    generator = torch.Generator().manual_seed(0)
+    moved = [augment(x, False, generator) for _ in range(40)]
+    spots = [(image[0, 0] == 1).nonzero()[0].tolist() for image in moved]
+    assert {row for row, _ in spots} == {8, 9, 10, 11, 12}
+    assert {column for _, column in spots} == {3, 4, 5, 6, 7}
+    mirrored = augment(x, True, generator)
+    assert {(image[0] == 1).nonzero()[0].tolist()[1] for image in mirrored} == {5, 22}
+
+
+@pytest.mark.slow
+def test_the_classifier_reads_digits(tmp_path):
+    data = load_images("digits", tmp_path)
+    test = load_images("digits", tmp_path, train=False)
+    _, probabilities = classify(load_classifier(data, tmp_path), test.examples, "cpu")
+    assert (probabilities.argmax(1) == test.labels).float().mean() > 0.994
+
+
+def test_the_picture_shows_the_most_typical_samples_above_the_least(figures, tmp_path):
+    samples = torch.arange(30, dtype=torch.uint8).view(-1, 1, 1).expand(-1, 28, 28)
+    distance = (torch.arange(30) * 7 % 30).float()  # a permutation
+    draw_extremes(samples, distance, tmp_path / "e.png")
+    axes = figures["e"].axes[0]
+    count = len(texts_above(axes))
+    cells = picture(axes)[GAP:, GAP:].reshape(2, 28 + GAP, count, 28 + GAP)[:, 0, :, 0]
+    by_distance = distance.argsort().tolist()
+    assert cells[0].tolist() == by_distance[:count]
+    assert cells[1].tolist() == by_distance[-count:][::-1]
+    assert title(figures["e"]).startswith("Samples nearest to real images (above)")
+
+
+def test_the_drawing_that_is_compared_with_is_not_overwritten(tmp_path, monkeypatch):
+    """evaluate.py draws a picture beside its figures, which must not be where the data are."""
+    monkeypatch.chdir(tmp_path)
+    ink = np.full((20, 20), 255, dtype=np.uint8)
+    ink[5:15] = 0
+    iio.imwrite("draw.png", ink)
+    write_model("model.pt", "--dataset", "draw.png", "--num_points", 50, "--hidden_size", 4)
+    before = (tmp_path / "draw.png").read_bytes()
+    for figures, says in (("draw.json", "would be overwritten"), ("other.json", "is a folder")):
+        (tmp_path / "other.png").mkdir(exist_ok=True)
+        args = evaluate.parse_arguments(["--checkpoint", "model.pt", "--json", figures])
+        with pytest.raises(InputError, match=says):
+            evaluate.evaluate(args, torch.device("cpu"), Group())
+    assert (tmp_path / "draw.png").read_bytes() == before

@@ -1,0 +1,201 @@
+"""Pictures of points: the artists' data before they become pixels."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import to_rgba
+from matplotlib.quiver import Quiver
+from studio import dots, picture, texts_above, title
+
+import cli.options
+from datasets.shapes import make_shape
+from diffusion import make_schedule
+from plots.points import (
+    INK,
+    MAX_POINTS,
+    save_arrows,
+    save_field,
+    save_gallery,
+    save_paths,
+    save_scatter,
+    save_scatter_animation,
+    save_scatter_panels,
+)
+from plots.schedules import save_schedules, shown_timesteps
+
+LIMITS = (-3.0, 3.0, -2.0, 4.0)
+
+
+def points(count, seed=0):
+    return torch.randn(count, 2, generator=torch.Generator().manual_seed(seed))
+
+
+def has_the_limits(axes) -> bool:
+    equal = axes.get_aspect() == 1
+    return equal and (*axes.get_xlim(), *axes.get_ylim()) == LIMITS
+
+
+def the_only(kind, axes):
+    (found,) = (artist for artist in axes.collections if isinstance(artist, kind))
+    return found
+
+
+def test_a_scatter_shows_every_point_and_colours_labels(figures, tmp_path):
+    labels = torch.arange(50) % 12
+    save_scatter(points(50), tmp_path / "s.png", "title", LIMITS, labels)
+    (axes,) = figures["s"].axes
+    assert dots(axes)[0] == pytest.approx(points(50).numpy())
+    assert has_the_limits(axes)
+    assert title(figures["s"]) == "title"
+    axes.collections[0].update_scalarmappable()
+    colours = axes.collections[0].get_facecolors()
+    assert len(np.unique(colours, axis=0)) == 10
+    assert np.array_equal(colours[0], colours[10])  # there are ten colours
+    assert not np.array_equal(colours[0], colours[1])
+
+
+@pytest.mark.parametrize("labels", [None, torch.zeros(50, dtype=torch.int64)])
+def test_points_of_one_class_are_of_one_colour(labels, figures, tmp_path):
+    save_scatter(points(50), tmp_path / "s.png", "title", LIMITS, labels)
+    colours = figures["s"].axes[0].collections[0].get_facecolors()
+    assert np.unique(colours, axis=0).tolist() == [list(to_rgba(INK))]
+
+
+def test_no_more_points_than_one_can_see(figures, tmp_path):
+    save_scatter(points(MAX_POINTS + 5), tmp_path / "s.png", "title", LIMITS)
+    assert dots(figures["s"].axes[0])[0].shape == (MAX_POINTS, 2)
+
+
+def test_panels_over_time_share_their_axes(figures, tmp_path):
+    times = [points(20, seed) for seed in range(11)]
+    captions = [f"t = {k}" for k in range(11)]
+    save_scatter_panels(times, captions, tmp_path / "p.png", "title", LIMITS, torch.arange(20) % 2)
+    shown = [axes for axes in figures["p"].axes if axes.get_visible()]
+    assert [axes.get_title() for axes in shown] == captions
+    for axes, expected in zip(shown, times, strict=True):
+        assert dots(axes)[0] == pytest.approx(expected.numpy())
+        assert axes.collections[0].get_array().tolist() == [0, 1] * 10
+        assert has_the_limits(axes)
+
+
+def test_an_animation_moves_the_points_and_not_the_view(frames, tmp_path):
+    times = [points(20, seed) for seed in range(4)]
+    save_scatter_animation(
+        times, list("abcd"), tmp_path / "a.gif", "title", LIMITS, torch.arange(20) % 2
+    )
+    assert [frame.caption for frame in frames] == list("abcd")
+    assert [frame.progress for frame in frames] == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    for frame, expected in zip(frames, times, strict=True):
+        assert frame.content == pytest.approx(expected.numpy())
+        assert has_the_limits(frame.axes)
+    assert frames[0].axes.collections[0].get_array().tolist() == [0, 1] * 10
+
+
+def test_arrows_go_from_noisy_points_to_their_estimates(figures, tmp_path):
+    clean, feet, tips = points(30), [points(7, 1), points(7, 2)], [points(7, 3), points(7, 4)]
+    save_arrows(clean, feet, tips, ["little", "much"], tmp_path / "a.png", "title", LIMITS)
+    assert [axes.get_title() for axes in figures["a"].axes] == ["little", "much"]
+    for axes, foot, tip in zip(figures["a"].axes, feet, tips, strict=True):
+        arrows = the_only(Quiver, axes)
+        assert arrows.get_offsets() == pytest.approx(foot.numpy())
+        along = np.stack([arrows.U, arrows.V], axis=1)
+        assert foot.numpy() + along == pytest.approx(tip.numpy(), abs=1e-6)
+        assert (arrows.angles, arrows.scale_units, arrows.scale) == ("xy", "xy", 1)  # as long
+        backdrop, at_feet = dots(axes)
+        assert backdrop == pytest.approx(clean.numpy())
+        assert at_feet == pytest.approx(foot.numpy())
+        assert has_the_limits(axes)
+
+
+def test_the_field_has_directions_of_one_length_over_the_density_of_samples(figures, tmp_path):
+    grid, samples = points(40), torch.tensor([[1.0, 1.0], [1.0, 1.0], [-2.0, 3.0]])
+    scores = [points(40, 1) * 100, points(40, 2) / 100]
+    save_field(grid, scores, samples, ["little", "much"], tmp_path / "f.png", "title", LIMITS)
+    for axes, score in zip(figures["f"].axes, scores, strict=True):
+        arrows = the_only(Quiver, axes)
+        assert arrows.get_offsets() == pytest.approx(grid.numpy())
+        direction = np.stack([arrows.U, arrows.V], axis=1)
+        assert direction == pytest.approx((score / score.norm(dim=1, keepdim=True)).numpy())
+        mesh = the_only(QuadMesh, axes)
+        density = np.asarray(mesh.get_array())
+        assert density.shape == (80, 80)
+        assert (density > 0).sum() == 2
+        # The brightest cell is where two of the samples are.
+        row, column = np.unravel_index(density.argmax(), density.shape)
+        corners = mesh.get_coordinates()
+        assert (corners[row, column] <= 1).all()
+        assert (corners[row + 1, column + 1] >= 1).all()
+        assert has_the_limits(axes)
+
+
+def test_paths_lead_from_noise_to_samples(figures, tmp_path):
+    paths = torch.randn(6, 5, 2)
+    save_paths(paths, points(30), tmp_path / "p.png", "title", LIMITS)
+    (axes,) = figures["p"].axes
+    for k, line in enumerate(axes.lines):
+        assert line.get_xydata() == pytest.approx(paths[:, k].numpy())
+    assert len(axes.lines) == 5
+    backdrop, noise, samples = dots(axes)
+    assert backdrop == pytest.approx(points(30).numpy())
+    assert noise == pytest.approx(paths[0].numpy())
+    assert samples == pytest.approx(paths[-1].numpy())
+    assert axes.get_legend_handles_labels()[1] == ["noise", "sample"]
+
+
+def test_the_gallery_shows_every_set_whole_on_axes_of_its_own(figures, tmp_path):
+    sets = []
+    for name in cli.options.POINT_DATASETS:
+        made, labels = map(torch.from_numpy, make_shape(name, 200, 0))
+        sets.append((name, made, labels))
+    save_gallery(sets, tmp_path / "g.png", "title")
+    assert [axes.get_title() for axes in figures["g"].axes] == list(cli.options.POINT_DATASETS)
+    for axes, (_, made, _) in zip(figures["g"].axes, sets, strict=True):
+        shown = dots(axes)[0]
+        assert shown == pytest.approx(made.numpy())
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        assert left < shown[:, 0].min()
+        assert shown[:, 0].max() < right
+        assert bottom < shown[:, 1].min()
+        assert shown[:, 1].max() < top
+        wider = max(np.ptp(shown, axis=0)) / (right - left)
+        assert right - left == pytest.approx(top - bottom, rel=1e-4)
+        assert wider > 0.8  # and not tiny
+
+
+# ------------------------------------------------------------------------------------ schedules
+
+
+@pytest.mark.parametrize("kind", ["images", "points"])
+def test_schedules_have_their_curves_and_a_row_of_examples(kind, figures, tmp_path):
+    schedules = {name: make_schedule(name, 50) for name in ("linear", "flow", "log_linear")}
+    shape = (28, 28) if kind == "images" else (30, 2)
+    noisy = [
+        [torch.full(shape, 20 * row + place) for place in range(9)] for row in range(len(schedules))
+    ]
+    limits = None if kind == "images" else LIMITS
+    save_schedules(schedules, noisy, tmp_path / "s.png", "title", limits)
+    left, right, *cells = figures["s"].axes
+    for axes in (left, right):
+        assert [line.get_label() for line in axes.lines] == list(schedules)
+    for (name, schedule), share, level in zip(
+        schedules.items(), left.lines, right.lines, strict=True
+    ):
+        alpha2, sigma2 = schedule.alphas**2, schedule.sigmas**2
+        expected = sigma2 / (alpha2 + sigma2)
+        assert np.asarray(share.get_ydata()) == pytest.approx(expected.numpy()), name
+        inside = abs(schedule.half_log_snr) < 8
+        assert np.asarray(level.get_ydata())[inside] == pytest.approx(
+            schedule.half_log_snr[inside].numpy()
+        )
+        assert share.get_xdata()[-1] == 1
+    timesteps = shown_timesteps(schedules["linear"])
+    assert (timesteps[0], timesteps[-1], len(timesteps)) == (0, 49, 9)
+    assert [axes.get_title() for axes in cells[:9]] == [f"t = {t}" for t in timesteps]
+    assert [axes.get_ylabel() for axes in cells[::9]] == list(schedules)
+    for k, axes in enumerate(cells):
+        shown = picture(axes) if kind == "images" else dots(axes)[0]
+        assert (shown == 20 * (k // 9) + k % 9).all()
+        assert kind == "points" or axes.get_images()[0].get_clim() == (0, 255)
+        assert kind == "images" or has_the_limits(axes)
+        assert texts_above(axes) == []

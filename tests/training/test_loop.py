@@ -1,0 +1,154 @@
+"""The training loop, in this process: compiled against eager, and one graph for a whole run."""
+
+import argparse
+
+import numpy as np
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+import cli.options
+import train
+from guidance import spread
+from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps
+from sampling.generation import Trained, generate, prepare_network
+from system.errors import InputError
+
+RUN = "--dataset digits --subset 70 --batch_size 32 --epochs 3 --base_channels 8 --num_samples 4"
+
+
+def weights_after(options: str, folder) -> torch.Tensor:
+    args = train.parse_arguments(f"{RUN} {options} --output_dir {folder}".split())
+    trainer = train.make_trainer(args)
+    trainer.run()
+    return torch.cat([parameter.detach().flatten() for parameter in trainer.parameters])
+
+
+def test_a_compiled_run_has_one_graph_and_learns_the_same(tmp_path):
+    torch._dynamo.reset()
+    counters.clear()
+    compiled = weights_after("--compile on --precision fp32", tmp_path)
+    # Three epochs with samples between them, which switch gradients off and on again.
+    assert counters["stats"]["unique_graphs"] == 1
+    assert counters["recompile_limit"] == {}
+    eager = weights_after("--compile off --precision fp32", tmp_path)
+    assert counters["stats"]["unique_graphs"] == 1
+    initial = weights_after("--compile off --precision fp32 --lr 1e-12", tmp_path)
+    # Adam turns rounding errors of tiny gradients into whole steps, so single weights may differ.
+    assert (compiled - eager).norm() < 0.02 * (eager - initial).norm()
+
+
+def test_bf16_learns_almost_the_same(tmp_path):
+    exact, rounded, initial = (
+        weights_after(options, tmp_path)
+        for options in ("--precision fp32", "--precision bf16", "--precision fp32 --lr 1e-12")
+    )
+    similarity = torch.cosine_similarity(exact - initial, rounded - initial, dim=0)
+    assert 0.9 < similarity < 0.99999
+
+
+@pytest.mark.parametrize("weighting", cli.options.LOSS_WEIGHTINGS)
+@pytest.mark.parametrize("prediction", cli.options.PREDICTIONS)
+@pytest.mark.parametrize("schedule", cli.options.SCHEDULES)
+def test_every_combination_trains_and_samples_or_is_refused(
+    schedule, prediction, weighting, tmp_path
+):
+    combination = f"--schedule {schedule} --prediction {prediction} --loss_weighting {weighting}"
+    options = f"--dataset line --num_points 500 {combination} --hidden_size 16"
+    command = f"{options} --output_dir {tmp_path}".split()
+    if schedule == "flow" and (prediction == "eps" or weighting == "min_snr"):
+        with pytest.raises(InputError, match="not possible with --schedule flow"):
+            train.parse_arguments(command)
+        return
+    trainer = train.make_trainer(train.parse_arguments(command))
+    losses = [trainer.train_step(torch.arange(500), 1e-3)[0].item() for _ in range(5)]
+    assert np.isfinite(losses).all()
+    schedule_table = trainer.diffusion.schedule
+    for sampler in (ddpm, ddim, heun, dpmpp):
+        x = trainer.diffusion.starting_noise(torch.randn(50, 2))
+        denoise = trainer.diffusion.denoiser(trainer.model)
+        samples = final(sampler(denoise, x, schedule_table, trailing_timesteps(200, 5)))
+        assert bool(samples.isfinite().all())
+        assert samples.std() > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "weighting"),
+    [
+        ("--dataset digits", "inverse_sigma"),
+        ("--dataset digits --prediction eps", "uniform"),
+        ("--dataset digits --loss_weighting uniform", "uniform"),
+        ("--dataset dino", "uniform"),
+        ("--dataset dino --prediction x0", "inverse_sigma"),
+    ],
+)
+def test_the_weights_fit_the_prediction_unless_they_are_given(options, weighting):
+    assert train.parse_arguments(options.split()).loss_weighting == weighting
+
+
+@pytest.mark.parametrize(("sampling", "spread"), [("uniform", 0.289), ("logit_normal", 0.183)])
+def test_training_learns_from_the_timesteps_asked_for(sampling, spread, tmp_path):
+    options = f"{RUN} --timestep_sampling {sampling} --output_dir {tmp_path}"
+    trainer = train.make_trainer(train.parse_arguments(options.split()))
+    drawn = torch.cat([trainer.draw(torch.arange(32))[2] for _ in range(100)])
+    # Of numbers from 0 to 1: of even ones 12 ** -0.5, of the logistic function of normal ones.
+    assert (drawn / 1000).std().item() == pytest.approx(spread, rel=0.05)
+
+
+def test_half_precision_scales_its_gradients(tmp_path):
+    args = train.parse_arguments(f"{RUN} --precision fp16 --output_dir {tmp_path}".split())
+    trainer = train.make_trainer(args)
+    trainer.run()
+    assert trainer.scaler.is_enabled()
+    assert all(bool(parameter.isfinite().all()) for parameter in trainer.parameters)
+
+
+@pytest.mark.parametrize("grad_clip", [0, 1])
+@pytest.mark.parametrize("owner", [0, 1], ids=("muon", "adamw"))
+def test_an_infinite_gradient_leaves_out_the_step_of_all_weights(owner, grad_clip, tmp_path):
+    options = f"{RUN} --precision fp16 --grad_clip {grad_clip} --output_dir {tmp_path}"
+    trainer = train.make_trainer(train.parse_arguments(options.split()))
+    batch = torch.arange(32)
+    trainer.train_step(batch, 1e-3)  # from now on there is momentum, which could move weights
+    before = [parameter.detach().clone() for parameter in trainer.parameters]
+    scale = trainer.scaler.get_scale()
+
+    weight = trainer.optimizers[owner].param_groups[0]["params"][0]
+    hook = weight.register_hook(lambda gradient: torch.full_like(gradient, torch.inf))
+    trainer.train_step(batch, 1e-3)
+    hook.remove()
+    assert all(map(torch.equal, trainer.parameters, before))
+    assert trainer.scaler.get_scale() == scale / 2
+
+    trainer.train_step(batch, 1e-3)
+    assert all(bool(parameter.isfinite().all()) for parameter in trainer.parameters)
+    assert not all(map(torch.equal, trainer.parameters, before))
+
+
+def test_a_compiled_sampler_has_one_graph(tmp_path):
+    """Three batches, the last of them padded, and guidance, by one compiled network."""
+    options = f"{RUN} --class_conditional --precision fp32 --output_dir {tmp_path}"
+    trainer = train.make_trainer(train.parse_arguments(options.split()))
+    config, diffusion = trainer.config, trainer.diffusion
+    for parameter in trainer.parameters:  # a new network answers zero
+        torch.nn.init.normal_(parameter, std=0.05)
+    args = argparse.Namespace(
+        **{"num_images": 20, "batch_size": 8, "seed": 0, "sampler": "dpmpp", "guidance": 2.0},
+        **{"eta": None, "momentum": None, "precision": "fp32"},
+        **{"guide": None, "guidance_interval": None},
+    )
+    torch._dynamo.reset()
+    counters.clear()
+    samples = {}
+    for args.compile in ("on", "off"):
+        network = trainer.model.eval().requires_grad_(False)
+        trained = Trained(tmp_path, config, network, diffusion, trainer.space)
+        prepare_network(trained, args, 5, torch.device("cpu"))
+        labels, timesteps = spread(range(10), 20), trailing_timesteps(1000, 5)
+        samples[args.compile] = generate(
+            trained, args, timesteps, torch.device("cpu"), labels=labels
+        )
+        assert counters["stats"]["unique_graphs"] == 1
+        assert counters["recompile_limit"] == {}
+    difference = (samples["on"].float() - samples["off"].float()).abs()
+    assert difference.max() <= 1  # of 255: rounding

@@ -1,0 +1,63 @@
+"""preview.py: the sheets of samples after an epoch."""
+
+import pytest
+import torch
+from studio import picture, texts_above, texts_beside, title
+
+from diffusion import Diffusion, make_schedule
+from plots.spaces import ImageSpace, PointSpace
+from system.errors import RunError
+from training.preview import Preview
+
+
+def answers_with_the_label(x, t, labels=None):
+    """A network of x0 whose images are the brighter, the larger their label."""
+    value = torch.zeros(len(x)) if labels is None else labels / 5 - 0.9
+    return value.view(-1, *[1] * (x.ndim - 1)).expand_as(x)
+
+
+def draw(folder, space, labels=(), count=9, network=answers_with_the_label, stride=None):
+    diffusion = Diffusion(make_schedule("cosine", 100), "x0", clip=False)
+    device = torch.device("cpu")
+    preview = Preview(network, diffusion, space, labels, count, 0, device, stride)
+    return preview.draw(3, folder)
+
+
+@pytest.mark.parametrize(("count", "columns"), [(64, 7), (70, 7), (20, 2), (11, 2)])
+def test_every_class_has_a_full_row_of_its_own_samples(count, columns, figures, tmp_path):
+    draw(tmp_path, ImageSpace(), labels=range(10), count=count)
+    axes = figures["epoch_003"].axes[0]
+    assert texts_beside(axes) == [str(k) for k in range(10)]
+    cells = picture(axes)[2:, 2:].reshape(10, 30, columns, 30)[:, :28, :, :28]
+    greys = cells.transpose(0, 2, 1, 3).reshape(10, -1)
+    assert (greys == greys[:, :1]).all()  # no place is left empty
+    assert greys[:, 0].tolist() == sorted(set(greys[:, 0].tolist()))
+    assert title(figures["epoch_003"]) == "Samples after epoch 3 (ddim, 20 steps)"
+
+
+def test_fewer_samples_than_classes_stay_so_few(figures, tmp_path):
+    draw(tmp_path, ImageSpace(), labels=range(10), count=4)
+    axes = figures["epoch_003"].axes[0]
+    assert picture(axes).shape == (32, 4 * 30 + 2)
+    assert texts_above(axes) == ["0", "1", "2", "3"]
+
+
+def test_the_process_has_its_labels(figures, tmp_path):
+    draw(tmp_path, ImageSpace(), labels=range(10), count=20, stride=50)
+    axes = figures["epoch_003_process"].axes[0]
+    assert texts_beside(axes) == [str(k) for k in range(8)]
+    assert texts_above(axes) == ["t = 99", "t = 49", "sample"]
+
+
+def test_without_classes_there_are_as_many_as_asked_for(figures, tmp_path):
+    draw(tmp_path, ImageSpace(), count=64)
+    axes = figures["epoch_003"].axes[0]
+    assert picture(axes).shape == (8 * 30 + 2, 8 * 30 + 2)
+    assert texts_beside(axes) == []
+
+
+def test_samples_that_are_not_finite_are_not_drawn(figures, tmp_path):
+    broken = lambda x, t: torch.full_like(x, torch.nan)  # noqa: E731
+    with pytest.raises(RunError, match="after epoch 3 are not finite"):
+        draw(tmp_path, PointSpace([0, 0], 1.0), network=broken)
+    assert not figures

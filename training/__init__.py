@@ -1,0 +1,1 @@
+"""Training: the loop, its batches, objectives and optimisers, the record, and saving."""

@@ -5,9 +5,7 @@ import pickle
 import random
 import sys
 import zipfile
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from scripts import refuse, succeed
@@ -39,7 +37,6 @@ POINTS = {
     **{"embedding_scale": 1.0, "mean": [0.0, 1.0], "scale": 2.0, "num_points": 100},
     **{"jitter": None},
 }
-RELEASE = Path(__file__).parent.parent / "release_1"
 
 
 def content(config=POINTS, changes=(), **others):
@@ -58,16 +55,6 @@ def test_checkpoints_come_back_as_they_were(tmp_path):
     assert torch.equal(checkpoint["model"]["stem.weight"], torch.ones_like(model.stem.weight))
     assert torch.equal(checkpoint["ema"]["stem.weight"], ema.model.stem.weight)
     assert not torch.equal(ema.model.stem.weight, model.stem.weight)
-
-
-@pytest.mark.parametrize("name", ["images", "points"])
-def test_models_of_the_release_before_make_the_same_samples(name, tmp_path):
-    options = "--sampler ddim --steps 5 --precision fp32 --num_images"
-    count = {"images": 4, "points": 8}[name]
-    checkpoint = ("--checkpoint", RELEASE / f"{name}.pt", "--output", "x.npy")
-    succeed("sample.py", *checkpoint, *options.split(), count, cwd=tmp_path)
-    found, before = np.load(tmp_path / "x.npy"), np.load(RELEASE / f"{name}.npy")
-    np.testing.assert_allclose(found.astype(float), before.astype(float), rtol=1e-4, atol=1)
 
 
 def test_v_of_log_linear_meant_something_else_in_the_release_before(tmp_path):
@@ -182,7 +169,7 @@ def test_what_is_not_a_checkpoint_is_refused(tmp_path, monkeypatch, make, says):
 
 @pytest.mark.parametrize("kept", [0.01, 0.5, 0.99])
 def test_truncated_checkpoints_are_refused(tmp_path, kept):
-    whole = (RELEASE / "points.pt").read_bytes()
+    whole = (REPOSITORY / "tests" / "release_1" / "points.pt").read_bytes()
     (tmp_path / "c.pt").write_bytes(whole[: int(kept * len(whole))])
     with pytest.raises(InputError, match="cannot be read"):
         load_checkpoint(tmp_path / "c.pt")

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from scripts import FORKS, REPOSITORY, Running, refuse, run, succeed
+from scripts import FORKS, Running, refuse, run, succeed
 
 import train
 import training.history
@@ -237,24 +237,6 @@ def test_resuming_builds_nothing_larger_than_the_file(change, says, state, tmp_p
         assert says in capsys.readouterr().err
     else:
         pytest.fail("it was not refused")
-
-
-def test_a_run_of_the_release_before_goes_on(tmp_path):
-    release = REPOSITORY / "tests" / "release_1"
-    trainer = train.make_trainer(
-        train.parse_arguments(
-            ["--resume", str(release / "points_epoch_001.pt"), "--output_dir", str(tmp_path)]
-        )
-    )
-    assert trainer.step == 2
-    trainer.run()
-    end = load_checkpoint(release / "points.pt")
-    for name, weight in trainer.ema.model.state_dict().items():
-        torch.testing.assert_close(weight, end["ema"][name], rtol=1e-4, atol=1e-5)
-    config = str(release / "points.json")
-    again = train.parse_arguments(["--config", config, "--output_dir", str(tmp_path)])
-    assert again.hidden_dims == [4, 4, 4]
-    assert again.class_conditional
 
 
 # ---------------------------------------------------------------------------------- checkpoints

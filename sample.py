@@ -274,17 +274,17 @@ def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     from sampling.generation import generate
 
     trained, timesteps, labels, made_by = prepare(args, device)
-    space, steps = trained.space, len(timesteps)
+    pictures, steps = trained.pictures, len(timesteps)
     show = args.show_intermediate or args.show_image_step is not None
     still_steps = stills(args, steps) if show else []
     gif_steps = evenly_spaced(GIF_FRAMES, steps + 1) if args.gif else []
     shown = shown_examples(trained.kind, args.num_images, labels)
     wanted = {*still_steps, *gif_steps}
-    process = Process(wanted, timesteps, space, labels, args.num_images, shown)
+    process = Process(wanted, timesteps, pictures, labels, args.num_images, shown)
     samples = generate(trained, args, timesteps, device, process.keep, labels, group)
     if not group.leads:
         return
-    space.write(samples, args.output, f"{args.num_images:,} samples ({made_by})", labels)
+    pictures.write(samples, args.output, f"{args.num_images:,} samples ({made_by})", labels)
     written = [str(args.output), *write_pictures(process, still_steps, gif_steps, args.output)]
     print(f"wrote {', '.join(written)}")
 
@@ -320,7 +320,7 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
         title = f"Inpainting (RePaint, {len(timesteps)} steps, {args.visits} visits to each)"
         draw_inpainting(samples, image, hole, title, args.output)
     else:
-        trained.space.write(samples, args.output, "")
+        trained.pictures.write(samples, args.output, "")
     print(f"wrote {args.output}")
 
 

@@ -74,9 +74,9 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     import torch
 
     from datasets import load_dataset
+    from datasets.units import PointUnits, make_units
     from diffusion import make_diffusion
     from models import build_model
-    from plots.spaces import PointSpace, make_space
     from system.distributed import Group
     from training.loop import Trainer
     from training.saving import restore
@@ -90,14 +90,14 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     if config["kind"] == "points":
         if bool((data.examples == data.examples[0]).all()):
             raise InputError("--subset: all points are at one place, so there is nothing to learn")
-        space = PointSpace.standardising(data.examples)
-        config.update(mean=space.mean.tolist(), scale=space.scale)
+        units = PointUnits.standardising(data.examples)
+        config.update(mean=units.mean.tolist(), scale=units.scale)
     torch.manual_seed(args.seed)
     try:
         model, diffusion = build_model(config), make_diffusion(config, device)
     except ValueError as error:
         raise InputError(f"--schedule {args.schedule}: {error}") from None
-    trainer = Trainer(model, diffusion, data, make_space(config), args, config, device, group)
+    trainer = Trainer(model, diffusion, data, make_units(config), args, config, device, group)
     if args.resume is not None:
         restore(trainer, args.resume)
     return trainer

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from datasets import Dataset
     from diffusion import Diffusion
-    from plots.spaces import Space
+    from plots.pictures import ImagePictures, PointPictures
 
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
 GALLERY_POINTS = 8000
@@ -183,7 +183,9 @@ def draw_gallery(args: argparse.Namespace) -> None:
     print(f"wrote {args.save_path}")
 
 
-def compare_schedules(args: argparse.Namespace, x0: Tensor, space: Space) -> None:
+def compare_schedules(
+    args: argparse.Namespace, x0: Tensor, pictures: ImagePictures | PointPictures
+) -> None:
     """All schedules, with what is left of one image (or of all points) at some timesteps."""
     import torch
 
@@ -203,10 +205,10 @@ def compare_schedules(args: argparse.Namespace, x0: Tensor, space: Space) -> Non
             alpha, sigma = schedule.at(t)
             # At the variance at which the network sees it; else exploding noise hides its data.
             x = diffusion.add_noise(x0, times, eps) / (alpha**2 + sigma**2) ** 0.5
-            data = space.to_data(x)
+            data = pictures.units.to_data(x)
             examples.append(data[0] if cli.options.kind_of(args.dataset) == "images" else data)
         noisy.append(examples)
-    limits = getattr(space, "limits", None)
+    limits = getattr(pictures, "limits", None)
     title = f"The noise schedules, T = {args.timesteps}"
     save_schedules(schedules, noisy, args.save_path, title, limits)
     print(f"wrote {args.save_path}")
@@ -214,40 +216,43 @@ def compare_schedules(args: argparse.Namespace, x0: Tensor, space: Space) -> Non
 
 def examples_and_space(
     data: Dataset, args: argparse.Namespace, config: dict[str, Any] | None
-) -> tuple[Tensor, Tensor, Space]:
-    """What to show, x (N, ...), with its labels, and the space it lives in: that of a model.
+) -> tuple[Tensor, Tensor, ImagePictures | PointPictures]:
+    """What to show, x (N, ...), with its labels, and what draws it: in the units of a model.
 
-    Without a model it is the space in which a run on these data would put them.
+    Without a model those are the units of a run on these data.
     """
     import torch
 
-    from plots.spaces import ImageSpace, PointSpace, make_space
+    from datasets import CLASS_NAMES
+    from datasets.units import ImageUnits, PointUnits, Units, make_units
+    from plots.pictures import PointPictures, make_pictures
 
     examples, labels = data.examples, data.labels
     if cli.options.kind_of(data.name) == "images":
         chosen = torch.randperm(len(data))[: args.num_images]
         examples, labels = examples[chosen], labels[chosen]
-    space: Space
+    units: Units
     if config is not None:
-        space = make_space(config)
+        units = make_units(config)
     elif cli.options.kind_of(data.name) == "points":
-        space = PointSpace.standardising(examples)
+        units = PointUnits.standardising(examples)
     else:
-        space = ImageSpace()
-    if isinstance(space, PointSpace) and not bool(space.shows(examples).any()):
-        left, right, bottom, top = space.limits
+        units = ImageUnits()
+    pictures = make_pictures(units, CLASS_NAMES.get(data.name, ()))
+    if isinstance(pictures, PointPictures) and not bool(pictures.shows(examples).any()):
+        left, right, bottom, top = pictures.limits
         raise InputError(
             f"no point of {data.name} is where this model's points are:"
             f" x from {left:.4g} to {right:.4g}, y from {bottom:.4g} to {top:.4g}"
         )
-    return space.to_model(examples), labels, space
+    return units.to_model(examples), labels, pictures
 
 
 def draw_films(
     args: argparse.Namespace,
     data: tuple[Tensor, Tensor],
     diffusion: Diffusion,
-    space: Space,
+    pictures: ImagePictures | PointPictures,
     model: nn.Module | None,
     classes: list[int],
 ) -> None:
@@ -256,14 +261,14 @@ def draw_films(
     A model that knows classes is told of them in turn.
     """
     from guidance import conditioned, spread
+    from plots.pictures import PointPictures
     from plots.process import Film, draw_arrows
-    from plots.spaces import PointSpace
     from samplers import exact_denoiser
 
     x0, labels = data
     folder = args.save_path.parent
-    points = isinstance(space, PointSpace)
-    film = Film(diffusion, space, x0, labels if points else None)  # images show what they are
+    points = isinstance(pictures, PointPictures)
+    film = Film(diffusion, pictures, x0, labels if points else None)  # images show what they are
     process = f"{args.schedule} schedule, T = {args.timesteps}"
     title = f"Forward diffusion of {one_line(Path(args.dataset).name)} ({process})"
     written = film.forward(args.save_path, title, args.gif)
@@ -274,9 +279,9 @@ def draw_films(
         with_classes = diffusion.denoiser(conditioned(model, told))
         written += film.reverse(with_classes, folder, args.gif, told)
     if args.arrows:
-        assert isinstance(space, PointSpace)
+        assert isinstance(pictures, PointPictures)
         by = "exact" if model is None else "learned"
-        written += draw_arrows(film, space, denoise, folder, by)
+        written += draw_arrows(film, pictures, denoise, folder, by)
     for path in written:
         print(f"wrote {path}")
 
@@ -309,19 +314,19 @@ def show_process(args: argparse.Namespace) -> None:
     data = load_dataset(args)
     args.dataset = data.name
     torch.manual_seed(args.seed)
-    x0, labels, space = examples_and_space(data, args, config)
+    x0, labels, pictures = examples_and_space(data, args, config)
     if args.compare_schedules:
-        compare_schedules(args, x0, space)
+        compare_schedules(args, x0, pictures)
         return
     model = None if checkpoint is None else load_model(checkpoint)
     kind = cli.options.kind_of(data.name)
     print(f"{data.name}: {len(x0):,} {kind}, {args.schedule} schedule, T = {args.timesteps}")
     if args.html is None:
         classes = with_examples(config["label_counts"]) if config else []
-        draw_films(args, (x0, labels), diffusion, space, model, classes)
+        draw_films(args, (x0, labels), diffusion, pictures, model, classes)
         return
     shown = {**(config or {}), **vars(args)}  # the data and the schedule that are shown
-    save_explorer(args.html, shown, diffusion, space, x0, labels, model)
+    save_explorer(args.html, shown, diffusion, pictures.units, x0, labels, model)
     print(f"wrote {args.html}")
 
 

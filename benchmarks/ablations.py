@@ -30,9 +30,9 @@ from recipes import script
 from checkpoints import load_checkpoint
 from cli.options import SCHEDULES, TIME_EMBEDDINGS
 from datasets import load_points
+from datasets.units import PointUnits, make_units
 from evaluation.point_metrics import energy_distance
 from plots.images import save_figure
-from plots.spaces import PointSpace, make_space
 
 COUNT, SHOWN = 2000, 1000
 FRESH_SETS = 6
@@ -65,9 +65,9 @@ Cell = tuple[Tensor, float]  # samples as data (n, 2), and their distance
 class Judge:
     """Measures samples against fresh points of a dataset, in units of its spread."""
 
-    def __init__(self, dataset: str, space: PointSpace) -> None:
+    def __init__(self, dataset: str, units: PointUnits) -> None:
         def fresh(seed: int) -> Tensor:
-            return space.to_model(load_points(dataset, COUNT, 0.01, seed).examples)
+            return units.to_model(load_points(dataset, COUNT, 0.01, seed).examples)
 
         pairs = [(fresh(seed), fresh(seed + 1)) for seed in range(201, 201 + 2 * FRESH_SETS, 2)]
         self.sets = [first for first, _ in pairs]
@@ -77,7 +77,7 @@ class Judge:
         return sum(energy_distance(samples, one) for one in self.sets) / FRESH_SETS / self.floor
 
 
-def train(options: str, args: argparse.Namespace, folder: Path) -> Path:
+def train(options: str, args: argparse.Nameunits, folder: Path) -> Path:
     """The folder of a run, which is made unless it is there."""
     if not (folder / "model_final.pt").is_file():
         often = ("--save_interval", 20, "--sample_interval", max(EPOCHS), "--epochs", max(EPOCHS))
@@ -86,14 +86,14 @@ def train(options: str, args: argparse.Namespace, folder: Path) -> Path:
     return folder
 
 
-def rows(which: str, args: argparse.Namespace) -> Iterator[tuple[str, list[Cell]]]:
+def rows(which: str, args: argparse.Nameunits) -> Iterator[tuple[str, list[Cell]]]:
     """Each row's text and its cells."""
 
     def cell(checkpoint: dict, *how: object) -> Cell:
-        space = make_space(checkpoint["config"])
-        assert isinstance(space, PointSpace)
+        units = make_units(checkpoint["config"])
+        assert isinstance(units, PointUnits)
         made = draw_samples(checkpoint, COUNT, *how)
-        return space.to_data(made[:SHOWN]), Judge(args.dataset, space).distance(made)
+        return units.to_data(made[:SHOWN]), Judge(args.dataset, units).distance(made)
 
     if which == "steps":
         run = train("", args, args.folder / args.dataset / "default")

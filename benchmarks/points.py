@@ -35,10 +35,10 @@ from recipes import script
 from checkpoints import load_checkpoint
 from cli.options import POINT_DATASETS
 from datasets import load_points
+from datasets.units import make_units
 from diffusion import make_diffusion
 from evaluation.point_metrics import energy_distance, nearest, share_off, sliced_wasserstein
 from models import load_model
-from plots.spaces import make_space
 from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps
 from utils import SeededNoise
 
@@ -63,10 +63,10 @@ def draw_samples(
 
 def compare(name: str, checkpoint: dict) -> str:
     """One row of figures for a trained model."""
-    space = make_space(checkpoint["config"])
+    units = make_units(checkpoint["config"])
 
     def data(seed: int, jitter: float = JITTER) -> Tensor:
-        return space.to_model(load_points(name, COUNT, jitter, seed).examples)
+        return units.to_model(load_points(name, COUNT, jitter, seed).examples)
 
     samples, fresh, other = draw_samples(checkpoint, COUNT), data(101), data(102)
     pairs = [(data(seed), data(seed + 1)) for seed in range(201, 201 + 2 * FRESH_SETS, 2)]

@@ -141,9 +141,9 @@ def evaluate_points(
         ["data", "samples"],
         picture,
         f"{count:,} points",
-        trained.space.limits,  # type: ignore[attr-defined]  # a PointSpace
+        trained.pictures.limits,  # type: ignore[union-attr]  # of points
     )
-    samples, fresh, other = (trained.space.to_model(x) for x in (samples, fresh, other))
+    samples, fresh, other = (trained.units.to_model(x) for x in (samples, fresh, other))
 
     def off(points: Tensor, centres: Tensor) -> float:
         return share_off(nearest(points, centres))

@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from datasets.units import PointUnits, Units
 from diffusion import Denoiser, Diffusion, NoiseSchedule
 from guidance import conditioned, knows_unlabelled, with_examples
 from models.mlp import MLP
 from plots.images import evenly_spaced
-from plots.spaces import PointSpace, Space
+from plots.pictures import PointPictures
 from samplers import ddim, trailing_timesteps
 from system.errors import InputError
 from system.files import atomic_write
@@ -67,15 +68,15 @@ def points_part(x0: Tensor, labels: Tensor) -> dict[str, Any]:
     return {
         "positions": encode(x0[chosen], np.float32),
         "labels": labels[chosen].tolist(),
-        "reach": PointSpace.REACH,
+        "reach": PointPictures.REACH,
     }
 
 
 def images_part(
-    x0: Tensor, space: Space, diffusion: Diffusion, denoise: Denoiser | None
+    x0: Tensor, units: Units, diffusion: Diffusion, denoise: Denoiser | None
 ) -> dict[str, Any]:
     """Images, and what a network makes of noise: x_t and its estimate of x_0 before each step."""
-    part = {"count": len(x0), "pixels": encode(space.to_data(x0), np.uint8)}
+    part = {"count": len(x0), "pixels": encode(units.to_data(x0), np.uint8)}
     if denoise is None:
         return part
     schedule = diffusion.schedule
@@ -95,8 +96,8 @@ def images_part(
     shown = [state / size for state, size in zip(states, [*sizes, 1.0], strict=True)]
     reverse = {
         "timesteps": timesteps,
-        "x": encode(space.to_data(torch.cat(shown)), np.uint8),
-        "x0": encode(space.to_data(torch.cat([*estimates, states[-1]])), np.uint8),
+        "x": encode(units.to_data(torch.cat(shown)), np.uint8),
+        "x0": encode(units.to_data(torch.cat([*estimates, states[-1]])), np.uint8),
     }
     return {**part, "reverse": reverse}
 
@@ -105,7 +106,7 @@ def save_explorer(
     path: Path,
     config: Mapping[str, Any],
     diffusion: Diffusion,
-    space: Space,
+    units: Units,
     x0: Tensor,
     labels: Tensor,
     model: nn.Module | None = None,
@@ -131,7 +132,7 @@ def save_explorer(
         "schedule": schedule_part(diffusion.schedule),
         "prediction": diffusion.prediction,
     }
-    if isinstance(space, PointSpace):
+    if isinstance(units, PointUnits):
         page |= {"kind": "points", "points": points_part(x0, labels)}
         if isinstance(model, MLP):
             page["network"] = network_part(model, config)
@@ -140,7 +141,7 @@ def save_explorer(
         if model is not None:
             known = labels if config["label_counts"] else None
             denoise = diffusion.denoiser(conditioned(model, known))
-        page |= {"kind": "images", "images": images_part(x0, space, diffusion, denoise)}
+        page |= {"kind": "images", "images": images_part(x0, units, diffusion, denoise)}
     text = fill_in(page)
     if len(text) > LARGEST:
         raise InputError(

@@ -15,7 +15,7 @@ from torch import Tensor
 import plots.points
 from diffusion import Denoiser, Diffusion
 from plots.images import evenly_spaced
-from plots.spaces import PointSpace, Space
+from plots.pictures import Pictures, PointPictures
 from samplers import ddim, final, trailing_timesteps
 
 # For a process of 1000 timesteps; rescaled for another number.
@@ -42,9 +42,9 @@ class Film:
     """
 
     def __init__(
-        self, diffusion: Diffusion, space: Space, x0: Tensor, labels: Tensor | None
+        self, diffusion: Diffusion, pictures: Pictures, x0: Tensor, labels: Tensor | None
     ) -> None:
-        self.diffusion, self.space, self.x0, self.labels = diffusion, space, x0, labels
+        self.diffusion, self.pictures, self.x0, self.labels = diffusion, pictures, x0, labels
         # The same noise at every t, so that each example can be followed.
         self.eps = torch.randn_like(x0)
 
@@ -55,7 +55,7 @@ class Film:
 
     def noisy(self, t: int) -> Tensor:
         """The examples at timestep t, as data."""
-        return self.space.to_data(self.noisy_x(t))
+        return self.pictures.units.to_data(self.noisy_x(t))
 
     def caption(self, t: int, gap: str = "   ") -> str:
         return f"t = {t}{gap}σ = {self.diffusion.schedule.at(t)[1]:.2f}"
@@ -65,13 +65,13 @@ class Film:
         times = still_timesteps(total)
         captions = [self.caption(t, "\n") for t in times]
         panels = [self.noisy(t) for t in times]
-        self.space.draw_panels(panels, captions, path, title, self.labels)
+        self.pictures.draw_panels(panels, captions, path, title, self.labels)
         if not gif:
             return [path]
         times = evenly_spaced(GIF_FRAMES, total)
         frames, captions = [self.noisy(t) for t in times], [self.caption(t) for t in times]
         film = path.with_suffix(".gif")
-        self.space.draw_animation(frames, captions, film, title, self.labels)
+        self.pictures.draw_animation(frames, captions, film, title, self.labels)
         return [path, film]
 
     def reverse(
@@ -86,18 +86,20 @@ class Film:
         steps = min(GIF_FRAMES, len(schedule))
         timesteps = trailing_timesteps(len(schedule), steps)
         x = self.diffusion.starting_noise(torch.randn_like(self.x0))
-        states = [self.space.to_data(x) for x in (x, *ddim(denoise, x, schedule, timesteps))]
+        states = [
+            self.pictures.units.to_data(x) for x in (x, *ddim(denoise, x, schedule, timesteps))
+        ]
         captions = [*(self.caption(t) for t in timesteps), "sample"]
         still, film = folder / "reverse_diffusion.png", folder / "there_and_back.gif"
         shown = evenly_spaced(8, len(states))
         title = "Reverse process (ddim): from noise to samples"
         above = [captions[i].replace("   ", "\n") for i in shown]
-        self.space.draw_panels([states[i] for i in shown], above, still, title, labels)
+        self.pictures.draw_panels([states[i] for i in shown], above, still, title, labels)
         if not gif:
             return [still]
         times = evenly_spaced(GIF_FRAMES, len(schedule))
         there = [self.noisy(t) for t in times]
-        self.space.draw_animation(
+        self.pictures.draw_animation(
             [*there, *states],
             [*(f"data to noise   {self.caption(t)}" for t in times)]
             + [f"noise to samples   {caption}" for caption in captions],
@@ -114,17 +116,17 @@ def nearest_timestep(diffusion: Diffusion, level: float) -> int:
 
 
 def draw_arrows(
-    film: Film, space: PointSpace, denoise: Denoiser, folder: Path, by: str
+    film: Film, pictures: PointPictures, denoise: Denoiser, folder: Path, by: str
 ) -> list[Path]:
     """One-step denoising arrows, the score field, and the paths of a few points."""
     schedule = film.diffusion.schedule
     times = [nearest_timestep(film.diffusion, level) for level in ARROW_LEVELS]
-    clean = space.to_data(film.x0)
+    data = pictures.units.to_data
+    clean = data(film.x0)
     labels = [film.caption(t) for t in times]
     feet = [film.noisy_x(t) for t in times]
-    feet = [x[space.shows(space.to_data(x))][:ARROWS] for x in feet]  # those in the picture
+    feet = [x[pictures.shows(data(x))][:ARROWS] for x in feet]  # those in the picture
     tips = [denoise(x, t)[0] for x, t in zip(feet, times, strict=True)]
-    data = space.to_data
     arrows = folder / "arrows.png"
     plots.points.save_arrows(
         clean,
@@ -133,13 +135,13 @@ def draw_arrows(
         labels,
         arrows,
         f"From noisy points to the {by} estimate of where they came from",
-        space.limits,
+        pictures.limits,
     )
 
     timesteps = trailing_timesteps(len(schedule), min(GIF_FRAMES, len(schedule)))
     x = film.diffusion.starting_noise(torch.randn(len(film.x0), 2))
     samples = data(final(ddim(denoise, x, schedule, timesteps)))
-    ticks = torch.linspace(-space.REACH, space.REACH, FIELD_SIDE)
+    ticks = torch.linspace(-pictures.REACH, pictures.REACH, FIELD_SIDE)
     grid = torch.cartesian_prod(ticks, ticks)
     # The score of the noisy density is -eps / sigma (Song et al. 2021b, section 3.3).
     scores = [-denoise(grid, t)[1] / schedule.at(t)[1] for t in times]
@@ -151,14 +153,14 @@ def draw_arrows(
         labels,
         field,
         f"Direction of the {by} score, over the density of samples",
-        space.limits,
+        pictures.limits,
     )
 
     few = x[:PATHS]
     states = torch.stack([data(x) for x in (few, *ddim(denoise, few, schedule, timesteps))])
     paths = folder / "trajectories.png"
     plots.points.save_paths(
-        states, clean, paths, f"Paths of {PATHS} points from noise to data (ddim)", space.limits
+        states, clean, paths, f"Paths of {PATHS} points from noise to data (ddim)", pictures.limits
     )
     return [arrows, field, paths]
 
@@ -188,19 +190,19 @@ class Process:
         self,
         wanted: set[int],
         timesteps: list[int],
-        space: Space,
+        pictures: Pictures,
         labels: Tensor | None,
         total: int,
         examples: int,
     ) -> None:
-        self.wanted, self.timesteps, self.space = wanted, timesteps, space
+        self.wanted, self.timesteps, self.pictures = wanted, timesteps, pictures
         self.total, self.examples = total, examples
         self.labels = None if labels is None else labels[:examples]
         self.states: dict[int, Tensor] = {}
 
     def keep(self, steps_done: int, x: Tensor) -> None:
         if steps_done in self.wanted:
-            self.states[steps_done] = self.space.to_data(x[: self.examples])
+            self.states[steps_done] = self.pictures.units.to_data(x[: self.examples])
 
     def caption(self, steps_done: int) -> str:
         """After i steps x is x_t with t = timesteps[i]; after all of them it is the sample."""
@@ -221,20 +223,20 @@ class Process:
                 path.unlink()
         for k in wanted:
             title, labels = f"Denoising, {self.caption(k)}", self.labels_of(self.states[k])
-            self.space.write(self.states[k], folder / self.file_name(k), title, labels)
+            self.pictures.write(self.states[k], folder / self.file_name(k), title, labels)
         # More columns than this would be too small to read.
         shown = [wanted[i] for i in evenly_spaced(STRIP_STILLS, len(wanted))]
-        panels = [self.states[k][: self.space.few] for k in shown]
+        panels = [self.states[k][: self.pictures.few] for k in shown]
         captions = [self.caption(k) for k in shown]
         labels = self.labels_of(panels[0])
-        self.space.draw_panels(panels, captions, folder / "process.png", self.TITLE, labels)
+        self.pictures.draw_panels(panels, captions, folder / "process.png", self.TITLE, labels)
 
     def write_animation(self, wanted: list[int], path: Path) -> None:
         frames = [self.states[k] for k in wanted]
         captions, labels = [self.caption(k) for k in wanted], self.labels_of(frames[0])
         shown = len(frames[0])
         of = "" if shown == self.total else f" (the first {shown:,} of {self.total:,})"
-        self.space.draw_animation(frames, captions, path, self.TITLE + of, labels)
+        self.pictures.draw_animation(frames, captions, path, self.TITLE + of, labels)
 
     def labels_of(self, examples: Tensor) -> Tensor | None:
         """The labels of the first samples, of which there are as many as `examples`."""

@@ -59,12 +59,12 @@ def interpolate(
     """Samples from noise on the arc between the noises of two seeds: `FRAMES` times (N, ...)."""
     count = args.num_images
     noise = [SeededNoise(seed, 0, count, device) for seed in args.interpolate]
-    first, second = (one.draw(*trained.space.shape) for one in noise)
+    first, second = (one.draw(*trained.units.shape) for one in noise)
     frames = []
     for frame in tqdm(range(FRAMES), unit="frame", disable=not shows_bars(sys.stderr)):
         x = trained.diffusion.starting_noise(slerp(first, second, frame / (FRAMES - 1)))
         states = run_sampler(trained, args, timesteps, x, noise[0], labels)
-        frames.append(as_data(final(states), trained.space))
+        frames.append(as_data(final(states), trained.units))
     return frames
 
 
@@ -75,10 +75,10 @@ def draw_interpolation(
     shares = [i / (FRAMES - 1) for i in range(FRAMES)]
     shown = evenly_spaced(STRIP, FRAMES)
     captions = [f"{shares[i]:.3g}" for i in shown]
-    trained.space.draw_panels([frames[i] for i in shown], captions, path, title, labels)
+    trained.pictures.draw_panels([frames[i] for i in shown], captions, path, title, labels)
     film = path.with_suffix(".gif")
     there_and_back = [*range(FRAMES), *range(FRAMES - 2, -1, -1)]
-    trained.space.draw_animation(
+    trained.pictures.draw_animation(
         [frames[i] for i in there_and_back],
         [f"{shares[i]:.2f}" for i in there_and_back],
         *(film, title, labels),
@@ -149,17 +149,17 @@ def inpaint(
     noise = SeededNoise(args.seed, 0, args.num_images, device)
     states = repaint(
         make_denoiser(trained, args, labels),
-        trained.diffusion.starting_noise(noise.draw(*trained.space.shape)),
+        trained.diffusion.starting_noise(noise.draw(*trained.units.shape)),
         trained.diffusion.schedule,
         timesteps,
-        trained.space.to_model(image[None].to(device))[0],
+        trained.units.to_model(image[None].to(device))[0],
         hole.to(device),
         args.visits,
         noise.randn_like,
     )
     hidden = not shows_bars(sys.stderr)
     made = final(tqdm(states, total=len(timesteps), unit="step", disable=hidden))
-    return as_data(made, trained.space)
+    return as_data(made, trained.units)
 
 
 def draw_inpainting(samples: Tensor, image: Tensor, hole: Tensor, title: str, path: Path) -> None:

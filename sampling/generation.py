@@ -16,6 +16,8 @@ from tqdm import tqdm
 
 from checkpoints import find_checkpoint, load_checkpoint
 from cli.options import refuse_given
+from datasets import CLASS_NAMES
+from datasets.units import Units, make_units
 from diffusion import Denoiser, Diffusion, make_diffusion
 from guidance import (
     Network,
@@ -27,7 +29,7 @@ from guidance import (
     within,
 )
 from models import describe, load_model
-from plots.spaces import Space, make_space
+from plots.pictures import ImagePictures, PointPictures, make_pictures
 from samplers import (
     DEFAULT_STEPS,
     accelerate,
@@ -65,7 +67,8 @@ class Trained:
     config: dict[str, Any]
     network: Network
     diffusion: Diffusion
-    space: Space
+    units: Units
+    pictures: ImagePictures | PointPictures
     guide: Network | None = None
 
     @property
@@ -103,12 +106,14 @@ def locate(path: Path | None) -> tuple[Path, dict[str, Any]]:
 
 
 def restore(path: Path | None, device: torch.device, use_ema: bool = True) -> Trained:
-    """The network, process and space of a checkpoint, see `locate`."""
+    """The network, process and units of a checkpoint, see `locate`."""
     path, checkpoint = locate(path)
     config = checkpoint["config"]
     try:
         model = load_model(checkpoint, use_ema=use_ema).to(device)
-        trained = Trained(path, config, model, make_diffusion(config, device), make_space(config))
+        units = make_units(config)
+        pictures = make_pictures(units, CLASS_NAMES.get(config["dataset"], ()))
+        trained = Trained(path, config, model, make_diffusion(config, device), units, pictures)
         network = describe(config, model)
         print(f"{path}: {config['dataset']}, T = {trained.last + 1}; {network} on {device}")
     except (KeyError, TypeError, ValueError) as error:
@@ -159,7 +164,7 @@ def prepare_network(
     print("compiling, a quarter of a minute or so ...", flush=True)
     count = batch_size(args, trained.kind)
     labels = torch.zeros(count, dtype=torch.int64, device=device) if trained.classes else None
-    x = torch.zeros(count, *trained.space.shape, device=device)
+    x = torch.zeros(count, *trained.units.shape, device=device)
 
     def trial(candidate: Trained) -> None:
         denoise = make_denoiser(candidate, args, labels)
@@ -248,7 +253,7 @@ def run_sampler(
     return ddim(denoise, x, schedule, timesteps, eta, noise.randn_like)
 
 
-def as_data(x: Tensor, space: Space) -> Tensor:
+def as_data(x: Tensor, units: Units) -> Tensor:
     """The last states (B, ...) as data.
 
     Raises:
@@ -256,7 +261,7 @@ def as_data(x: Tensor, space: Space) -> Tensor:
     """
     if not bool(torch.isfinite(x).all()):
         raise RunError("the samples are not finite numbers; the model is broken")
-    return space.to_data(x)
+    return units.to_data(x)
 
 
 def generate(
@@ -285,12 +290,12 @@ def generate(
     mine = starts[group.rank :: group.size]
     if labels is not None:
         labels = labels[torch.arange(len(starts) * count) % len(labels)]
-    done = [trained.space.to_data(torch.empty(0, *trained.space.shape))]
+    done = [trained.units.to_data(torch.empty(0, *trained.units.shape))]
     hidden = not (shows_bars(sys.stderr) and group.leads)
     with tqdm(total=len(mine) * len(timesteps), unit="step", disable=hidden) as bar:
         for start in mine:
             noise = SeededNoise(args.seed, start, count, device)
-            x = trained.diffusion.starting_noise(noise.draw(*trained.space.shape))
+            x = trained.diffusion.starting_noise(noise.draw(*trained.units.shape))
             told = None if labels is None else labels[start : start + count].to(device)
             states = run_sampler(trained, args, timesteps, x, noise, told)
             if start == 0:
@@ -299,7 +304,7 @@ def generate(
                 if start == 0:
                     watch(steps_done, x)
                 bar.update()
-            done.append(as_data(x, trained.space))
+            done.append(as_data(x, trained.units))
     shares = [starts[rank :: group.size] for rank in range(group.size)]
     found = group.gather(torch.cat(done), [len(share) * count for share in shares])
     order = torch.tensor([start for share in shares for start in share]).argsort()

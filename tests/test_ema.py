@@ -22,7 +22,7 @@ def errors_after(epochs: int, points: int, seed: int, folder) -> list[float]:
     diffusion, schedule = trainer.diffusion, trainer.diffusion.schedule
     timesteps = trailing_timesteps(len(schedule), 25)
     x = diffusion.starting_noise(torch.randn(500, 2, generator=torch.Generator().manual_seed(0)))
-    best = exact_denoiser(trainer.space.to_model(trainer.examples), schedule)
+    best = exact_denoiser(trainer.units.to_model(trainer.examples), schedule)
     exact, averaged, last = (
         final(ddim(denoise, x, schedule, timesteps))
         for denoise in (best, *map(diffusion.denoiser, (trainer.ema.model, trainer.model)))

@@ -15,6 +15,7 @@ import sample
 import train
 import visualize_diffusion
 from datasets.shapes import make_shape
+from datasets.units import ImageUnits
 from diffusion import PREDICTIONS, Diffusion, make_schedule
 from guidance import (
     conditioned,
@@ -27,7 +28,7 @@ from guidance import (
     within,
 )
 from models.unet import UNet
-from plots.spaces import ImageSpace
+from plots.pictures import make_pictures
 from samplers import final, heun, trailing_timesteps
 from system.errors import InputError
 from visualize_diffusion import draw_films
@@ -238,7 +239,7 @@ def test_the_process_is_shown_of_each_class_in_turn(tmp_path):
     )
     args.gif = args.arrows = False
     data = (torch.zeros(5, 1, 28, 28), torch.zeros(5, dtype=torch.int64))
-    draw_films(args, data, diffusion, ImageSpace(), network, classes=[0, 1, 2])
+    draw_films(args, data, diffusion, make_pictures(ImageUnits()), network, classes=[0, 1, 2])
     assert told == [[0, 1, 2, 0, 1]] * 10
 
 

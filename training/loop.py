@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from checkpoints import save_checkpoint
-from datasets import Dataset
+from datasets import CLASS_NAMES, Dataset
+from datasets.units import Units
 from diffusion import Diffusion
 from guidance import conditioned, drop, with_examples
 from models.mlp import MLP
 from models.unet import BatchDropout, UNet
-from plots.spaces import Space
+from plots.pictures import make_pictures
 from system.compilation import compile_or_fall_back, reason_not_to_compile
 from system.console import shows_bars
 from system.distributed import Group
@@ -56,7 +57,7 @@ class Trainer:
     draws, so the run does not depend on how many they are, only on the size of the whole batch.
 
     Args:
-        space: how the data become what the network sees, and how they are drawn.
+        units: how the data become what the network sees.
         options: the parsed arguments of train.py.
         config: what is stored with the weights, so that they can be used without any option.
         group: the processes that train together.
@@ -67,7 +68,7 @@ class Trainer:
         model: UNet | MLP,
         diffusion: Diffusion,
         data: Dataset,
-        space: Space,
+        units: Units,
         options: argparse.Namespace,
         config: dict[str, Any],
         device: torch.device,
@@ -75,7 +76,8 @@ class Trainer:
     ) -> None:
         self.model = model.to(device).train()
         self.diffusion = diffusion
-        self.space = space
+        self.units = units
+        names = CLASS_NAMES.get(config["dataset"], ())
         self.examples = data.examples.to(device)
         self.data_digest = data.digest()
         self.classes = len(config["label_counts"])
@@ -107,7 +109,12 @@ class Trainer:
         self.batch_loss: BatchLoss = self.eager_loss
         self.preview = Preview(
             in_precision(self.ema.model, self.precision, device),
-            *(diffusion, space, with_examples(config["label_counts"]), options.num_samples),
+            *(
+                diffusion,
+                make_pictures(units, names),
+                with_examples(config["label_counts"]),
+                options.num_samples,
+            ),
             *(options.seed, device),
             stride=options.show_image_step,
         )
@@ -221,7 +228,7 @@ class Trainer:
         """The loss of a batch as it is stored, with its timesteps and noise. All that depends on
         the network is in here, and no randomness: it is what gets compiled."""
         model = conditioned(self.network, labels)
-        return self.diffusion.loss_at(model, self.space.to_model(examples), t, eps)
+        return self.diffusion.loss_at(model, self.units.to_model(examples), t, eps)
 
     def compile(self) -> None:
         """Replace `eager_loss` by a compiled one where that is possible and worthwhile."""
@@ -255,7 +262,7 @@ class Trainer:
         """
         count, device = self.batch_size, self.device
         t = self.diffusion.draw_timesteps(count, generator)
-        eps = torch.randn(count, *self.space.shape, generator=generator, device=device)
+        eps = torch.randn(count, *self.units.shape, generator=generator, device=device)
         each = count // self.group.size
         part = slice(self.group.rank * each, (self.group.rank + 1) * each)
         labels = None

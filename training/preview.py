@@ -10,7 +10,7 @@ import torch
 
 from diffusion import Diffusion
 from guidance import Network, conditioned, spread
-from plots.spaces import Space
+from plots.pictures import Pictures
 from samplers import ddim, trailing_timesteps
 from system.errors import RunError
 from utils import SeededNoise
@@ -33,18 +33,18 @@ class Preview:
         self,
         network: Network,
         diffusion: Diffusion,
-        space: Space,
+        pictures: Pictures,
         labels: Sequence[int],
         count: int,
         seed: int,
         device: torch.device,
         stride: int | None,
     ) -> None:
-        self.diffusion, self.space, self.stride = diffusion, space, stride
+        self.diffusion, self.pictures, self.stride = diffusion, pictures, stride
         if labels and count > len(labels):
             count = math.ceil(count / len(labels)) * len(labels)
         self.labels = spread(labels, count).to(device) if labels else None
-        self.noise = SeededNoise(seed, 0, count, device).draw(*space.shape)
+        self.noise = SeededNoise(seed, 0, count, device).draw(*pictures.units.shape)
         self.denoise = diffusion.denoiser(conditioned(network, self.labels))
 
     def draw(self, epoch: int, folder: Path) -> Path:
@@ -62,12 +62,12 @@ class Preview:
             raise RunError(f"the samples after epoch {epoch} are not finite numbers")
         path = folder / f"epoch_{epoch:03d}.png"
         title = f"Samples after epoch {epoch} (ddim, {steps} steps)"
-        self.space.write(self.space.to_data(states[-1]), path, title, self.labels)
+        self.pictures.write(self.pictures.units.to_data(states[-1]), path, title, self.labels)
         if self.stride:
             stride = max(1, round(self.stride * steps / len(schedule)))
-            shown, few = range(0, steps, stride), self.space.few
-            self.space.draw_panels(
-                [self.space.to_data(states[i][:few]) for i in (*shown, steps)],
+            shown, few = range(0, steps, stride), self.pictures.few
+            self.pictures.draw_panels(
+                [self.pictures.units.to_data(states[i][:few]) for i in (*shown, steps)],
                 [*(f"t = {timesteps[i]}" for i in shown), "sample"],
                 path.with_name(f"epoch_{epoch:03d}_process.png"),
                 title,

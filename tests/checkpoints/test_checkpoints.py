@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 import torch
-from scripts import refuse, succeed
+from scripts import REPOSITORY, refuse, succeed
 from torch import nn
 
 from checkpoints import (

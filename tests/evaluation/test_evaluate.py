@@ -129,7 +129,7 @@ def test_the_classifier_has_not_seen_the_real_images_that_it_judges(tmp_path, mo
 
     monkeypatch.setattr(evaluation.comparison, "load_classifier", load)
     monkeypatch.setattr(evaluation.comparison, "classify", judge)
-    trained = Trained(tmp_path, {"dataset": "mnist"}, *[None] * 3)
+    trained = Trained(tmp_path, {"dataset": "mnist"}, *[None] * 4)
     samples = load_images("mnist", tmp_path, train=False).examples[:80]
     figures = evaluate_images(samples, trained, tmp_path, tmp_path / "picture.png", "cpu")
     seen, real = (

@@ -14,11 +14,11 @@ import torch
 from scripts import refuse, succeed
 
 import explorer
+from datasets.units import ImageUnits, PointUnits
 from diffusion import make_diffusion
 from explorer import save_explorer
 from guidance import conditioned, guided
 from models import build_model
-from plots.spaces import ImageSpace, PointSpace
 from samplers import ddim, dpmpp, final, trailing_timesteps
 from system.errors import InputError
 
@@ -61,7 +61,7 @@ def write_points(path, config, model=None):
     torch.manual_seed(0)
     points, labels = torch.randn(200, 2), torch.arange(200) % 3
     save_explorer(
-        path, config, make_diffusion(config), PointSpace([0, 0], 1), points, labels, model
+        path, config, make_diffusion(config), PointUnits([0, 0], 1), points, labels, model
     )
     return path
 
@@ -69,7 +69,7 @@ def write_points(path, config, model=None):
 def write_images(path, config, model=None):
     x0 = torch.rand(9, 1, 28, 28) * 2 - 1
     labels = torch.arange(9)
-    save_explorer(path, config, make_diffusion(config), ImageSpace(), x0, labels, model)
+    save_explorer(path, config, make_diffusion(config), ImageUnits(), x0, labels, model)
     return path
 
 
@@ -110,7 +110,7 @@ def test_images_fit_into_a_page(count, tmp_path):
     model = lambda x, t: x  # noqa: E731
     labels = torch.zeros(count, dtype=torch.int64)
     path = tmp_path / "page.html"
-    save_explorer(path, config, make_diffusion(config), ImageSpace(), x0, labels, model)
+    save_explorer(path, config, make_diffusion(config), ImageUnits(), x0, labels, model)
     assert path.stat().st_size < explorer.LARGEST
     reverse = embedded(path)["images"]["reverse"]
     steps = len(reverse["timesteps"])

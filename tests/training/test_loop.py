@@ -10,6 +10,7 @@ from torch._dynamo.utils import counters
 import cli.options
 import train
 from guidance import spread
+from plots.pictures import make_pictures
 from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps
 from sampling.generation import Trained, generate, prepare_network
 from system.errors import InputError
@@ -142,7 +143,9 @@ def test_a_compiled_sampler_has_one_graph(tmp_path):
     samples = {}
     for args.compile in ("on", "off"):
         network = trainer.model.eval().requires_grad_(False)
-        trained = Trained(tmp_path, config, network, diffusion, trainer.space)
+        trained = Trained(
+            tmp_path, config, network, diffusion, trainer.units, make_pictures(trainer.units)
+        )
         prepare_network(trained, args, 5, torch.device("cpu"))
         labels, timesteps = spread(range(10), 20), trailing_timesteps(1000, 5)
         samples[args.compile] = generate(

@@ -4,8 +4,9 @@ import pytest
 import torch
 from studio import picture, texts_above, texts_beside, title
 
+from datasets.units import ImageUnits, PointUnits
 from diffusion import Diffusion, make_schedule
-from plots.spaces import ImageSpace, PointSpace
+from plots.pictures import make_pictures
 from system.errors import RunError
 from training.preview import Preview
 
@@ -16,16 +17,16 @@ def answers_with_the_label(x, t, labels=None):
     return value.view(-1, *[1] * (x.ndim - 1)).expand_as(x)
 
 
-def draw(folder, space, labels=(), count=9, network=answers_with_the_label, stride=None):
+def draw(folder, units, labels=(), count=9, network=answers_with_the_label, stride=None):
     diffusion = Diffusion(make_schedule("cosine", 100), "x0", clip=False)
     device = torch.device("cpu")
-    preview = Preview(network, diffusion, space, labels, count, 0, device, stride)
+    preview = Preview(network, diffusion, make_pictures(units), labels, count, 0, device, stride)
     return preview.draw(3, folder)
 
 
 @pytest.mark.parametrize(("count", "columns"), [(64, 7), (70, 7), (20, 2), (11, 2)])
 def test_every_class_has_a_full_row_of_its_own_samples(count, columns, figures, tmp_path):
-    draw(tmp_path, ImageSpace(), labels=range(10), count=count)
+    draw(tmp_path, ImageUnits(), labels=range(10), count=count)
     axes = figures["epoch_003"].axes[0]
     assert texts_beside(axes) == [str(k) for k in range(10)]
     cells = picture(axes)[2:, 2:].reshape(10, 30, columns, 30)[:, :28, :, :28]
@@ -36,21 +37,21 @@ def test_every_class_has_a_full_row_of_its_own_samples(count, columns, figures, 
 
 
 def test_fewer_samples_than_classes_stay_so_few(figures, tmp_path):
-    draw(tmp_path, ImageSpace(), labels=range(10), count=4)
+    draw(tmp_path, ImageUnits(), labels=range(10), count=4)
     axes = figures["epoch_003"].axes[0]
     assert picture(axes).shape == (32, 4 * 30 + 2)
     assert texts_above(axes) == ["0", "1", "2", "3"]
 
 
 def test_the_process_has_its_labels(figures, tmp_path):
-    draw(tmp_path, ImageSpace(), labels=range(10), count=20, stride=50)
+    draw(tmp_path, ImageUnits(), labels=range(10), count=20, stride=50)
     axes = figures["epoch_003_process"].axes[0]
     assert texts_beside(axes) == [str(k) for k in range(8)]
     assert texts_above(axes) == ["t = 99", "t = 49", "sample"]
 
 
 def test_without_classes_there_are_as_many_as_asked_for(figures, tmp_path):
-    draw(tmp_path, ImageSpace(), count=64)
+    draw(tmp_path, ImageUnits(), count=64)
     axes = figures["epoch_003"].axes[0]
     assert picture(axes).shape == (8 * 30 + 2, 8 * 30 + 2)
     assert texts_beside(axes) == []
@@ -59,5 +60,5 @@ def test_without_classes_there_are_as_many_as_asked_for(figures, tmp_path):
 def test_samples_that_are_not_finite_are_not_drawn(figures, tmp_path):
     broken = lambda x, t: torch.full_like(x, torch.nan)  # noqa: E731
     with pytest.raises(RunError, match="after epoch 3 are not finite"):
-        draw(tmp_path, PointSpace([0, 0], 1.0), network=broken)
+        draw(tmp_path, PointUnits([0, 0], 1.0), network=broken)
     assert not figures

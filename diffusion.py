@@ -1,4 +1,4 @@
-"""The mathematics of diffusion: noise schedules, the forward process, the loss.
+"""The mathematics of diffusion: noise schedules, the forward process, what a network predicts.
 
 A diffusion process is a table of T pairs (alpha_t, sigma_t), t = 0 ... T-1, increasing in noise:
 
@@ -204,7 +204,7 @@ def make_schedule(
     return NoiseSchedule.from_betas(BETA_SCHEDULES[name](timesteps, start, end))
 
 
-# --------------------------------------------------------------- forward process and the loss
+# ------------------------------------------------------- forward process, and what is predicted
 
 
 def check_pure_noise(schedule: NoiseSchedule, prediction: str, weighting: str) -> None:
@@ -328,23 +328,6 @@ class Diffusion:
         normal = torch.randn(count, generator=generator, device=device)
         share = (LOGIT_MEAN + normal).sigmoid()
         return (timesteps * share).long().clamp(max=timesteps - 1)  # where a share rounds to 1
-
-    def loss(self, model: Model, x0: Tensor) -> Tensor:
-        """The training loss of a batch x0 (B, ...): a scalar.
-
-        Each example gets its own t, from `draw_timesteps`, and its own noise, both from PyTorch's
-        default generator.
-        """
-        return self.loss_at(model, x0, self.draw_timesteps(len(x0)), torch.randn_like(x0))
-
-    def loss_at(self, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """The loss for given timesteps t (B,) and noise eps (B, ...); it draws nothing itself.
-
-        With uniform weights it is L_simple of Ho et al. 2020, equation 14.
-        """
-        output = self.run_model(model, self.add_noise(x0, t, eps), t)
-        squared_error = (output - self.target(x0, t, eps)).square()
-        return (self.rows(self.weights, t, x0) * squared_error).mean()
 
     def run_model(self, model: Model, x: Tensor, t: Tensor) -> Tensor:
         """The network's output at x_t. It sees x_t / sqrt(alpha_t^2 + sigma_t^2), whose variance

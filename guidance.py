@@ -21,7 +21,7 @@ from diffusion import Denoiser, Model
 Network = Callable[..., Tensor]
 
 
-def spread(labels: Sequence[int], count: int) -> Tensor:
+def cycle_labels(labels: Sequence[int], count: int) -> Tensor:
     """`count` labels, int64 (count,), taken from `labels` in turn again and again."""
     return torch.tensor(labels)[torch.arange(count) % len(labels)]
 
@@ -43,7 +43,7 @@ def in_proportion(label_counts: Sequence[int], count: int) -> Tensor:
     return torch.searchsorted(shares, (torch.arange(count, dtype=torch.float64) + 0.5) / count)
 
 
-def drop(
+def drop_labels(
     labels: Tensor, classes: int, probability: float, generator: torch.Generator | None = None
 ) -> Tensor:
     """Labels (B,) with each replaced by "no class" with that probability (algorithm 1).

@@ -244,7 +244,7 @@ def prepare(
         The trained network, the timesteps to visit, the labels of the samples (if the network
         knows any), and words on how they are made.
     """
-    from guidance import spread
+    from guidance import cycle_labels
     from sampling.generation import denoising_timesteps, prepare_network, restore
     from system.files import check_writable
 
@@ -264,7 +264,7 @@ def prepare(
     precision = prepare_network(trained, args, len(timesteps), device)
     made_by = cli.options.made_by(args, len(timesteps))
     print(f"{args.num_images:,} {kind}, {made_by}, {precision}", flush=True)
-    return trained, timesteps, spread(labels, args.num_images) if labels else None, made_by
+    return trained, timesteps, cycle_labels(labels, args.num_images) if labels else None, made_by
 
 
 def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:

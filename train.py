@@ -15,8 +15,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cli.options
 import cli.terminal
+from cli import options
 from cli.train_options import CHANGEABLE, NOT_OPTIONS, parse_arguments, read_config
 from system.errors import InputError
 
@@ -24,15 +24,35 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from system.distributed import Group
     from training.loop import Trainer
+    from training.run import Run
 
 
-def make_config(args: argparse.Namespace, dataset: str) -> dict[str, Any]:
-    """Every option of the run, and what rebuilds the model without them: config.json."""
+def make_config(args: argparse.Namespace) -> dict[str, Any]:
+    """What a person chose, and what followed from that: the part of config.json that is options."""
     options = {name: value for name, value in vars(args).items() if name not in NOT_OPTIONS}
     config = {name: str(x) if isinstance(x, Path) else x for name, x in options.items()}
     derived = {name: x for name, x in config.items() if name not in args.given and x is not None}
     derived.pop("dataset", None)  # which it is can depend on the network
-    return {**config, "kind": cli.options.kind_of(dataset), "dataset": dataset, "derived": derived}
+    return {**config, "derived": derived}
+
+
+def facts_of(data: Dataset, class_conditional: bool) -> dict[str, Any]:
+    """The rest of config.json: what a network and its samples need to know of the data.
+
+    Raises:
+        InputError: there is nothing to learn from them.
+    """
+    from datasets.units import PointUnits
+
+    facts: dict[str, Any] = {"dataset": data.name, "kind": data.kind, "shape": list(data.shape)}
+    facts |= {"class_names": list(data.class_names), "value_range": data.value_range}
+    facts["label_counts"] = label_counts(data) if class_conditional else []
+    if data.kind == "points":
+        if bool((data.examples == data.examples[0]).all()):
+            raise InputError("--subset: all points are at one place, so there is nothing to learn")
+        units = PointUnits.standardising(data.examples)
+        facts |= {"mean": units.mean.tolist(), "scale": units.scale}
+    return facts
 
 
 def label_counts(data: Dataset) -> list[int]:
@@ -71,36 +91,25 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     Args:
         group: the processes that train together; None for this one alone.
     """
-    import torch
-
     from datasets import load_dataset
-    from datasets.units import PointUnits, make_units
-    from diffusion import make_diffusion
-    from models import build_model
     from system.distributed import Group
     from training.loop import Trainer
-    from training.saving import restore
+    from training.run import Run
+    from training.settings import TrainSettings
     from utils import choose_device
 
     device, group = choose_device(args.device), group or Group()
     with group.leader_first():  # which downloads what is not there
         data = load_dataset(args)
-    config = make_config(args, data.name)
-    config["label_counts"] = label_counts(data) if args.class_conditional else []
-    if config["kind"] == "points":
-        if bool((data.examples == data.examples[0]).all()):
-            raise InputError("--subset: all points are at one place, so there is nothing to learn")
-        units = PointUnits.standardising(data.examples)
-        config.update(mean=units.mean.tolist(), scale=units.scale)
-    torch.manual_seed(args.seed)
+    config = make_config(args) | facts_of(data, args.class_conditional)
+    settings = options.settings(TrainSettings, args)
     try:
-        model, diffusion = build_model(config), make_diffusion(config, device)
+        run = Run(data, config, settings, device, group)
     except ValueError as error:
         raise InputError(f"--schedule {args.schedule}: {error}") from None
-    trainer = Trainer(model, diffusion, data, make_units(config), args, config, device, group)
     if args.resume is not None:
-        restore(trainer, args.resume)
-    return trainer
+        run.restore(args.resume)
+    return Trainer(run)
 
 
 def prepare_folder(args: argparse.Namespace, config: dict[str, Any]) -> None:
@@ -115,36 +124,35 @@ def prepare_folder(args: argparse.Namespace, config: dict[str, Any]) -> None:
         print(f"moved the earlier run in {folder} to {aside}")
 
 
-def check_something_is_left(trainer: Trainer) -> None:
+def check_something_is_left(run: Run) -> None:
     """Refuse to resume a run that has come as far as it should, unless it died before its end.
 
     Raises:
         InputError: saying how to go on.
     """
-    done, wanted = trainer.epoch - 1, trainer.options.epochs
-    ended = done == wanted and (trainer.folder / "model_final.pt").exists()
-    if done > wanted or ended or (done == wanted and trainer.position > 0):
+    done, wanted = run.epoch - 1, run.settings.epochs
+    ended = done == wanted and (run.settings.output_dir / "model_final.pt").exists()
+    if done > wanted or ended or (done == wanted and run.batches.position > 0):
         raise InputError(
-            f"--resume: this run has done its {wanted} epochs and is in epoch {trainer.epoch}; to"
+            f"--resume: this run has done its {wanted} epochs and is in epoch {run.epoch}; to"
             " go on, give it more with --epochs"
         )
 
 
-def announce(trainer: Trainer) -> None:
+def announce(run: Run) -> None:
     """Two lines: what is trained on what, and for how long."""
     from models import describe
 
-    config, options = trainer.config, trainer.options
-    network = describe(config, trainer.model)
-    together = f" in {trainer.group.size} processes" if trainer.group.size > 1 else ""
+    config, batches = run.config, run.batches
+    together = f" in {run.group.size} processes" if run.group.size > 1 else ""
     print(
-        f"{config['dataset']}: {len(trainer.examples):,} {config['kind']}; {network} on"
-        f" {trainer.device}{together}, {trainer.precision}"
+        f"{config['dataset']}: {len(batches):,} {config['kind']}; {describe(config, run.model)} on"
+        f" {run.device}{together}, {run.precision}"
     )
-    going_on = f", from epoch {trainer.epoch} on" if trainer.step else ""
+    going_on = f", from epoch {run.epoch} on" if run.step else ""
     print(
-        f"{options.epochs} epochs of {trainer.steps_per_epoch} steps, batch"
-        f" {trainer.batch_size}{going_on}",
+        f"{run.settings.epochs} epochs of {batches.per_epoch} steps, batch"
+        f" {batches.size}{going_on}",
         flush=True,
     )
 
@@ -159,13 +167,14 @@ def train(args: argparse.Namespace, group: Group) -> None:
             check_writable(folder)
             stack.enter_context(locked(folder))
         trainer = make_trainer(args, group)
+        run = trainer.run
         if args.resume:
-            check_something_is_left(trainer)
+            check_something_is_left(run)
         if group.leads:
-            prepare_folder(args, trainer.config)
-            write_json(folder / "config.json", trainer.config)
-        announce(trainer)
-        trainer.run()
+            prepare_folder(args, run.config)
+            write_json(folder / "config.json", run.config)
+        announce(run)
+        trainer.train()
     print(f"wrote {folder / 'model_final.pt'}, samples/, training_loss.png, history.csv")
 
 

@@ -260,7 +260,7 @@ def draw_films(
 
     A model that knows classes is told of them in turn.
     """
-    from guidance import conditioned, spread
+    from guidance import conditioned, cycle_labels
     from plots.pictures import PointPictures
     from plots.process import Film, draw_arrows
     from samplers import exact_denoiser
@@ -275,7 +275,7 @@ def draw_films(
     denoise = exact_denoiser(x0, diffusion.schedule)
     if model is not None:
         denoise = diffusion.denoiser(model)
-        told = spread(classes, len(x0)) if classes else None
+        told = cycle_labels(classes, len(x0)) if classes else None
         with_classes = diffusion.denoiser(conditioned(model, told))
         written += film.reverse(with_classes, folder, args.gif, told)
     if args.arrows:

@@ -31,6 +31,7 @@ from plots.images import save_figure
 from samplers import ddim, final, trailing_timesteps
 from sampling.generation import LARGEST_BATCH
 from system.precision import choose_precision, in_precision
+from training.objectives.denoising import denoising
 from utils import choose_device
 
 ROUNDS = 5
@@ -62,7 +63,8 @@ def training_step(batch: int, channels: int, device: torch.device) -> Callable[[
     images = torch.rand(batch, 1, 28, 28, device=device) * 2 - 1
 
     def step() -> None:
-        diffusion.loss(network, images).backward()
+        t, eps = diffusion.draw_timesteps(len(images)), torch.randn_like(images)
+        denoising(diffusion, network, images, t, eps).backward()
         optimizer.step()
         optimizer.zero_grad()
 

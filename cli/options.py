@@ -8,11 +8,17 @@ from __future__ import annotations
 import argparse
 import os.path
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cli.parser import Parser, number, one_of, positive_int, seed_number, whole_number
 from system.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Settings = TypeVar("Settings", bound="DataclassInstance")
 
 IMAGE_DATASETS = ("mnist", "fashion_mnist", "digits")
 POINT_DATASETS = (
@@ -397,3 +403,8 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | str | None]) 
                 raise InputError(
                     f"{source} is read, and would be overwritten; choose another output"
                 )
+
+
+def settings(kind: type[Settings], args: argparse.Namespace) -> Settings:
+    """The settings of that dataclass, whose fields have the names of options."""
+    return kind(**{field.name: getattr(args, field.name) for field in fields(kind)})

@@ -65,8 +65,22 @@ class Dataset:
     examples: Tensor
     labels: Tensor
 
+    class_names: tuple[str, ...] = ()
+
     def __len__(self) -> int:
         return len(self.examples)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (2,) if self.kind == "points" else (1, *self.examples.shape[1:])
+
+    @property
+    def kind(self) -> str:
+        return "points" if self.examples.is_floating_point() else "images"
+
+    @property
+    def value_range(self) -> list[float] | None:
+        return None if self.kind == "points" else [-1.0, 1.0]
 
     def digest(self) -> str:
         """A fingerprint of the examples and labels."""

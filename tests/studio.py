@@ -23,9 +23,9 @@ POINTS = "--num_points 300 --hidden_size 8 --embedding_size 8".split()
 def write_model(path: str, *options: object) -> dict:
     """A model of a run with these options of train.py that has not begun; its configuration."""
     args = parse_arguments(["--device", "cpu", *map(str, options)], "\n")
-    trainer = make_trainer(args)
-    save_checkpoint(Path(path), trainer.config, trainer.model, trainer.ema)
-    return trainer.config
+    run = make_trainer(args).run
+    save_checkpoint(Path(path), run.config, run.model, run.ema)
+    return run.config
 
 
 def record_figures(monkeypatch) -> dict[str, Figure]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import train
+from datasets.units import make_units
 from samplers import ddim, exact_denoiser, final, trailing_timesteps
 
 
@@ -18,14 +19,15 @@ def errors_after(epochs: int, points: int, seed: int, folder) -> list[float]:
     options += f" --batch_size 20 --num_points {points}"
     options += f" --sample_interval {epochs} --num_samples 10 --output_dir {folder}"
     trainer = train.make_trainer(train.parse_arguments(options.split()))
-    trainer.run()
-    diffusion, schedule = trainer.diffusion, trainer.diffusion.schedule
+    trainer.train()
+    run, diffusion = trainer.run, trainer.run.diffusion
+    schedule = diffusion.schedule
     timesteps = trailing_timesteps(len(schedule), 25)
     x = diffusion.starting_noise(torch.randn(500, 2, generator=torch.Generator().manual_seed(0)))
-    best = exact_denoiser(trainer.units.to_model(trainer.examples), schedule)
+    best = exact_denoiser(make_units(run.config).to_model(run.batches.examples), schedule)
     exact, averaged, last = (
         final(ddim(denoise, x, schedule, timesteps))
-        for denoise in (best, *map(diffusion.denoiser, (trainer.ema.model, trainer.model)))
+        for denoise in (best, *map(diffusion.denoiser, (run.ema.model, run.model)))
     )
     return [(samples - exact).norm(dim=1).median().item() for samples in (averaged, last)]
 

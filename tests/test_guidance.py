@@ -19,11 +19,11 @@ from datasets.units import ImageUnits
 from diffusion import PREDICTIONS, Diffusion, make_schedule
 from guidance import (
     conditioned,
-    drop,
+    cycle_labels,
+    drop_labels,
     guided,
     guided_by,
     in_proportion,
-    spread,
     with_examples,
     within,
 )
@@ -35,7 +35,7 @@ from visualize_diffusion import draw_films
 
 
 def test_labels_are_taken_in_turn():
-    assert spread([3, 5], 5).tolist() == [3, 5, 3, 5, 3]
+    assert cycle_labels([3, 5], 5).tolist() == [3, 5, 3, 5, 3]
 
 
 def test_labels_in_proportion_to_the_data():
@@ -46,11 +46,11 @@ def test_labels_in_proportion_to_the_data():
 
 def test_dropped_labels_are_those_of_no_class():
     labels = torch.arange(10).repeat(1000)
-    dropped = drop(labels, 10, 0.1)
+    dropped = drop_labels(labels, 10, 0.1)
     missing = dropped == 10
     assert missing.float().mean() == pytest.approx(0.1, abs=0.012)  # four standard errors
     assert torch.equal(dropped[~missing], labels[~missing])
-    assert torch.equal(drop(labels, 10, 0.0), labels)
+    assert torch.equal(drop_labels(labels, 10, 0.0), labels)
 
 
 def labelled_network():
@@ -301,7 +301,7 @@ def class_conditional(folder, *options):
         [*run.split(), "--class_conditional", "--output_dir", str(folder), *options]
     )
     trainer = train.make_trainer(args)
-    trainer.run()
+    trainer.train()
     return trainer
 
 
@@ -314,8 +314,8 @@ def sampling(folder, *options):
 def test_only_classes_with_examples_exist(tmp_path):
     """Twelve digits lack some of the ten classes."""
     trainer = class_conditional(tmp_path, "--subset", "12")
-    there = trainer.labels.unique().tolist()
-    counts = trainer.config["label_counts"]
+    there = trainer.run.batches.labels.unique().tolist()
+    counts = trainer.run.config["label_counts"]
     absent = [label for label in range(len(counts)) if label not in there]
     assert absent  # or the test would show nothing
     assert with_examples(counts) == there
@@ -360,7 +360,7 @@ def test_exported_weights_guide_the_model_that_they_came_from(tmp_path):
     (tmp_path / "drawing.csv").write_text("1,2\n3,4\n5,9\n")
     train_options = ["--dataset", str(tmp_path / "drawing.csv"), "--num_points", "50"]
     train_options += ["--hidden_size", "4", "--epochs", "1", "--output_dir", str(tmp_path)]
-    train.make_trainer(train.parse_arguments(train_options)).run()
+    train.make_trainer(train.parse_arguments(train_options)).train()
     checkpoint, export = tmp_path / "model_final.pt", tmp_path / "e.safetensors"
     sample.main(["--checkpoint", str(checkpoint), "--export", str(export)])
     trained, *_ = sampling(tmp_path, "--guide", str(export))
@@ -370,7 +370,7 @@ def test_exported_weights_guide_the_model_that_they_came_from(tmp_path):
 def test_arrows_need_points_without_a_class(tmp_path):
     options = "--dataset moons --num_points 50 --epochs 1 --hidden_size 4 --num_samples 4"
     options += f" --class_conditional --label_dropout 0 --output_dir {tmp_path}"
-    train.make_trainer(train.parse_arguments(options.split())).run()
+    train.make_trainer(train.parse_arguments(options.split())).train()
     checkpoint = ["--checkpoint", str(tmp_path / "model_final.pt")]
     args = visualize_diffusion.parse_arguments([*checkpoint, "--arrows"])
     with pytest.raises(InputError, match="label_dropout 0 does not know"):

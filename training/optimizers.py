@@ -12,10 +12,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.mlp import MLP
 from models.unet import UNet
+from training.settings import TrainSettings
 
 # Of x -> a x + b x^3 + c x^5, which takes every number in (0, 1] to one near 1 in a few rounds,
 # and the smallest of them fastest (Jordan et al. 2024).
@@ -141,11 +142,51 @@ def make_optimizers(
     return [Muon(hidden, lr), adamw]
 
 
-def fill_state(optimizers: Iterable[torch.optim.Optimizer]) -> None:
-    """Give optimisers the state that they have after a step, by one that moves nothing."""
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
+class Optimizers:
+    """The optimisers that together move all weights of a network, in one step of one rate.
+
+    Args:
+        precision: of the network; half precision loses small gradients, so they are scaled up.
+    """
+
+    def __init__(
+        self, model: UNet | MLP, settings: TrainSettings, precision: str, device: torch.device
+    ) -> None:
+        self.model, self.parameters = model, list(model.parameters())
+        self.largest_norm = settings.grad_clip or math.inf
+        self.all = make_optimizers(settings.optimizer, model, settings.lr, device)
+        self.together = Together(self.all)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+
+    def step(self, loss: Tensor, lr: float) -> Tensor:
+        """Move the weights against the gradient of the loss; the norm of that gradient, still on
+        the device. In half precision a step with an infinite gradient is left out."""
+        for group in self.together.param_groups:
+            group["lr"] = lr
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.together)  # type: ignore[arg-type]  # it has what the scaler uses
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.largest_norm)
+        self.scaler.step(self.together)  # type: ignore[arg-type]
+        self.scaler.update()
+        self.model.zero_grad()
+        return norm
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            "optimizers": [optimizer.state_dict() for optimizer in self.all],
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for optimizer, held in zip(self.all, state["optimizers"], strict=True):
+            optimizer.load_state_dict(held)
+        self.scaler.load_state_dict(state["scaler"])
+
+    def fill_state(self) -> None:
+        """Give new optimisers the state that they have after a step, by one that moves nothing."""
+        for group in self.together.param_groups:
             for weight in group["params"]:
                 weight.grad = torch.zeros_like(weight)
-        optimizer.step()
-        optimizer.zero_grad()
+        self.together.step()
+        self.model.zero_grad()

@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from diffusion import Diffusion
-from guidance import Network, conditioned, spread
+from guidance import Network, conditioned, cycle_labels
 from plots.pictures import Pictures
 from samplers import ddim, trailing_timesteps
 from system.errors import RunError
+from training.settings import TrainSettings
 from utils import SeededNoise
 
 STEPS = 20  # denoising steps: quick, and good enough to see progress
@@ -23,10 +22,9 @@ class Preview:
 
     Args:
         network: with the averaged weights.
-        labels: of the classes that the samples are of, in turn; none for a network without.
-        count, seed: of the samples; of several classes each gets as many, so that there may be
-            some more.
-        stride: also draw the process, every so many timesteps; None for no such picture.
+        labels: of the classes that the samples are of, in turn; none for a network without. Each
+            class gets as many samples, so that there may be some more than were asked for.
+        settings: how many samples, of which seed, and whether to draw their process too.
     """
 
     def __init__(
@@ -35,16 +33,15 @@ class Preview:
         diffusion: Diffusion,
         pictures: Pictures,
         labels: Sequence[int],
-        count: int,
-        seed: int,
-        device: torch.device,
-        stride: int | None,
+        settings: TrainSettings,
     ) -> None:
-        self.diffusion, self.pictures, self.stride = diffusion, pictures, stride
+        self.diffusion, self.pictures = diffusion, pictures
+        self.stride = settings.show_image_step
+        device, count = diffusion.alphas.device, settings.num_samples
         if labels and count > len(labels):
             count = math.ceil(count / len(labels)) * len(labels)
-        self.labels = spread(labels, count).to(device) if labels else None
-        self.noise = SeededNoise(seed, 0, count, device).draw(*pictures.units.shape)
+        self.labels = cycle_labels(labels, count).to(device) if labels else None
+        self.noise = SeededNoise(settings.seed, 0, count, device).draw(*pictures.units.shape)
         self.denoise = diffusion.denoiser(conditioned(network, self.labels))
 
     def draw(self, epoch: int, folder: Path) -> Path:

@@ -1,86 +1,105 @@
-"""What a checkpoint holds of a run that is to go on, beside the weights and their average."""
+"""When checkpoints are written, which are kept, and how a run stops when it is asked to."""
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import torch
-
-from checkpoints import check_like, load_checkpoint, reading
-from system.errors import InputError
-from training.optimizers import fill_state
-from utils import random_state, set_random_state
-
-if TYPE_CHECKING:
-    from training.loop import Trainer
+from checkpoints import save_checkpoint
+from system.errors import RunError, Stopped
+from system.interrupts import StopRequests
+from training.run import Run
 
 
-def state_of(trainer: Trainer) -> dict[str, Any]:
-    """All that decides how the run goes on, and its record so far."""
-    return {
-        "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
-        "scaler": trainer.scaler.state_dict(),
-        "ema_updates": trainer.ema.updates,
-        "step": trainer.step,
-        "epoch": trainer.epoch,
-        # In examples, since another number of processes may have other batches.
-        "seen": trainer.position * trainer.batch_size,
-        "order": trainer.order.cpu(),
-        "random": random_state(trainer.device),
-        "history": trainer.history.state(),
-        "elapsed": time.perf_counter() - trainer.started,
-        "data": trainer.data_digest,
-    }
+class Saver:
+    """Writes the checkpoints of a run; the first of several processes does, for all of them.
 
-
-def checked_state(trainer: Trainer, checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The state of a run in a checkpoint, compared with what a new run would write.
-
-    Raises:
-        InputError: the data were others.
-        ValueError: it differs in form, or makes no sense; any other error: likewise.
+    While in use (`with`), Ctrl-C and SIGTERM ask the run to stop instead of ending it at once.
     """
-    fill_state(trainer.optimizers)
-    state, new = dict(checkpoint["training"]), state_of(trainer)
-    if state["data"] != new["data"]:
-        raise InputError("--resume: the data are not those that the run began with")
-    # On another machine: only half precision has a scaler, and each device a generator.
-    if not (state["scaler"] and new["scaler"]):
-        state["scaler"] = new["scaler"]
-    found = {name: x for name, x in state["random"].items() if name in new["random"]}
-    state["random"] = {**new["random"], **found} if "cpu" in found else {}
-    # What is constant in the code is as the code has it.
-    for held, fresh in zip(state["optimizers"], new["optimizers"], strict=True):
-        held["param_groups"] = fresh["param_groups"]
-    new["history"] = new["history"].new_empty(state["step"], new["history"].shape[1], device="meta")
-    check_like(state, new, "training")
-    order = state["order"].sort().values
-    if state["seen"] > len(order) or not torch.equal(order, torch.arange(len(order))):
-        raise ValueError("training.order is not an order of the examples")
-    return state
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.settings, self.group = run, run.settings, run.group
+        self.stop = StopRequests()
+        self.last_saving = time.perf_counter()
+
+    def __enter__(self) -> Saver:
+        self.last_saving = time.perf_counter()
+        self.stop.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.restore()
+
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether this process was, and has no others to agree with."""
+        return self.group.size == 1 and self.stop.received is not None
+
+    def save_or_stop_when_due(self) -> None:
+        """Save when it is time to, and stop when asked to; all processes alike.
+
+        Raises:
+            Stopped: after saving; the text says how to go on.
+        """
+        minutes, run = self.settings.save_every_minutes, self.run
+        due = minutes is not None and time.perf_counter() - self.last_saving > 60 * minutes
+        asked = self.group.largest(self.stop.received or 0)
+        if not (self.group.largest(due) or asked):
+            return
+        folder = self.settings.output_dir
+        path = self.save(f"model_step_{run.step:07d}.pt") if self.group.leads else folder
+        self.last_saving = time.perf_counter()
+        if not asked:
+            return
+        if not self.group.leads:
+            raise Stopped(asked, "")  # process 0 says it
+        raise Stopped(
+            asked,
+            f"stopped after step {run.step:,}, in epoch {run.epoch}; all of it is in {path}."
+            f" To go on: python train.py --resume --output_dir {folder}",
+        )
+
+    def end_of_epoch(self, epoch: int) -> None:
+        """Save what is due after this epoch; stop when asked to, unless it was the last."""
+        last = epoch == self.settings.epochs
+        if self.group.leads and (last or epoch % self.settings.save_interval == 0):
+            self.save(f"model_epoch_{epoch:03d}.pt")
+        if not last:
+            self.save_or_stop_when_due()
+
+    def save(self, name: str) -> Path:
+        """Write a checkpoint from which `--resume` goes on as if nothing had happened.
+
+        Raises:
+            RunError: the weights are not finite. Nothing is written.
+        """
+        run = self.run
+        if not run.weights_are_finite():
+            raise RunError(
+                f"after step {run.step} the weights are not finite numbers; try a smaller --lr."
+                " Checkpoints from before are as they were"
+            )
+        path = self.settings.output_dir / "checkpoints" / name
+        save_checkpoint(path, run.config, run.model, run.ema, run.state())
+        remove_older(path, self.settings.keep_checkpoints)
+        return path
+
+    def save_final(self) -> None:
+        """Write the weights alone, for sampling."""
+        if self.group.leads:
+            path = self.settings.output_dir / "model_final.pt"
+            save_checkpoint(path, self.run.config, self.run.model, self.run.ema)
 
 
-def restore(trainer: Trainer, path: Path) -> None:
-    """Make a new trainer go on from a checkpoint, maybe in another number of processes.
+def remove_older(newest: Path, keep: int | None) -> None:
+    """Delete checkpoints that `newest` makes superfluous.
 
-    Raises:
-        InputError: the data were others, or it is no such checkpoint.
+    Those within an epoch always are; of those after an epoch the last `keep` stay, or all.
     """
-    checkpoint = load_checkpoint(path)
-    with reading(path):
-        state = checked_state(trainer, checkpoint)
-        trainer.model.load_state_dict(checkpoint["model"])
-        trainer.ema.model.load_state_dict(checkpoint["ema"])
-        trainer.ema.updates = state["ema_updates"]
-        for optimizer, held in zip(trainer.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(held)
-        trainer.scaler.load_state_dict(state["scaler"])
-        trainer.step, trainer.epoch = state["step"], state["epoch"]
-        trainer.position = math.ceil(state["seen"] / trainer.batch_size)
-        trainer.order = state["order"].to(trainer.device)
-        trainer.history.restore(state["history"])
-        trainer.elapsed = state["elapsed"]
-        set_random_state(state["random"], trainer.device)
+    superfluous = [path for path in newest.parent.glob("model_step_*.pt") if path != newest]
+    if keep is not None:
+        after = set(newest.parent.glob("model_epoch_*.pt"))
+        others = sorted(after - {newest}, key=lambda path: (path.stat().st_mtime_ns, path.name))
+        superfluous += others[: max(0, len(after) - keep)]
+    for path in superfluous:
+        path.unlink()

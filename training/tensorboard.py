@@ -11,7 +11,7 @@ from system.errors import InputError
 from system.files import check_still_held
 
 
-class Board:
+class TensorBoard:
     """Writes to `folder`, from where `tensorboard --logdir` reads.
 
     Args:

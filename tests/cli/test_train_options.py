@@ -17,7 +17,7 @@ def config_of(folder, *options):
     """The config.json of a run with these options, as a file."""
     args = parse(*options)
     path = folder / "config.json"
-    path.write_text(json.dumps(train.make_config(args, args.dataset)))
+    path.write_text(json.dumps(train.make_config(args)))
     return path
 
 

@@ -70,16 +70,16 @@ def stopped_run(folder: Path) -> Path:
     """The checkpoint of a run that was stopped after its first step."""
     options = (*POINTS, "--output_dir", str(folder), "--device", "cpu")
     trainer = train.make_trainer(train.parse_arguments(list(options)))
-    take_step = trainer.train_step
+    take_step = trainer.step
 
     def stop(*arguments):
-        trainer.stop.note(signal.SIGTERM, None)
+        trainer.saver.stop.note(signal.SIGTERM, None)
         return take_step(*arguments)
 
-    trainer.train_step = stop
+    trainer.step = stop
     before = torch.get_rng_state()
     try:
-        trainer.run()
+        trainer.train()
     except Stopped:
         torch.set_rng_state(before)
         return folder / "checkpoints" / "model_step_0000001.pt"

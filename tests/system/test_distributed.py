@@ -65,8 +65,10 @@ from system.distributed import join
 args = train.parse_arguments(sys.argv[1:])
 with join(torch.device("cpu")) as group:
     trainer = train.make_trainer(args, group)
-    trainer.run()
-    weights = torch.cat([p.detach().flatten() for p in trainer.parameters + trainer.ema.averages])
+    trainer.train()
+    run = trainer.run
+    parameters = [*run.model.parameters(), *run.ema.averages]
+    weights = torch.cat([p.detach().flatten() for p in parameters])
     torch.save(weights, f"rank{group.rank}.pt")
 """
 
@@ -116,14 +118,15 @@ def test_a_process_that_dies_ends_the_job(tmp_path):
     """With torchrun itself, which ends the others."""
     (tmp_path / "dies.py").write_text(
         "import os, sys\n"
-        "import terminal, train, training\n"
-        "step = training.Trainer.train_step\n"
-        "def train_step(trainer, *arguments):\n"
-        "    if trainer.step == 5 and trainer.group.rank == 1:\n"
+        "import cli.terminal, train\n"
+        "from training.loop import Trainer\n"
+        "step = Trainer.step\n"
+        "def failing(trainer, *arguments):\n"
+        "    if trainer.run.step == 5 and trainer.run.group.rank == 1:\n"
         "        os._exit(3)\n"
         "    return step(trainer, *arguments)\n"
-        "training.Trainer.train_step = train_step\n"
-        "terminal.run(train.main)\n"
+        "Trainer.step = failing\n"
+        "cli.terminal.run(train.main)\n"
     )
     start = time.monotonic()
     done = torchrun(2, "dies.py", *TRAIN, "--epochs", 1000, cwd=tmp_path, code=1)

@@ -181,20 +181,22 @@ def test_a_folder_that_is_gone_is_not_made_anew(tmp_path):
 
 def test_a_run_stops_when_its_folder_is_gone(tmp_path, monkeypatch):
     import train
-    import training.loop
+    import training.batches
     from system.distributed import Group
 
     options = "--dataset line --num_points 100 --epochs 5 --sample_interval 1 --hidden_size 8"
     folder = tmp_path / "run"
     args = train.parse_arguments([*options.split(), "--output_dir", str(folder)])
-    train_epoch = training.loop.Trainer.train_epoch
+    of_epoch = training.batches.Batches.of_epoch
+    epochs = []
 
-    def disturbed(trainer):
-        train_epoch(trainer)
-        if trainer.epoch == 2:
+    def disturbed(batches):
+        yield from of_epoch(batches)
+        epochs.append(batches)
+        if len(epochs) == 2:
             folder.rename(tmp_path / "moved")
 
-    monkeypatch.setattr(training.loop.Trainer, "train_epoch", disturbed)
+    monkeypatch.setattr(training.batches.Batches, "of_epoch", disturbed)
     with pytest.raises(RunError, match="deleted or renamed"):
         train.train(args, Group())
     assert not folder.exists()

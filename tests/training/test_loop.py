@@ -9,7 +9,8 @@ from torch._dynamo.utils import counters
 
 import cli.options
 import train
-from guidance import spread
+from datasets.units import make_units
+from guidance import cycle_labels
 from plots.pictures import make_pictures
 from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps
 from sampling.generation import Trained, generate, prepare_network
@@ -21,8 +22,8 @@ RUN = "--dataset digits --subset 70 --batch_size 32 --epochs 3 --base_channels 8
 def weights_after(options: str, folder) -> torch.Tensor:
     args = train.parse_arguments(f"{RUN} {options} --output_dir {folder}".split())
     trainer = train.make_trainer(args)
-    trainer.run()
-    return torch.cat([parameter.detach().flatten() for parameter in trainer.parameters])
+    trainer.train()
+    return torch.cat([one.detach().flatten() for one in trainer.run.model.parameters()])
 
 
 def test_a_compiled_run_has_one_graph_and_learns_the_same(tmp_path):
@@ -62,12 +63,13 @@ def test_every_combination_trains_and_samples_or_is_refused(
             train.parse_arguments(command)
         return
     trainer = train.make_trainer(train.parse_arguments(command))
-    losses = [trainer.train_step(torch.arange(500), 1e-3)[0].item() for _ in range(5)]
+    run, every = trainer.run, torch.arange(500)
+    losses = [trainer.step(run.batches.draw(every), 1e-3)[0].item() for _ in range(5)]
     assert np.isfinite(losses).all()
-    schedule_table = trainer.diffusion.schedule
+    schedule_table = run.diffusion.schedule
     for sampler in (ddpm, ddim, heun, dpmpp):
-        x = trainer.diffusion.starting_noise(torch.randn(50, 2))
-        denoise = trainer.diffusion.denoiser(trainer.model)
+        x = run.diffusion.starting_noise(torch.randn(50, 2))
+        denoise = run.diffusion.denoiser(run.model)
         samples = final(sampler(denoise, x, schedule_table, trailing_timesteps(200, 5)))
         assert bool(samples.isfinite().all())
         assert samples.std() > 0
@@ -91,7 +93,7 @@ def test_the_weights_fit_the_prediction_unless_they_are_given(options, weighting
 def test_training_learns_from_the_timesteps_asked_for(sampling, spread, tmp_path):
     options = f"{RUN} --timestep_sampling {sampling} --output_dir {tmp_path}"
     trainer = train.make_trainer(train.parse_arguments(options.split()))
-    drawn = torch.cat([trainer.draw(torch.arange(32))[2] for _ in range(100)])
+    drawn = torch.cat([trainer.run.batches.draw(torch.arange(32)).t for _ in range(100)])
     # Of numbers from 0 to 1: of even ones 12 ** -0.5, of the logistic function of normal ones.
     assert (drawn / 1000).std().item() == pytest.approx(spread, rel=0.05)
 
@@ -99,9 +101,9 @@ def test_training_learns_from_the_timesteps_asked_for(sampling, spread, tmp_path
 def test_half_precision_scales_its_gradients(tmp_path):
     args = train.parse_arguments(f"{RUN} --precision fp16 --output_dir {tmp_path}".split())
     trainer = train.make_trainer(args)
-    trainer.run()
-    assert trainer.scaler.is_enabled()
-    assert all(bool(parameter.isfinite().all()) for parameter in trainer.parameters)
+    trainer.train()
+    assert trainer.run.optimizers.scaler.is_enabled()
+    assert trainer.run.weights_are_finite()
 
 
 @pytest.mark.parametrize("grad_clip", [0, 1])
@@ -109,29 +111,31 @@ def test_half_precision_scales_its_gradients(tmp_path):
 def test_an_infinite_gradient_leaves_out_the_step_of_all_weights(owner, grad_clip, tmp_path):
     options = f"{RUN} --precision fp16 --grad_clip {grad_clip} --output_dir {tmp_path}"
     trainer = train.make_trainer(train.parse_arguments(options.split()))
-    batch = torch.arange(32)
-    trainer.train_step(batch, 1e-3)  # from now on there is momentum, which could move weights
-    before = [parameter.detach().clone() for parameter in trainer.parameters]
-    scale = trainer.scaler.get_scale()
+    run, optimizers = trainer.run, trainer.run.optimizers
+    batch, parameters = run.batches.draw(torch.arange(32)), optimizers.parameters
+    trainer.step(batch, 1e-3)  # from now on there is momentum, which could move weights
+    before = [parameter.detach().clone() for parameter in parameters]
+    scale = optimizers.scaler.get_scale()
 
-    weight = trainer.optimizers[owner].param_groups[0]["params"][0]
+    weight = optimizers.all[owner].param_groups[0]["params"][0]
     hook = weight.register_hook(lambda gradient: torch.full_like(gradient, torch.inf))
-    trainer.train_step(batch, 1e-3)
+    trainer.step(batch, 1e-3)
     hook.remove()
-    assert all(map(torch.equal, trainer.parameters, before))
-    assert trainer.scaler.get_scale() == scale / 2
+    assert all(map(torch.equal, parameters, before))
+    assert optimizers.scaler.get_scale() == scale / 2
 
-    trainer.train_step(batch, 1e-3)
-    assert all(bool(parameter.isfinite().all()) for parameter in trainer.parameters)
-    assert not all(map(torch.equal, trainer.parameters, before))
+    trainer.step(batch, 1e-3)
+    assert all(bool(parameter.isfinite().all()) for parameter in parameters)
+    assert not all(map(torch.equal, parameters, before))
 
 
 def test_a_compiled_sampler_has_one_graph(tmp_path):
     """Three batches, the last of them padded, and guidance, by one compiled network."""
     options = f"{RUN} --class_conditional --precision fp32 --output_dir {tmp_path}"
     trainer = train.make_trainer(train.parse_arguments(options.split()))
-    config, diffusion = trainer.config, trainer.diffusion
-    for parameter in trainer.parameters:  # a new network answers zero
+    run = trainer.run
+    units = make_units(run.config)
+    for parameter in run.model.parameters():  # a new network answers zero
         torch.nn.init.normal_(parameter, std=0.05)
     args = argparse.Namespace(
         **{"num_images": 20, "batch_size": 8, "seed": 0, "sampler": "dpmpp", "guidance": 2.0},
@@ -142,12 +146,10 @@ def test_a_compiled_sampler_has_one_graph(tmp_path):
     counters.clear()
     samples = {}
     for args.compile in ("on", "off"):
-        network = trainer.model.eval().requires_grad_(False)
-        trained = Trained(
-            tmp_path, config, network, diffusion, trainer.units, make_pictures(trainer.units)
-        )
+        network = run.model.eval().requires_grad_(False)
+        trained = Trained(tmp_path, run.config, network, run.diffusion, units, make_pictures(units))
         prepare_network(trained, args, 5, torch.device("cpu"))
-        labels, timesteps = spread(range(10), 20), trailing_timesteps(1000, 5)
+        labels, timesteps = cycle_labels(range(10), 20), trailing_timesteps(1000, 5)
         samples[args.compile] = generate(
             trained, args, timesteps, torch.device("cpu"), labels=labels
         )

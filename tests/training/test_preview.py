@@ -9,6 +9,7 @@ from diffusion import Diffusion, make_schedule
 from plots.pictures import make_pictures
 from system.errors import RunError
 from training.preview import Preview
+from training.settings import TrainSettings
 
 
 def answers_with_the_label(x, t, labels=None):
@@ -19,8 +20,10 @@ def answers_with_the_label(x, t, labels=None):
 
 def draw(folder, units, labels=(), count=9, network=answers_with_the_label, stride=None):
     diffusion = Diffusion(make_schedule("cosine", 100), "x0", clip=False)
-    device = torch.device("cpu")
-    preview = Preview(network, diffusion, make_pictures(units), labels, count, 0, device, stride)
+    settings = TrainSettings(
+        output_dir=folder, epochs=9, batch_size=9, lr=0.1, num_samples=count, show_image_step=stride
+    )
+    preview = Preview(network, diffusion, make_pictures(units), labels, settings)
     return preview.draw(3, folder)
 
 

@@ -20,7 +20,7 @@ from system.distributed import Group
 from system.errors import InputError, RunError
 from system.interrupts import StopRequests
 from training.history import History
-from training.loop import remove_older
+from training.saving import remove_older
 
 IMAGES = "--dataset digits --subset 400 --batch_size 8 --base_channels 8 --num_samples 4".split()
 EXACT = "--precision fp32 --compile off --class_conditional".split()
@@ -138,7 +138,7 @@ def state(tmp_path_factory):
     """A training checkpoint after the first of two epochs, in a folder of its own."""
     folder = tmp_path_factory.mktemp("state")
     options = (*POINTS, "--optimizer", "muon", "--epochs", 1, "--output_dir", folder)
-    train.make_trainer(train.parse_arguments(list(map(str, options)))).run()
+    train.make_trainer(train.parse_arguments(list(map(str, options)))).train()
     return folder / "checkpoints" / "model_epoch_001.pt"
 
 
@@ -212,8 +212,8 @@ def test_what_the_code_knows_itself_is_not_taken_from_a_file(value, state, tmp_p
     trainer = resume(changed(state, "optimizers/1/param_groups", value), tmp_path)
     whole = resume(state, tmp_path)
     assert (
-        trainer.optimizers[1].state_dict()["param_groups"]
-        == (whole.optimizers[1].state_dict()["param_groups"])
+        trainer.run.optimizers.all[1].state_dict()["param_groups"]
+        == (whole.run.optimizers.all[1].state_dict()["param_groups"])
     )
 
 
@@ -354,12 +354,12 @@ def test_the_record_is_written_after_every_epoch(tmp_path, monkeypatch):
 
     monkeypatch.setattr(History, "draw", noting)
     monkeypatch.setattr(training.history, "LARGEST_SHARE", math.inf)
-    train.make_trainer(train.parse_arguments(list(map(str, options)))).run()
+    train.make_trainer(train.parse_arguments(list(map(str, options)))).train()
     assert found == [2, 4, 6, 8]
     assert steps_recorded(tmp_path) == list(range(1, 9))
     found.clear()
     monkeypatch.setattr(training.history, "LARGEST_SHARE", 0.0)
-    train.make_trainer(train.parse_arguments(list(map(str, options)))).run()
+    train.make_trainer(train.parse_arguments(list(map(str, options)))).train()
     assert found == [2, 8]  # the first and the last
 
 
@@ -369,17 +369,17 @@ def test_the_record_is_written_however_a_run_ends(error, tmp_path, monkeypatch):
     trainer = train.make_trainer(train.parse_arguments(list(map(str, options))))
     closed = []
     monkeypatch.setattr(training.history, "LARGEST_SHARE", 0.0)
-    step = trainer.train_step
+    step = trainer.step
 
     def failing(*inputs):
-        if trainer.step == 12:
-            trainer.board = SimpleNamespace(close=lambda: closed.append(True))
+        if trainer.run.step == 12:
+            trainer.record.tensorboard = SimpleNamespace(close=lambda: closed.append(True))
             raise error("no more")
         return step(*inputs)
 
-    trainer.train_step = failing
+    trainer.step = failing
     with pytest.raises(error, match="no more"):
-        trainer.run()
+        trainer.train()
     assert steps_recorded(tmp_path) == list(range(1, 13))
     assert (tmp_path / "training_loss.png").stat().st_size > 1000
     assert closed == [True]
@@ -396,12 +396,12 @@ def test_an_error_of_the_record_does_not_hide_that_of_the_run(tmp_path, monkeypa
 
     def fail(*_):
         monkeypatch.setattr(History, "write", full)
-        trainer.board = SimpleNamespace(close=lambda: closed.append(True))
+        trainer.record.tensorboard = SimpleNamespace(close=lambda: closed.append(True))
         raise RunError("the loss became nan")
 
-    monkeypatch.setattr(trainer, "train_step", fail)
+    monkeypatch.setattr(trainer, "step", fail)
     with pytest.raises(RunError, match="the loss became nan"):
-        trainer.run()
+        trainer.train()
     assert closed == [True]
 
 
@@ -437,21 +437,21 @@ def make_trainer(folder):
 @pytest.mark.parametrize("broken", ["loss", "gradient"])
 def test_what_is_not_finite_stops_the_run_and_spares_its_checkpoints(broken, tmp_path):
     trainer = make_trainer(tmp_path)
-    eager = trainer.eager_loss
+    eager = trainer.loss
 
     def loss(*inputs):
         value = eager(*inputs)
-        if trainer.step != 250:
+        if trainer.run.step != 250:
             return value
         if broken == "loss":
             return value * float("nan")
         # Finite itself, but the derivative of a root at zero is not.
         return value + (value - value.detach()).abs().sqrt()
 
-    trainer.batch_loss = loss
+    trainer.loss = loss
     says = "loss became nan" if broken == "loss" else "gradient's norm became nan"
     with pytest.raises(RunError, match=f"{says} at step 251 .learning rate"):
-        trainer.run()
+        trainer.train()
     files = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert files == ["model_epoch_001.pt"]
     weights = load_checkpoint(tmp_path / "checkpoints" / files[0])["model"].values()
@@ -460,11 +460,10 @@ def test_what_is_not_finite_stops_the_run_and_spares_its_checkpoints(broken, tmp
 
 def test_broken_weights_are_never_saved(tmp_path):
     trainer = make_trainer(tmp_path)
-    trainer.started = time.perf_counter()
-    trainer.save("model_epoch_001.pt")
-    trainer.ema.averages[0][0] = float("inf")
+    trainer.saver.save("model_epoch_001.pt")
+    trainer.run.ema.averages[0][0] = float("inf")
     with pytest.raises(RunError, match="the weights are not finite"):
-        trainer.save("model_epoch_001.pt")
+        trainer.saver.save("model_epoch_001.pt")
     weights = load_checkpoint(tmp_path / "checkpoints" / "model_epoch_001.pt")["ema"].values()
     assert all(bool(weight.isfinite().all()) for weight in weights)
 

@@ -32,7 +32,7 @@ def test_losses_rates_and_samples_are_recorded_once_each(tmp_path):
 def test_without_the_package_a_line_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(InputError, match="pip install tensorboard"):
-        training.tensorboard.Board(tmp_path, 0)
+        training.tensorboard.TensorBoard(tmp_path, 0)
 
 
 def test_a_folder_that_is_gone_ends_a_run_in_a_line(tmp_path):
@@ -40,7 +40,7 @@ def test_a_folder_that_is_gone_ends_a_run_in_a_line(tmp_path):
     pytest.importorskip("tensorboard")
     (tmp_path / "run").mkdir()
     with locked(tmp_path / "run"):
-        record = training.tensorboard.Board(tmp_path / "run" / "tensorboard", 0)
+        record = training.tensorboard.TensorBoard(tmp_path / "run" / "tensorboard", 0)
         record.losses([(1, 1, 0.5, 0.1, 1.0, 10.0)])
         record.writer.flush()
         (tmp_path / "run").rename(tmp_path / "elsewhere")

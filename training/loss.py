@@ -1,0 +1,67 @@
+"""The loss of a batch: an objective, computed in some precision, by several processes, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from datasets.units import make_units
+from guidance import conditioned
+from models.unet import BatchDropout
+from system.compilation import compile_or_fall_back, reason_not_to_compile
+from system.distributed import Group
+from system.precision import in_precision
+from training.objectives import Objective
+from training.run import Run
+
+COMPILE_EARNS = 200_000  # images from which on compiling for a GPU pays
+
+# Of the fields of a `Batch`, in their order.
+BatchLoss = Callable[[Tensor, Tensor | None, Tensor, Tensor], Tensor]
+
+
+def shared(model: nn.Module, group: Group) -> nn.Module:
+    """The network, whose gradients are averaged over all processes."""
+    if group.size == 1:
+        return model
+    for layer in model.modules():
+        if isinstance(layer, BatchDropout):
+            layer.part, layer.parts = group.rank, group.size
+    return nn.parallel.DistributedDataParallel(model)
+
+
+def make_loss(run: Run, objective: Objective) -> BatchLoss:
+    """The loss of a batch as it is stored. All that depends on the network is in here, and no
+    randomness: it is what gets compiled."""
+    network = in_precision(shared(run.model, run.group), run.precision, run.device)
+    units, diffusion = make_units(run.config), run.diffusion
+
+    def loss(examples: Tensor, labels: Tensor | None, t: Tensor, eps: Tensor) -> Tensor:
+        model = conditioned(network, labels)
+        return objective(diffusion, model, units.to_model(examples), t, eps)
+
+    return loss
+
+
+def compiled_if_worthwhile(loss: BatchLoss, run: Run) -> BatchLoss:
+    """The loss, compiled where that is possible and will save more time than it takes."""
+    images = run.total_steps * run.batches.size
+    # Not on a CPU: convolutions are two thirds of a step there, and the fused rest takes as
+    # long as PyTorch's own kernels (715 images/s compiled, 725 without; benchmarks/RESULTS.md).
+    worthwhile = run.device.type == "cuda" and images >= COMPILE_EARNS
+    wanted = run.settings.compile
+    if reason := reason_not_to_compile(wanted, run.device, worthwhile):
+        if wanted == "on":
+            print(f"not compiled: {reason}", flush=True)
+        return loss
+
+    def trial(candidate: BatchLoss) -> None:
+        """A step that changes nothing, with a batch of the run's shape."""
+        indices = torch.arange(run.batches.size, device=run.device)
+        candidate(*run.batches.draw(indices, torch.Generator(run.device))).backward()
+        run.model.zero_grad()
+
+    print("compiling, half a minute or so ...", flush=True)
+    return compile_or_fall_back(loss, trial, run.device)

@@ -1,0 +1,19 @@
+"""What a network is trained to minimise: one file for each objective, all with one signature.
+
+An objective maps (diffusion, model, x0, t, eps), the last three of shapes (B, ...), (B,) and
+(B, ...), to the loss of the batch, a scalar. It draws nothing itself: it can be compiled, and the
+same numbers give the same loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from diffusion import Diffusion, Model
+from training.objectives.denoising import denoising
+
+Objective = Callable[[Diffusion, Model, Tensor, Tensor, Tensor], Tensor]
+
+OBJECTIVES: dict[str, Objective] = {"denoising": denoising}

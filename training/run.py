@@ -1,0 +1,159 @@
+"""What a training run is: all that changes in training, which checkpoints save and restore."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from checkpoints import check_like, load_checkpoint, reading
+from datasets import Dataset
+from diffusion import make_diffusion
+from models import build_model
+from system.distributed import Group
+from system.errors import InputError
+from system.precision import choose_precision
+from training.batches import Batches
+from training.history import History
+from training.optimizers import Optimizers
+from training.settings import TrainSettings
+from utils import EMA, random_state, set_random_state
+
+
+class Run:
+    """A network in training, with everything that decides how it goes on.
+
+    Args:
+        config: what is stored with the weights; it rebuilds the network and its process.
+        group: the processes that train together.
+
+    Attributes:
+        step: optimiser steps so far.
+        epoch: the one that is going on, from 1.
+
+    Raises:
+        InputError: too few examples, or a precision that this device does not have.
+        ValueError: the schedule or the network of the configuration is not possible.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        config: dict[str, Any],
+        settings: TrainSettings,
+        device: torch.device,
+        group: Group,
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.config, self.settings, self.device, self.group = config, settings, device, group
+        self.model = build_model(config).to(device).train()
+        self.diffusion = make_diffusion(config, device)
+        self.precision = choose_precision(settings.precision, str(config["kind"]), device)
+        label_dropout = settings.label_dropout if config["label_counts"] else None
+        self.batches = Batches(
+            data, self.diffusion, settings.batch_size, label_dropout, device, group
+        )
+        self.ema = EMA(self.model, settings.ema_decay)
+        self.optimizers = Optimizers(self.model, settings, self.precision, device)
+        self.history = History()
+        self.step = 0
+        self.epoch = 1
+        self.elapsed = 0.0  # seconds of training before this process
+        self.start_clock()
+
+    @property
+    def total_steps(self) -> int:
+        return self.settings.epochs * self.batches.per_epoch
+
+    @property
+    def steps_done(self) -> int:
+        """Batches taken so far, counted in those of now; `step` counts what was done before with
+        batches of another size, too."""
+        return (self.epoch - 1) * self.batches.per_epoch + self.batches.position
+
+    @property
+    def progress(self) -> float:
+        """The share of all steps that came before that of the batch just taken, from 0 to 1."""
+        return (self.steps_done - 1) / self.total_steps
+
+    @property
+    def seconds(self) -> float:
+        """Of training, as if it had never been interrupted."""
+        return time.perf_counter() - self.started
+
+    def start_clock(self) -> None:
+        """Count the seconds from now on, after those of an earlier process."""
+        self.started = time.perf_counter() - self.elapsed
+
+    def remaining_epochs(self) -> Iterator[int]:
+        """The numbers of the epochs that are left; each has ended when the next begins."""
+        while self.epoch <= self.settings.epochs:
+            yield self.epoch
+
+    def weights_are_finite(self) -> bool:
+        weights = [*self.model.parameters(), *self.ema.averages]
+        return all(bool(weight.isfinite().all()) for weight in weights)
+
+    # ------------------------------------------------------------------- saved and restored
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint holds beside the weights and their average."""
+        return {
+            **self.optimizers.state(),
+            **self.batches.state(),
+            "ema_updates": self.ema.updates,
+            "step": self.step,
+            "epoch": self.epoch,
+            "random": random_state(self.device),
+            "history": self.history.state(),
+            "elapsed": self.seconds,
+        }
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint, maybe in another number of processes.
+
+        Raises:
+            InputError: the data were others, or it is no such checkpoint.
+        """
+        checkpoint = load_checkpoint(path)
+        with reading(path):
+            state = self.checked(dict(checkpoint["training"]))
+            self.model.load_state_dict(checkpoint["model"])
+            self.ema.model.load_state_dict(checkpoint["ema"])
+            self.ema.updates = state["ema_updates"]
+            self.optimizers.restore(state)
+            self.batches.restore(state)
+            self.step, self.epoch = state["step"], state["epoch"]
+            self.history.restore(state["history"])
+            self.elapsed = state["elapsed"]
+            set_random_state(state["random"], self.device)
+
+    def checked(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state that a checkpoint holds, compared with what this run would write.
+
+        Raises:
+            InputError: the data were others.
+            ValueError: it differs in form, or makes no sense; any other error: likewise.
+        """
+        self.optimizers.fill_state()
+        new = self.state()
+        if state["data"] != new["data"]:
+            raise InputError("--resume: the data are not those that the run began with")
+        # On another machine: only half precision has a scaler, and each device a generator.
+        if not (state["scaler"] and new["scaler"]):
+            state["scaler"] = new["scaler"]
+        found = {name: x for name, x in state["random"].items() if name in new["random"]}
+        state["random"] = {**new["random"], **found} if "cpu" in found else {}
+        # What is constant in the code is as the code has it.
+        for held, fresh in zip(state["optimizers"], new["optimizers"], strict=True):
+            held["param_groups"] = fresh["param_groups"]
+        columns = new["history"].shape[1]
+        new["history"] = new["history"].new_empty(state["step"], columns, device="meta")
+        check_like(state, new, "training")
+        order = state["order"].sort().values
+        if state["seen"] > len(order) or not torch.equal(order, torch.arange(len(order))):
+            raise ValueError("training.order is not an order of the examples")
+        return state

@@ -1,0 +1,34 @@
+"""How a run is trained and what it writes: the options of train.py that the training needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The fields are the options of train.py of the same names, which `--help` explains.
+
+    What the network and its process are is not here but in the run's configuration.
+    """
+
+    output_dir: Path
+    epochs: int
+    batch_size: int
+    lr: float
+    optimizer: str = "adamw"
+    lr_schedule: str = "cosine"
+    grad_clip: float = 1.0
+    ema_decay: float = 0.9999
+    label_dropout: float | None = None
+    num_samples: int = 64
+    show_image_step: int | None = None
+    sample_interval: int = 1
+    save_interval: int = 1
+    save_every_minutes: float | None = None
+    keep_checkpoints: int | None = None
+    tensorboard: bool = False
+    precision: str = "auto"
+    compile: str = "auto"
+    seed: int = 0

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from copies import copy_repository
 from packaging.requirements import Requirement
 from scripts import REPOSITORY
 
@@ -81,17 +82,7 @@ def test_every_script_has_its_command(command, place, monkeypatch):
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """What git knows of, without what tests and tools have left."""
-    folder = tmp_path_factory.mktemp("clone")
-    names = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY, capture_output=True, check=True, text=True,
-    ).stdout.split("\0")  # fmt: skip
-    for name in filter(None, names):
-        if (REPOSITORY / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((REPOSITORY / name).read_bytes())
-    return folder
+    return copy_repository(tmp_path_factory.mktemp("clone"))
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ class Judge:
         return sum(energy_distance(samples, one) for one in self.sets) / FRESH_SETS / self.floor
 
 
-def train(options: str, args: argparse.Nameunits, folder: Path) -> Path:
+def train(options: str, args: argparse.Namespace, folder: Path) -> Path:
     """The folder of a run, which is made unless it is there."""
     if not (folder / "model_final.pt").is_file():
         often = ("--save_interval", 20, "--sample_interval", max(EPOCHS), "--epochs", max(EPOCHS))
@@ -86,7 +86,7 @@ def train(options: str, args: argparse.Nameunits, folder: Path) -> Path:
     return folder
 
 
-def rows(which: str, args: argparse.Nameunits) -> Iterator[tuple[str, list[Cell]]]:
+def rows(which: str, args: argparse.Namespace) -> Iterator[tuple[str, list[Cell]]]:
     """Each row's text and its cells."""
 
     def cell(checkpoint: dict, *how: object) -> Cell:

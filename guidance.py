@@ -21,7 +21,7 @@ from diffusion import Denoiser, Model
 Network = Callable[..., Tensor]
 
 
-def spread(labels: Sequence[int], count: int) -> Tensor:
+def cycle_labels(labels: Sequence[int], count: int) -> Tensor:
     """`count` labels, int64 (count,), taken from `labels` in turn again and again."""
     return torch.tensor(labels)[torch.arange(count) % len(labels)]
 
@@ -43,7 +43,7 @@ def in_proportion(label_counts: Sequence[int], count: int) -> Tensor:
     return torch.searchsorted(shares, (torch.arange(count, dtype=torch.float64) + 0.5) / count)
 
 
-def drop(
+def drop_labels(
     labels: Tensor, classes: int, probability: float, generator: torch.Generator | None = None
 ) -> Tensor:
     """Labels (B,) with each replaced by "no class" with that probability (algorithm 1).
@@ -100,7 +100,7 @@ def guided_by(guide: Model, model: Model, guidance: float) -> Model:
     return model_and_guide
 
 
-def within(interval: tuple[int, int], helped: Denoiser, plain: Denoiser) -> Denoiser:
+def in_interval(interval: tuple[int, int], helped: Denoiser, plain: Denoiser) -> Denoiser:
     """`helped` at the timesteps from the first to the second of `interval`, elsewhere `plain`.
 
     Guidance decides what is made while there is little but noise; later it costs time and variety

@@ -19,13 +19,13 @@ from datasets.units import ImageUnits
 from diffusion import PREDICTIONS, Diffusion, make_schedule
 from guidance import (
     conditioned,
-    drop,
+    cycle_labels,
+    drop_labels,
     guided,
     guided_by,
+    in_interval,
     in_proportion,
-    spread,
     with_examples,
-    within,
 )
 from models.unet import UNet
 from plots.pictures import make_pictures
@@ -35,7 +35,7 @@ from visualize_diffusion import draw_films
 
 
 def test_labels_are_taken_in_turn():
-    assert spread([3, 5], 5).tolist() == [3, 5, 3, 5, 3]
+    assert cycle_labels([3, 5], 5).tolist() == [3, 5, 3, 5, 3]
 
 
 def test_labels_in_proportion_to_the_data():
@@ -46,11 +46,11 @@ def test_labels_in_proportion_to_the_data():
 
 def test_dropped_labels_are_those_of_no_class():
     labels = torch.arange(10).repeat(1000)
-    dropped = drop(labels, 10, 0.1)
+    dropped = drop_labels(labels, 10, 0.1)
     missing = dropped == 10
     assert missing.float().mean() == pytest.approx(0.1, abs=0.012)  # four standard errors
     assert torch.equal(dropped[~missing], labels[~missing])
-    assert torch.equal(drop(labels, 10, 0.0), labels)
+    assert torch.equal(drop_labels(labels, 10, 0.0), labels)
 
 
 def labelled_network():
@@ -118,7 +118,7 @@ def test_guidance_by_a_worse_model_of_a_gaussian_in_closed_form(prediction, inte
     variance, worse, guidance = 0.25, 0.6, 2.5
     diffusion = Diffusion(make_schedule("cosine"), prediction, clip=False)
     model, guide = (exact_network(diffusion, spread) for spread in (variance, worse))
-    denoise = within(
+    denoise = in_interval(
         interval,
         diffusion.denoiser(guided_by(guide, model, guidance)),
         diffusion.denoiser(model),
@@ -227,10 +227,10 @@ def test_conditional_points_are_evaluated_and_drawn(ring):
 
 
 def test_the_process_is_shown_of_each_class_in_turn(tmp_path):
-    told = []
+    given = []
 
     def network(x, t, labels=None):
-        told.append(labels.tolist())
+        given.append(labels.tolist())
         return x
 
     diffusion = Diffusion(make_schedule("cosine", 10), "v")
@@ -240,7 +240,7 @@ def test_the_process_is_shown_of_each_class_in_turn(tmp_path):
     args.gif = args.arrows = False
     data = (torch.zeros(5, 1, 28, 28), torch.zeros(5, dtype=torch.int64))
     draw_films(args, data, diffusion, make_pictures(ImageUnits()), network, classes=[0, 1, 2])
-    assert told == [[0, 1, 2, 0, 1]] * 10
+    assert given == [[0, 1, 2, 0, 1]] * 10
 
 
 def test_a_grid_with_a_row_for_each_class(tmp_path):

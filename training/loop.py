@@ -19,7 +19,7 @@ from checkpoints import save_checkpoint
 from datasets import CLASS_NAMES, Dataset
 from datasets.units import Units
 from diffusion import Diffusion
-from guidance import conditioned, drop, with_examples
+from guidance import conditioned, drop_labels, with_examples
 from models.mlp import MLP
 from models.unet import BatchDropout, UNet
 from plots.pictures import make_pictures
@@ -268,7 +268,7 @@ class Trainer:
         labels = None
         if self.labels is not None:
             share = self.options.label_dropout
-            labels = drop(self.labels[batch], self.classes, share, generator)[part]
+            labels = drop_labels(self.labels[batch], self.classes, share, generator)[part]
         return self.examples[batch[part]], labels, t[part], eps[part]
 
     def train_step(self, batch: Tensor, lr: float) -> tuple[Tensor, Tensor]:

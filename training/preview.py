@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from diffusion import Diffusion
-from guidance import Network, conditioned, spread
+from guidance import Network, conditioned, cycle_labels
 from plots.pictures import Pictures
 from samplers import ddim, trailing_timesteps
 from system.errors import RunError
@@ -43,7 +43,7 @@ class Preview:
         self.diffusion, self.pictures, self.stride = diffusion, pictures, stride
         if labels and count > len(labels):
             count = math.ceil(count / len(labels)) * len(labels)
-        self.labels = spread(labels, count).to(device) if labels else None
+        self.labels = cycle_labels(labels, count).to(device) if labels else None
         self.noise = SeededNoise(seed, 0, count, device).draw(*pictures.units.shape)
         self.denoise = diffusion.denoiser(conditioned(network, self.labels))
 

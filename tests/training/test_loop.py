@@ -9,7 +9,7 @@ from torch._dynamo.utils import counters
 
 import cli.options
 import train
-from guidance import spread
+from guidance import cycle_labels
 from plots.pictures import make_pictures
 from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps
 from sampling.generation import Trained, generate, prepare_network
@@ -147,7 +147,7 @@ def test_a_compiled_sampler_has_one_graph(tmp_path):
             tmp_path, config, network, diffusion, trainer.units, make_pictures(trainer.units)
         )
         prepare_network(trained, args, 5, torch.device("cpu"))
-        labels, timesteps = spread(range(10), 20), trailing_timesteps(1000, 5)
+        labels, timesteps = cycle_labels(range(10), 20), trailing_timesteps(1000, 5)
         samples[args.compile] = generate(
             trained, args, timesteps, torch.device("cpu"), labels=labels
         )

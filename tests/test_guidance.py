@@ -30,6 +30,7 @@ from guidance import (
 from models.unet import UNet
 from plots.pictures import make_pictures
 from samplers import final, heun, trailing_timesteps
+from sampling import restore
 from system.errors import InputError
 from visualize_diffusion import draw_films
 
@@ -308,7 +309,7 @@ def class_conditional(folder, *options):
 def sampling(folder, *options):
     args = sample.parse_arguments(["--checkpoint", str(folder / "model_final.pt"), *options])
     args.output = folder / "samples.png"
-    return sample.prepare(args, torch.device("cpu"))
+    return sample.prepare(args, restore(args.checkpoint))
 
 
 def test_only_classes_with_examples_exist(tmp_path):
@@ -320,7 +321,7 @@ def test_only_classes_with_examples_exist(tmp_path):
     assert absent  # or the test would show nothing
     assert with_examples(counts) == there
     assert set(trainer.preview.labels.tolist()) <= set(there)
-    _, _, labels, _ = sampling(tmp_path)
+    _, _, labels = sampling(tmp_path)
     assert labels.unique().tolist() == there
     with pytest.raises(InputError, match=f"no class {absent[0]}.*saw no examples of.*{absent[0]}"):
         sampling(tmp_path, "--labels", str(absent[0]))

@@ -1,10 +1,10 @@
 """The reverse process: samplers, and what stands in for a trained network in tests and pictures.
 
-All samplers are generators with the same first arguments: a denoiser, the starting noise x, the
-schedule and a decreasing list of timesteps. They yield x after every step; the last is the sample.
-Each step from t to a less noisy s is a weighted sum of x0, eps and fresh noise. The weights are
-floats, computed on the CPU in float64. `SAMPLERS`, at the end, is the table of those that can be
-asked for by name.
+All samplers are generators with the same arguments: a denoiser, the starting noise x, the schedule,
+a decreasing list of timesteps, and `randn_like`, the source of fresh noise for those that add any;
+then come options of their own. They yield x after every step; the last is the sample. Each step
+from t to a less noisy s is a weighted sum of x0, eps and fresh noise. The weights are floats,
+computed on the CPU in float64. `SAMPLERS`, at the end, lists those that can be asked for by name.
 
 Papers, cited by name below, beside those of diffusion.py
     Song et al. 2021          Denoising Diffusion Implicit Models, arXiv:2010.02502
@@ -126,7 +126,11 @@ def ddpm(
 
 
 def heun(
-    denoise: Denoiser, x: Tensor, schedule: NoiseSchedule, timesteps: list[int]
+    denoise: Denoiser,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    timesteps: list[int],
+    randn_like: RandnLike = torch.randn_like,
 ) -> Iterator[Tensor]:
     """Second-order sampling by Heun's method (Karras et al. 2022, algorithm 1).
 
@@ -134,7 +138,7 @@ def heun(
     averages eps, which divides by alpha, zero in pure noise; this averages the velocity of
     x / sqrt(alpha^2 + sigma^2), which divides by nothing that is ever zero and is more exact than
     the mean of x0 (docs/MATH.md, section 5). N steps take 2 N - 1 evaluations: the last step, to
-    CLEAN, is `ddim`'s.
+    CLEAN, is `ddim`'s. It adds no fresh noise.
     """
     for t, s in pairwise((*timesteps, CLEAN)):
         x0, eps = denoise(x, t)
@@ -299,21 +303,19 @@ class Sampler:
     """A sampler that can be asked for by name.
 
     Attributes:
-        run: called with the arguments that all samplers share, then with keywords.
+        run: the sampler.
         steps: the default number of denoising steps; None for every timestep of the process.
-        options: the keywords that a user may set.
-        fresh_noise: whether `run` takes `randn_like`, the source of the noise that it may add.
+        options: the arguments of its own that a user may set.
     """
 
     run: Callable[..., Iterator[Tensor]]
     steps: int | None
     options: tuple[str, ...] = ()
-    fresh_noise: bool = True
 
 
 SAMPLERS = {
     "ddpm": Sampler(ddpm, steps=None),
     "ddim": Sampler(ddim, steps=50, options=("eta", "momentum")),
-    "heun": Sampler(heun, steps=20, fresh_noise=False),
+    "heun": Sampler(heun, steps=20),
     "dpmpp": Sampler(dpmpp, steps=20, options=("eta",)),
 }

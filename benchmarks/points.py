@@ -55,10 +55,8 @@ def draw_samples(
     schedule, noise = diffusion.schedule, SeededNoise(1, 0, count, "cpu")
     timesteps = trailing_timesteps(len(schedule), steps or len(schedule))
     x = diffusion.starting_noise(noise.draw(2))
-    sampler = SAMPLERS[name]
-    fresh = {"randn_like": noise.randn_like} if sampler.fresh_noise else {}
-    denoise = diffusion.denoiser(load_model(checkpoint))
-    return final(sampler.run(denoise, x, schedule, timesteps, **fresh))
+    denoise, sampler = diffusion.denoiser(load_model(checkpoint)), SAMPLERS[name].run
+    return final(sampler(denoise, x, schedule, timesteps, randn_like=noise.randn_like))
 
 
 def compare(name: str, checkpoint: dict) -> str:

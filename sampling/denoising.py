@@ -70,11 +70,15 @@ def run_sampler(
         noise: the source of fresh noise, for samplers that add any.
         labels: of the samples, int64 (B,); None for samples of no class.
     """
-    sampler, schedule = SAMPLERS[settings.sampler], trained.diffusion.schedule
-    fresh = {"randn_like": noise.randn_like} if sampler.fresh_noise else {}
-    denoise = make_denoiser(trained, settings, labels)
-    timesteps = settings.timesteps(len(schedule))
-    return sampler.run(denoise, x, schedule, timesteps, **settings.sampler_options, **fresh)
+    schedule = trained.diffusion.schedule
+    return SAMPLERS[settings.sampler].run(
+        make_denoiser(trained, settings, labels),
+        x,
+        schedule,
+        settings.timesteps(len(schedule)),
+        randn_like=noise.randn_like,
+        **settings.sampler_options,
+    )
 
 
 def prepare_network(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffusion import Denoiser
-from guidance import Network, conditioned, guided, guided_by, in_interval
+from guidance import conditioned, guided, guided_by, in_interval
 from samplers import SAMPLERS
 from sampling.settings import SampleSettings
 from sampling.trained import Trained
@@ -99,9 +99,9 @@ def prepare_network(
     check_guidance(trained, settings)
     device = trained.device
     precision = choose_precision(precision, trained.kind, device)
-    guide = trained.guide and in_precision(trained.guide, precision, device)
-    network = in_precision(trained.network, precision, device)
-    trained = replace(trained, network=network, guide=guide)
+    trained = replace(trained, network=in_precision(trained.network, precision, device))
+    if trained.guide is not None:
+        trained = replace(trained, guide=in_precision(trained.guide, precision, device))
     evaluations = settings.count * len(settings.timesteps(trained.last + 1))
     worthwhile = trained.kind == "images" and evaluations >= COMPILE_EARNS
     reason = reason_not_to_compile(compile, device, worthwhile)
@@ -124,15 +124,13 @@ def compiled(trained: Trained, settings: SampleSettings) -> Trained:
         for t in {0, trained.last, *(settings.guidance_interval or ())}:  # with guidance, without
             denoise(x, min(t, trained.last))
 
-    def with_network(network: Network) -> Trained:
-        return replace(trained, network=network)
-
-    def with_guide(guide: Network) -> Trained:
-        return replace(trained, guide=guide)
-
-    trained = with_network(
-        compile_or_fall_back(trained.network, lambda f: trial(with_network(f)), device)
+    network = compile_or_fall_back(
+        trained.network, lambda network: trial(replace(trained, network=network)), device
     )
+    trained = replace(trained, network=network)
     if trained.guide is None:
         return trained
-    return with_guide(compile_or_fall_back(trained.guide, lambda f: trial(with_guide(f)), device))
+    guide = compile_or_fall_back(
+        trained.guide, lambda guide: trial(replace(trained, guide=guide)), device
+    )
+    return replace(trained, guide=guide)

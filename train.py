@@ -114,7 +114,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
 
 def prepare_folder(args: argparse.Namespace, config: dict[str, Any]) -> None:
     """Make the output folder ready for the run, without losing an earlier one."""
-    from system.files import remove_leftovers, set_earlier_run_aside
+    from system.folders import remove_leftovers, set_earlier_run_aside
 
     folder: Path = args.output_dir
     remove_leftovers(folder)
@@ -159,7 +159,8 @@ def announce(run: Run) -> None:
 
 def train(args: argparse.Namespace, group: Group) -> None:
     """The whole run, in one of the processes that train together."""
-    from system.files import check_writable, locked, write_json
+    from system.files import check_writable, write_json
+    from system.locks import locked
 
     folder: Path = args.output_dir
     with ExitStack() as stack:

@@ -258,7 +258,7 @@ def draw_films(
 ) -> None:
     """The stills and animations of one process; `data` are examples x (N, ...) and labels (N,).
 
-    A model that knows classes is told of them in turn.
+    A model that knows classes is given them as labels in turn.
     """
     from guidance import conditioned, cycle_labels
     from plots.pictures import PointPictures
@@ -275,9 +275,9 @@ def draw_films(
     denoise = exact_denoiser(x0, diffusion.schedule)
     if model is not None:
         denoise = diffusion.denoiser(model)
-        told = cycle_labels(classes, len(x0)) if classes else None
-        with_classes = diffusion.denoiser(conditioned(model, told))
-        written += film.reverse(with_classes, folder, args.gif, told)
+        classes_shown = cycle_labels(classes, len(x0)) if classes else None
+        with_classes = diffusion.denoiser(conditioned(model, classes_shown))
+        written += film.reverse(with_classes, folder, args.gif, classes_shown)
     if args.arrows:
         assert isinstance(pictures, PointPictures)
         by = "exact" if model is None else "learned"

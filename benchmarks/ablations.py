@@ -24,7 +24,7 @@ from torch import Tensor
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from points import SAMPLERS, draw_samples
+from points import draw_samples
 from recipes import script
 
 from checkpoints import load_checkpoint
@@ -33,6 +33,7 @@ from datasets import load_points
 from datasets.units import PointUnits, make_units
 from evaluation.point_metrics import energy_distance
 from plots.images import save_figure
+from samplers import SAMPLERS
 
 COUNT, SHOWN = 2000, 1000
 FRESH_SETS = 6

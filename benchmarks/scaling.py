@@ -29,7 +29,7 @@ from diffusion import Diffusion, make_schedule
 from models.unet import UNet
 from plots.images import save_figure
 from samplers import ddim, final, trailing_timesteps
-from sampling.generation import LARGEST_BATCH
+from sampling.settings import LARGEST_BATCH
 from system.precision import choose_precision, in_precision
 from training.objectives.denoising import denoising
 from utils import choose_device

@@ -172,11 +172,11 @@ def open_picture(path: Path) -> Image.Image:
         raise InputError(f"{path} cannot be read as a picture: {reason}") from error
 
 
-def over(colour: str, picture: Image.Image) -> Image.Image:
-    """A picture in grey, with this colour where it is transparent."""
+def over(colour: str, picture: Image.Image, mode: str = "L") -> Image.Image:
+    """A picture in grey ("L") or in colour ("RGB"), with `colour` where it is transparent."""
     paper = Image.new("RGBA", picture.size, colour)
     paper.alpha_composite(picture)
-    return paper.convert("L")
+    return paper.convert(mode)
 
 
 def read_picture(path: Path, rng: np.random.Generator, count: int = 50_000) -> np.ndarray:

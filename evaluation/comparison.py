@@ -8,7 +8,9 @@ the classifier, which recognises what it was trained on better than any other re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ from datasets import Dataset, load_images, load_points
 from evaluation.classifier import classify, load_classifier
 from evaluation.image_metrics import frechet_distance, kernel_distance, precision_and_recall
 from evaluation.point_metrics import energy_distance, nearest, share_off, sliced_wasserstein
-from sampling.generation import Trained
+from plots.pictures import PointPictures
 
 HELD_OUT = 6  # one in so many training images is kept from the classifier
 CONFIDENT = 0.9  # probability from which on the classifier is sure of a class
@@ -41,7 +43,7 @@ def hold_out(train: Dataset) -> tuple[Dataset, Dataset]:
 
 def evaluate_images(
     samples: Tensor,
-    trained: Trained,
+    name: str,
     data_dir: Path,
     picture: Path,
     device: torch.device,
@@ -50,9 +52,9 @@ def evaluate_images(
     """Figures for images uint8 (N, 28, 28); also draws the most and the least typical of them.
 
     Args:
+        name: of the dataset to compare with.
         labels: of the classes that were asked for, int64 (N,).
     """
-    name = trained.config["dataset"]
     train, test = load_images(name, data_dir), load_images(name, data_dir, train=False)
     kept, held = hold_out(train)
     model = load_classifier(kept, data_dir, device)
@@ -128,10 +130,10 @@ def draw_extremes(samples: Tensor, distance: Tensor, path: Path) -> None:
 
 
 def evaluate_points(
-    samples: Tensor, trained: Trained, data_dir: Path, picture: Path, device: torch.device
+    samples: Tensor, config: Mapping[str, Any], pictures: PointPictures, picture: Path
 ) -> Figures:
     """Figures for points (N, 2) in the data's units; distances are in units of their spread."""
-    config, count = trained.config, len(samples)
+    count = len(samples)
     fresh, other = (
         load_points(config["dataset"], count, config["jitter"] or 0.0, config["seed"] + k).examples
         for k in (1001, 1002)
@@ -141,9 +143,9 @@ def evaluate_points(
         ["data", "samples"],
         picture,
         f"{count:,} points",
-        trained.pictures.limits,  # type: ignore[union-attr]  # of points
+        pictures.limits,
     )
-    samples, fresh, other = (trained.units.to_model(x) for x in (samples, fresh, other))
+    samples, fresh, other = (pictures.units.to_model(x) for x in (samples, fresh, other))
 
     def off(points: Tensor, centres: Tensor) -> float:
         return share_off(nearest(points, centres))

@@ -5,7 +5,7 @@ import pytest
 import cli.options
 import diffusion
 import samplers
-import sampling.editing
+import sampling.inpainting
 from models import embeddings
 
 
@@ -14,8 +14,8 @@ def test_names_on_the_command_line_are_those_of_the_modules():
     assert cli.options.PREDICTIONS == diffusion.PREDICTIONS
     assert cli.options.LOSS_WEIGHTINGS == diffusion.LOSS_WEIGHTINGS
     assert cli.options.TIMESTEP_SAMPLINGS == diffusion.TIMESTEP_SAMPLINGS
-    assert set(cli.options.SAMPLERS) == set(samplers.DEFAULT_STEPS)
-    assert tuple(sampling.editing.MASKS) == cli.options.MASKS
+    assert set(cli.options.SAMPLERS) == set(samplers.SAMPLERS)
+    assert tuple(sampling.inpainting.MASKS) == cli.options.MASKS
     assert cli.options.TIME_EMBEDDINGS == embeddings.TIME_EMBEDDINGS
 
 

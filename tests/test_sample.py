@@ -1,5 +1,6 @@
 """sample.py in this process: which samples its pictures show, with which labels and names."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def model(tmp_path):
-    """Of images, told of ten classes; as it is before training."""
+    """Of images, of ten classes; as it is before training."""
     return write_model("outputs/model_final.pt", *IMAGES, "--class_conditional")
 
 
@@ -184,8 +185,8 @@ def test_the_examples_of_the_help_can_be_run_as_they_are(model, monkeypatch):
     """In fewer steps, which is all that is changed."""
     examples = [line.split("  ")[0].split() for line in sample.__doc__.splitlines()[2:] if line]
     assert len(examples) == 5
-    for sampler in samplers.DEFAULT_STEPS:
-        monkeypatch.setitem(samplers.DEFAULT_STEPS, sampler, 2)
+    for name, sampler in samplers.SAMPLERS.items():
+        monkeypatch.setitem(samplers.SAMPLERS, name, replace(sampler, steps=2))
     monkeypatch.setattr(sample, "INPAINT_STEPS", 2)
     for python, script, *options in examples:
         assert (python, script) == ("python", "sample.py")

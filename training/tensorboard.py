@@ -8,7 +8,7 @@ from typing import Any
 import imageio.v3 as iio
 
 from system.errors import InputError
-from system.files import check_still_held
+from system.locks import check_still_held
 
 
 class TensorBoard:

@@ -17,7 +17,6 @@ from datasets.digits import make_digits
 from evaluation.classifier import Classifier, augment, cache_path, classify, load_classifier
 from evaluation.comparison import draw_extremes, evaluate_images
 from plots.images import GAP
-from sampling.generation import Trained
 from system.distributed import Group
 from system.errors import InputError
 
@@ -129,9 +128,8 @@ def test_the_classifier_has_not_seen_the_real_images_that_it_judges(tmp_path, mo
 
     monkeypatch.setattr(evaluation.comparison, "load_classifier", load)
     monkeypatch.setattr(evaluation.comparison, "classify", judge)
-    trained = Trained(tmp_path, {"dataset": "mnist"}, *[None] * 4)
     samples = load_images("mnist", tmp_path, train=False).examples[:80]
-    figures = evaluate_images(samples, trained, tmp_path, tmp_path / "picture.png", "cpu")
+    figures = evaluate_images(samples, "mnist", tmp_path, tmp_path / "picture.png", "cpu")
     seen, real = (
         {image.numpy().tobytes() for image in images} for images in (trained_on[0], judged[-1])
     )

@@ -18,7 +18,7 @@ import cli.terminal
 if TYPE_CHECKING:
     import torch
 
-    from evaluation.comparison import Figures
+    from evaluation import Figures
     from system.distributed import Group
 
 FEW = 5000  # samples below which FID is mostly bias
@@ -62,8 +62,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     """Make samples, compare them with data, and write and print the figures."""
-    from evaluation.comparison import evaluate_images, evaluate_points
+    from evaluation.images import evaluate_images
+    from evaluation.points import evaluate_points
     from guidance import in_proportion
+    from plots.pictures import PointPictures
     from sampling.generation import denoising_timesteps, generate, prepare_network, restore
     from system.files import check_writable, write_json
 
@@ -83,11 +85,13 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     samples = generate(trained, args, timesteps, device, labels=labels, group=group)
     if not group.leads:
         return
-    where = (args.data_dir, picture, device)
-    if trained.kind == "images":
-        figures = evaluate_images(samples, trained, *where, labels)
+    config, pictures = trained.config, trained.pictures
+    if isinstance(pictures, PointPictures):
+        figures = evaluate_points(samples, config, pictures, picture)
     else:
-        figures = evaluate_points(samples, trained, *where)
+        figures = evaluate_images(
+            samples, config["dataset"], args.data_dir, picture, device, labels
+        )
     content = {
         "checkpoint": str(trained.path),
         "num_samples": args.num_images,

@@ -175,7 +175,7 @@ def check_editing_options(args: argparse.Namespace) -> None:
 
 def stills(args: argparse.Namespace, steps: int) -> list[int]:
     """After how many denoising steps a picture is due; 0 is the noise, `steps` the sample."""
-    from plots.images import evenly_spaced
+    from plots.figures import evenly_spaced
 
     if args.show_image_step:
         return [*range(0, steps, args.show_image_step), steps]
@@ -269,7 +269,7 @@ def prepare(
 
 def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     """Make the samples and write what was asked for."""
-    from plots.images import evenly_spaced
+    from plots.figures import evenly_spaced
     from plots.process import Process, shown_examples
     from sampling.generation import generate
 
@@ -278,7 +278,7 @@ def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     show = args.show_intermediate or args.show_image_step is not None
     still_steps = stills(args, steps) if show else []
     gif_steps = evenly_spaced(GIF_FRAMES, steps + 1) if args.gif else []
-    shown = shown_examples(trained.kind, args.num_images, labels)
+    shown = shown_examples(pictures, args.num_images, labels)
     wanted = {*still_steps, *gif_steps}
     process = Process(wanted, timesteps, pictures, labels, args.num_images, shown)
     samples = generate(trained, args, timesteps, device, process.keep, labels, group)

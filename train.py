@@ -74,7 +74,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     import torch
 
     from datasets import load_dataset
-    from datasets.units import PointUnits, make_units
+    from datasets.units import make_units
     from diffusion import make_diffusion
     from models import build_model
     from system.distributed import Group
@@ -84,14 +84,14 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
 
     device, group = choose_device(args.device), group or Group()
     with group.leader_first():  # which downloads what is not there
-        data = load_dataset(args)
+        data = load_dataset(
+            args.dataset, args.data_dir, args.num_points, args.jitter, args.seed, args.subset
+        )
     config = make_config(args, data.name)
     config["label_counts"] = label_counts(data) if args.class_conditional else []
-    if config["kind"] == "points":
-        if bool((data.examples == data.examples[0]).all()):
-            raise InputError("--subset: all points are at one place, so there is nothing to learn")
-        units = PointUnits.standardising(data.examples)
-        config.update(mean=units.mean.tolist(), scale=units.scale)
+    if data.kind == "points" and bool((data.examples == data.examples[0]).all()):
+        raise InputError("--subset: all points are at one place, so there is nothing to learn")
+    config |= data.facts()
     torch.manual_seed(args.seed)
     try:
         model, diffusion = build_model(config), make_diffusion(config, device)
@@ -135,7 +135,7 @@ def announce(trainer: Trainer) -> None:
     from models import describe
 
     config, options = trainer.config, trainer.options
-    network = describe(config, trainer.model)
+    network = describe(trainer.model)
     together = f" in {trainer.group.size} processes" if trainer.group.size > 1 else ""
     print(
         f"{config['dataset']}: {len(trainer.examples):,} {config['kind']}; {network} on"

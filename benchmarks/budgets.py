@@ -33,10 +33,11 @@ sys.path.insert(0, str(REPOSITORY))
 from recipes import script
 from throughput import diffusers_unet, lucidrains_unet
 
-from datasets import Dataset, load_images, to_pixels, to_unit
+from datasets import Dataset, load_images
+from datasets.units import to_pixels, to_unit
 from evaluation.classifier import classify, load_classifier
-from evaluation.comparison import hold_out
 from evaluation.image_metrics import frechet_distance, kernel_distance
+from evaluation.images import hold_out
 
 PROBE = 30  # seconds, about, in which our own speed is found out
 AT_ONCE = 250  # samples of a rival

@@ -27,7 +27,7 @@ import cli.options
 import cli.parser
 from diffusion import Diffusion, make_schedule
 from models.unet import UNet
-from plots.images import save_figure
+from plots.figures import save_figure
 from samplers import ddim, final, trailing_timesteps
 from sampling.generation import LARGEST_BATCH
 from system.precision import choose_precision, in_precision
@@ -57,7 +57,7 @@ def median_seconds(function: Callable[[], object], device: torch.device) -> floa
 def training_step(batch: int, channels: int, device: torch.device) -> Callable[[], None]:
     model = UNet(base_channels=channels).to(device)
     network = in_precision(model, choose_precision("auto", "images", device), device)
-    diffusion = Diffusion(make_schedule("linear"), clip=True, device=device)
+    diffusion = Diffusion(make_schedule("linear"), value_range=(-1, 1), device=device)
     optimizer = torch.optim.AdamW(model.parameters(), fused=device.type != "mps")
     images = torch.rand(batch, 1, 28, 28, device=device) * 2 - 1
 
@@ -71,7 +71,7 @@ def training_step(batch: int, channels: int, device: torch.device) -> Callable[[
 
 def sampling(images: int, steps: int, device: torch.device) -> Callable[[], None]:
     network = in_precision(UNet().to(device), choose_precision("auto", "images", device), device)
-    diffusion = Diffusion(make_schedule("linear"), clip=True, device=device)
+    diffusion = Diffusion(make_schedule("linear"), value_range=(-1, 1), device=device)
     timesteps = trailing_timesteps(1000, steps)
 
     def sample() -> None:

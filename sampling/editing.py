@@ -14,9 +14,11 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from datasets import IMAGE_SIZE, load_images
+from datasets import load_images
 from datasets.drawings import open_picture, over
-from plots.images import evenly_spaced, save_panels
+from datasets.mnist import SIZE as IMAGE_SIZE
+from plots.figures import evenly_spaced
+from plots.images import save_panels
 from samplers import final, repaint
 from sampling.generation import Trained, as_data, make_denoiser, run_sampler
 from system.console import shows_bars

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from checkpoints import find_checkpoint, load_checkpoint
 from cli.options import refuse_given
-from datasets import CLASS_NAMES
 from datasets.units import Units, make_units
 from diffusion import Denoiser, Diffusion, make_diffusion
 from guidance import (
@@ -112,9 +111,9 @@ def restore(path: Path | None, device: torch.device, use_ema: bool = True) -> Tr
     try:
         model = load_model(checkpoint, use_ema=use_ema).to(device)
         units = make_units(config)
-        pictures = make_pictures(units, CLASS_NAMES.get(config["dataset"], ()))
+        pictures = make_pictures(units, config["class_names"])
         trained = Trained(path, config, model, make_diffusion(config, device), units, pictures)
-        network = describe(config, model)
+        network = describe(model)
         print(f"{path}: {config['dataset']}, T = {trained.last + 1}; {network} on {device}")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its configuration is not valid ({error!r})") from error

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from checkpoints import save_checkpoint
-from datasets import CLASS_NAMES, Dataset
+from datasets import Dataset
 from datasets.units import Units
 from diffusion import Diffusion
 from guidance import conditioned, drop, with_examples
-from models.mlp import MLP
-from models.unet import BatchDropout, UNet
+from models.backbone import Backbone
+from models.unet import BatchDropout
 from plots.pictures import make_pictures
 from system.compilation import compile_or_fall_back, reason_not_to_compile
 from system.console import shows_bars
@@ -65,7 +65,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: UNet | MLP,
+        model: Backbone,
         diffusion: Diffusion,
         data: Dataset,
         units: Units,
@@ -77,7 +77,7 @@ class Trainer:
         self.model = model.to(device).train()
         self.diffusion = diffusion
         self.units = units
-        names = CLASS_NAMES.get(config["dataset"], ())
+        names = data.class_names
         self.examples = data.examples.to(device)
         self.data_digest = data.digest()
         self.classes = len(config["label_counts"])

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.mlp import MLP
-from models.unet import UNet
+from models.backbone import Backbone
 
 # Of x -> a x + b x^3 + c x^5, which takes every number in (0, 1] to one near 1 in a few rounds,
 # and the smallest of them fastest (Jordan et al. 2024).
@@ -124,7 +123,7 @@ class Together:
 
 
 def make_optimizers(
-    name: str, model: UNet | MLP, lr: float, device: torch.device
+    name: str, model: Backbone, lr: float, device: torch.device
 ) -> list[torch.optim.Optimizer]:
     """The optimisers that together move all weights of a network.
 

@@ -18,7 +18,7 @@ def answers_with_the_label(x, t, labels=None):
 
 
 def draw(folder, units, labels=(), count=9, network=answers_with_the_label, stride=None):
-    diffusion = Diffusion(make_schedule("cosine", 100), "x0", clip=False)
+    diffusion = Diffusion(make_schedule("cosine", 100), "x0")
     device = torch.device("cpu")
     preview = Preview(network, diffusion, make_pictures(units), labels, count, 0, device, stride)
     return preview.draw(3, folder)

@@ -25,6 +25,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 import cli.options
 import cli.parser
+from datasets import IMAGES
 from diffusion import Diffusion, make_schedule
 from models.unet import UNet
 from plots.figures import save_figure
@@ -33,6 +34,7 @@ from sampling.generation import LARGEST_BATCH
 from system.precision import choose_precision, in_precision
 from utils import choose_device
 
+SHAPE = IMAGES["mnist"].shape
 ROUNDS = 5
 EXPERIMENTS: dict[str, tuple[int, ...]] = {
     "training step: batch size": (8, 16, 32, 64, 128, 256),
@@ -59,7 +61,7 @@ def training_step(batch: int, channels: int, device: torch.device) -> Callable[[
     network = in_precision(model, choose_precision("auto", "images", device), device)
     diffusion = Diffusion(make_schedule("linear"), value_range=(-1, 1), device=device)
     optimizer = torch.optim.AdamW(model.parameters(), fused=device.type != "mps")
-    images = torch.rand(batch, 1, 28, 28, device=device) * 2 - 1
+    images = torch.rand(batch, *SHAPE, device=device) * 2 - 1
 
     def step() -> None:
         diffusion.loss(network, images).backward()
@@ -77,7 +79,7 @@ def sampling(images: int, steps: int, device: torch.device) -> Callable[[], None
     def sample() -> None:
         largest = LARGEST_BATCH["images"]
         for start in range(0, images, largest):
-            x = torch.randn(min(largest, images - start), 1, 28, 28, device=device)
+            x = torch.randn(min(largest, images - start), *SHAPE, device=device)
             final(ddim(diffusion.denoiser(network), x, diffusion.schedule, timesteps))
 
     return sample

@@ -90,11 +90,11 @@ class MLP(Backbone):
         if self.features is not None:
             h = self.features(h)
         h = F.silu(self.stem(h))
-        told = self.embed_time(t)
+        embedding = self.embed_time(t)
         if self.label_embedding is not None:
-            told = told + self.label_embedding(labels)
-        for block, time in zip(self.blocks, told.split(self.widths, dim=1), strict=True):
-            h = block(h, time)
+            embedding = embedding + self.label_embedding(labels)
+        for block, share in zip(self.blocks, embedding.split(self.widths, dim=1), strict=True):
+            h = block(h, share)
         return self.head(h).view_as(x)
 
     def embed_time(self, t: Tensor) -> Tensor:

@@ -464,19 +464,24 @@ def test_colour_images_that_are_not_square(visit, tmp_path):
     units, path = ImageUnits((3, 4, 7)), tmp_path / "page.html"
     x0, labels = units.to_model(pixels), torch.arange(3)
     save_explorer(path, config, make_diffusion(config), units, x0, labels)
-    code = """([i, x, y]) => {
-        const [left, top, width, height] = view.where(view.last.size, "forward", 0, i);
+    code = """() => {
+        const canvas = document.getElementById("picture");
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
         const density = window.devicePixelRatio || 1;
-        const at = [left + x * width, top + y * height].map((z) => Math.round(z * density));
-        const pen = document.getElementById("picture").getContext("2d");
-        return [...pen.getImageData(...at, 1, 1).data, width / height];
+        return [0, 1, 2].map((i) => {
+            const [left, top, width, height] = view.where(view.last.size, "forward", 0, i);
+            const colours = [0.1, 0.9].map((share) => {
+                const x = Math.round((left + share * width) * density);
+                const y = Math.round((top + share * height) * density);
+                return [...data.subarray(4 * (y * canvas.width + x)).subarray(0, 3)];
+            });
+            return [colours, width / height];
+        });
     }"""
     with visit(path) as page:
-        for i, colour in enumerate(colours):
-            for place in ((0.1, 0.1), (0.9, 0.9)):
-                *found, _, ratio = page.evaluate(code, [i, *place])
-                assert found == colour
-                assert ratio == pytest.approx(7 / 4)
+        for (found, ratio), colour in zip(page.evaluate(code), colours, strict=True):
+            assert found == [colour, colour]
+            assert ratio == pytest.approx(7 / 4)
 
 
 def test_images_too_large_for_a_page_are_refused(tmp_path):

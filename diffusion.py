@@ -258,8 +258,8 @@ class Diffusion:
         prediction: what the network is trained to output: the noise `eps` (Ho et al. 2020), the
             data `x0`, or the velocity `v` = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022), see
             `NoiseSchedule.velocity`; with the `flow` schedule eps - x_0.
-        clip: clamp estimates of x_0 to [-1, 1]. Ask for it with images, whose pixels lie there;
-            anything else it would cut off.
+        value_range: what estimates of x_0 are clamped to: (-1, 1) with images, whose pixels lie
+            there. None for data that can lie anywhere, from which it would cut off.
         device: where the tables for training live.
         weighting: of the squared errors, see `loss_weights`.
         timestep_sampling: which timesteps to train on, see `draw_timesteps`.
@@ -272,7 +272,7 @@ class Diffusion:
         self,
         schedule: NoiseSchedule,
         prediction: str = "eps",
-        clip: bool = False,
+        value_range: tuple[float, float] | None = None,
         device: torch.device | str = "cpu",
         weighting: str = "uniform",
         timestep_sampling: str = "uniform",
@@ -285,7 +285,7 @@ class Diffusion:
         check_pure_noise(schedule, prediction, weighting)
         self.schedule = schedule
         self.prediction = prediction
-        self.clip = clip
+        self.value_range = value_range
         self.timestep_sampling = timestep_sampling
         self.alphas = schedule.alphas.float().to(device)
         self.sigmas = schedule.sigmas.float().to(device)
@@ -358,8 +358,8 @@ class Diffusion:
             # Solve v = a eps - b x0 and x = alpha x0 + sigma eps for x0.
             a, b = self.schedule.velocity_at(t)
             x0 = (a * x - sigma * output) / (a * alpha + b * sigma)
-        if self.clip:
-            x0 = x0.clamp(-1, 1)
+        if self.value_range is not None:
+            x0 = x0.clamp(*self.value_range)
         return x0, (x - alpha * x0) / sigma
 
     def denoiser(self, model: Model) -> Denoiser:
@@ -377,10 +377,11 @@ class Diffusion:
 
 def make_diffusion(config: Mapping[str, Any], device: torch.device | str = "cpu") -> Diffusion:
     """The process that a run's configuration (its config.json) describes."""
+    limits = config["value_range"]
     return Diffusion(
         schedule_of(config),
         config["prediction"],
-        clip=config["kind"] == "images",
+        value_range=None if limits is None else tuple(limits),
         device=device,
         weighting=config["loss_weighting"],
         timestep_sampling=config.get("timestep_sampling", "uniform"),

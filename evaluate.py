@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from evaluation.comparison import Figures
+    from evaluation import Figures
     from sampling import SampleSettings, Trained
     from system.distributed import Group
 
@@ -108,7 +108,8 @@ def write_figures(
     args: argparse.Namespace, trained: Trained, samples: Tensor, labels: Tensor | None, made_by: str
 ) -> None:
     """Compare samples with data, and write and print the figures."""
-    from evaluation.comparison import evaluate_images, evaluate_points
+    from evaluation.images import evaluate_images
+    from evaluation.points import evaluate_points
     from plots.pictures import PointPictures
     from system.files import write_json
 

@@ -175,7 +175,7 @@ def check_editing_options(args: argparse.Namespace) -> None:
 
 def stills(args: argparse.Namespace, steps: int) -> list[int]:
     """After how many denoising steps a picture is due; 0 is the noise, `steps` the sample."""
-    from plots.images import evenly_spaced
+    from plots.figures import evenly_spaced
 
     if args.show_image_step:
         return [*range(0, steps, args.show_image_step), steps]
@@ -246,7 +246,7 @@ def prepare(
 
 def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     """Make the samples and write what was asked for."""
-    from plots.images import evenly_spaced
+    from plots.figures import evenly_spaced
     from plots.process import Process, shown_examples
     from sampling import generate, restore
 
@@ -257,7 +257,7 @@ def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     show = args.show_intermediate or args.show_image_step is not None
     still_steps = stills(args, steps) if show else []
     gif_steps = evenly_spaced(GIF_FRAMES, steps + 1) if args.gif else []
-    shown = shown_examples(trained.kind, count, labels)
+    shown = shown_examples(pictures, count, labels)
     process = Process({*still_steps, *gif_steps}, timesteps, pictures, labels, count, shown)
     samples = generate(trained, settings, labels, process.keep, group)
     if not group.leads:

@@ -42,17 +42,10 @@ def facts_of(data: Dataset, class_conditional: bool) -> dict[str, Any]:
     Raises:
         InputError: there is nothing to learn from them.
     """
-    from datasets.units import PointUnits
-
-    facts: dict[str, Any] = {"dataset": data.name, "kind": data.kind, "shape": list(data.shape)}
-    facts |= {"class_names": list(data.class_names), "value_range": data.value_range}
-    facts["label_counts"] = label_counts(data) if class_conditional else []
-    if data.kind == "points":
-        if bool((data.examples == data.examples[0]).all()):
-            raise InputError("--subset: all points are at one place, so there is nothing to learn")
-        units = PointUnits.standardising(data.examples)
-        facts |= {"mean": units.mean.tolist(), "scale": units.scale}
-    return facts
+    if data.kind == "points" and bool((data.examples == data.examples[0]).all()):
+        raise InputError("--subset: all points are at one place, so there is nothing to learn")
+    counts = label_counts(data) if class_conditional else []
+    return {"dataset": data.name, **data.facts(), "label_counts": counts}
 
 
 def label_counts(data: Dataset) -> list[int]:
@@ -100,7 +93,9 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
 
     device, group = choose_device(args.device), group or Group()
     with group.leader_first():  # which downloads what is not there
-        data = load_dataset(args)
+        data = load_dataset(
+            args.dataset, args.data_dir, args.num_points, args.jitter, args.seed, args.subset
+        )
     config = make_config(args) | facts_of(data, args.class_conditional)
     settings = options.settings(TrainSettings, args)
     try:
@@ -146,7 +141,7 @@ def announce(run: Run) -> None:
     config, batches = run.config, run.batches
     together = f" in {run.group.size} processes" if run.group.size > 1 else ""
     print(
-        f"{config['dataset']}: {len(batches):,} {config['kind']}; {describe(config, run.model)} on"
+        f"{config['dataset']}: {len(batches):,} {config['kind']}; {describe(run.model)} on"
         f" {run.device}{together}, {run.precision}"
     )
     going_on = f", from epoch {run.epoch} on" if run.step else ""

@@ -192,25 +192,22 @@ def compare_schedules(
     from diffusion import Diffusion, make_schedule
     from plots.schedules import save_schedules, shown_timesteps
 
-    if cli.options.kind_of(args.dataset) == "images":
-        x0 = x0[:1]
+    x0 = x0[: pictures.least]
     eps = torch.randn_like(x0)
     schedules = {name: make_schedule(name, args.timesteps) for name in cli.options.SCHEDULES}
     noisy = []
     for schedule in schedules.values():
-        diffusion = Diffusion(schedule, "v", clip=False)
+        diffusion = Diffusion(schedule, "v")
         examples = []
         for t in shown_timesteps(schedule):
             times = torch.full((len(x0),), t)
             alpha, sigma = schedule.at(t)
             # At the variance at which the network sees it; else exploding noise hides its data.
             x = diffusion.add_noise(x0, times, eps) / (alpha**2 + sigma**2) ** 0.5
-            data = pictures.units.to_data(x)
-            examples.append(data[0] if cli.options.kind_of(args.dataset) == "images" else data)
+            examples.append(pictures.units.to_data(x))
         noisy.append(examples)
-    limits = getattr(pictures, "limits", None)
     title = f"The noise schedules, T = {args.timesteps}"
-    save_schedules(schedules, noisy, args.save_path, title, limits)
+    save_schedules(schedules, noisy, args.save_path, title, pictures.draw_small)
     print(f"wrote {args.save_path}")
 
 
@@ -223,22 +220,15 @@ def examples_and_space(
     """
     import torch
 
-    from datasets import CLASS_NAMES
-    from datasets.units import ImageUnits, PointUnits, Units, make_units
+    from datasets.units import make_units
     from plots.pictures import PointPictures, make_pictures
 
     examples, labels = data.examples, data.labels
-    if cli.options.kind_of(data.name) == "images":
+    if data.kind == "images":
         chosen = torch.randperm(len(data))[: args.num_images]
         examples, labels = examples[chosen], labels[chosen]
-    units: Units
-    if config is not None:
-        units = make_units(config)
-    elif cli.options.kind_of(data.name) == "points":
-        units = PointUnits.standardising(examples)
-    else:
-        units = ImageUnits()
-    pictures = make_pictures(units, CLASS_NAMES.get(data.name, ()))
+    units = data.units() if config is None else make_units(config)
+    pictures = make_pictures(units, data.class_names)
     if isinstance(pictures, PointPictures) and not bool(pictures.shows(examples).any()):
         left, right, bottom, top = pictures.limits
         raise InputError(
@@ -248,7 +238,7 @@ def examples_and_space(
     return units.to_model(examples), labels, pictures
 
 
-def draw_films(
+def draw_process(
     args: argparse.Namespace,
     data: tuple[Tensor, Tensor],
     diffusion: Diffusion,
@@ -262,26 +252,26 @@ def draw_films(
     """
     from guidance import conditioned, cycle_labels
     from plots.pictures import PointPictures
-    from plots.process import Film, draw_arrows
+    from plots.process import ProcessPictures, draw_arrows
     from samplers import exact_denoiser
 
     x0, labels = data
     folder = args.save_path.parent
-    points = isinstance(pictures, PointPictures)
-    film = Film(diffusion, pictures, x0, labels if points else None)  # images show what they are
-    process = f"{args.schedule} schedule, T = {args.timesteps}"
-    title = f"Forward diffusion of {one_line(Path(args.dataset).name)} ({process})"
-    written = film.forward(args.save_path, title, args.gif)
+    shown = labels if isinstance(pictures, PointPictures) else None  # images show what they are
+    process = ProcessPictures(diffusion, pictures, x0, shown)
+    words = f"{args.schedule} schedule, T = {args.timesteps}"
+    title = f"Forward diffusion of {one_line(Path(args.dataset).name)} ({words})"
+    written = process.forward(args.save_path, title, args.gif)
     denoise = exact_denoiser(x0, diffusion.schedule)
     if model is not None:
         denoise = diffusion.denoiser(model)
-        classes_shown = cycle_labels(classes, len(x0)) if classes else None
-        with_classes = diffusion.denoiser(conditioned(model, classes_shown))
-        written += film.reverse(with_classes, folder, args.gif, classes_shown)
+        wanted = cycle_labels(classes, len(x0)) if classes else None
+        with_classes = diffusion.denoiser(conditioned(model, wanted))
+        written += process.reverse(with_classes, folder, args.gif, wanted)
     if args.arrows:
         assert isinstance(pictures, PointPictures)
         by = "exact" if model is None else "learned"
-        written += draw_arrows(film, pictures, denoise, folder, by)
+        written += draw_arrows(process, pictures, denoise, folder, by)
     for path in written:
         print(f"wrote {path}")
 
@@ -306,12 +296,14 @@ def show_process(args: argparse.Namespace) -> None:
     if config is None:
         # No network answers here, so it is all the same; v is possible with every schedule.
         try:
-            diffusion = Diffusion(schedule_of(vars(args)), "v", clip=False)
+            diffusion = Diffusion(schedule_of(vars(args)), "v")
         except ValueError as error:
             raise InputError(f"--schedule {args.schedule}: {error}") from None
     else:
         diffusion = make_diffusion(config)
-    data = load_dataset(args)
+    data = load_dataset(
+        args.dataset, args.data_dir, args.num_points, args.jitter, args.seed, args.subset
+    )
     args.dataset = data.name
     torch.manual_seed(args.seed)
     x0, labels, pictures = examples_and_space(data, args, config)
@@ -319,11 +311,10 @@ def show_process(args: argparse.Namespace) -> None:
         compare_schedules(args, x0, pictures)
         return
     model = None if checkpoint is None else load_model(checkpoint)
-    kind = cli.options.kind_of(data.name)
-    print(f"{data.name}: {len(x0):,} {kind}, {args.schedule} schedule, T = {args.timesteps}")
+    print(f"{data.name}: {len(x0):,} {data.kind}, {args.schedule} schedule, T = {args.timesteps}")
     if args.html is None:
         classes = with_examples(config["label_counts"]) if config else []
-        draw_films(args, (x0, labels), diffusion, pictures, model, classes)
+        draw_process(args, (x0, labels), diffusion, pictures, model, classes)
         return
     shown = {**(config or {}), **vars(args)}  # the data and the schedule that are shown
     save_explorer(args.html, shown, diffusion, pictures.units, x0, labels, model)

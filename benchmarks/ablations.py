@@ -32,7 +32,7 @@ from cli.options import SCHEDULES, TIME_EMBEDDINGS
 from datasets import load_points
 from datasets.units import PointUnits, make_units
 from evaluation.point_metrics import energy_distance
-from plots.images import save_figure
+from plots.figures import save_figure
 from samplers import SAMPLERS
 
 COUNT, SHOWN = 2000, 1000

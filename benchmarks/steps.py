@@ -27,10 +27,10 @@ sys.path.insert(0, str(REPOSITORY))
 from datasets import load_images
 from diffusion import NoiseSchedule
 from evaluation.classifier import classify, load_classifier
-from evaluation.comparison import hold_out
 from evaluation.image_metrics import frechet_distance, kernel_distance
+from evaluation.images import hold_out
 from guidance import in_proportion
-from plots.images import save_figure
+from plots.figures import save_figure
 from samplers import trailing_timesteps
 from sampling import SampleSettings, generate, restore
 from sampling.denoising import prepare_network

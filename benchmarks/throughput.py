@@ -29,13 +29,13 @@ sys.path.insert(0, str(REPOSITORY))
 
 import cli.options
 import cli.parser
+from datasets.mnist import SIZE
 from models.unet import UNet
 from system.compilation import compile_or_fall_back
 from system.precision import in_precision
 from utils import choose_device
 
 BATCH = 128
-SIZE = 28
 
 
 def diffusers_unet(*widths: int) -> nn.Module:

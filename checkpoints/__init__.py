@@ -30,6 +30,8 @@ import torch
 from torch import Tensor, nn
 
 from checkpoints.schema import check_config, for_passing_on
+from datasets import IMAGES
+from datasets.units import ImageUnits
 from models import build_model
 from system.errors import InputError
 from system.files import atomic_write, write_through_memory
@@ -105,6 +107,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     with reading(path):
         read = read_safetensors if path.suffix.lower() == ".safetensors" else read_archive
         content = read(path)
+        if isinstance(content, dict) and isinstance(content.get("config"), dict):
+            content["config"] = with_shape(content["config"])
         check_checkpoint(content, path.stat().st_size)
     return content
 
@@ -130,6 +134,21 @@ def read_archive(path: Path) -> Any:
         if operation.name == "GLOBAL" and not PICKLED.fullmatch(str(name)):
             raise ValueError(f"it holds {name}, which no checkpoint of this project does")
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def with_shape(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with what earlier releases, which knew one shape of images, left out.
+
+    That is `shape`, `value_range` and `class_names`, which follow from the dataset. Of what no such
+    release knew, nothing is filled in.
+    """
+    name, known = config.get("dataset"), {}
+    if config.get("kind") == "points":
+        known = {"shape": [2], "value_range": None, "class_names": []}
+    elif isinstance(name, str) and name in IMAGES:
+        data = IMAGES[name]
+        known = ImageUnits(data.shape).facts() | {"class_names": list(data.class_names)}
+    return {**known, **config}
 
 
 def check_checkpoint(content: Any, size: int) -> None:

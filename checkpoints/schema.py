@@ -48,6 +48,15 @@ def list_of(rule: Rule, shortest: int, longest: int) -> Rule:
     return Rule(f"a list of {shortest} to {longest} values, each {rule.text}", fits)
 
 
+def is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 200
+
+
+def is_image(shape: Any) -> bool:
+    sides = list_of(whole(1, 1024), 3, 3).fits(shape)
+    return sides and shape[0] in (1, 3)
+
+
 EVERY: dict[str, Rule] = {
     "kind": one_of(("images", "points")),
     "label_counts": list_of(whole(0, 10**12), 0, 10_000),
@@ -64,6 +73,9 @@ EVERY: dict[str, Rule] = {
     "prediction": one_of(cli.options.PREDICTIONS),
     "loss_weighting": one_of(cli.options.LOSS_WEIGHTINGS),
     "model": one_of(("unet", "mlp")),
+    "shape": list_of(whole(1, 1024), 1, 3),
+    "value_range": optional(list_of(real(-LARGEST, LARGEST), 2, 2)),
+    "class_names": list_of(Rule("a text of at most 200 characters", is_name), 0, 10_000),
 }
 UNET: dict[str, Rule] = {
     "base_channels": whole(1, 8192),
@@ -75,10 +87,14 @@ MLP: dict[str, Rule] = {
     "embedding_size": whole(2, 8192),
     "time_embedding": one_of(cli.options.TIME_EMBEDDINGS),
 }
-IMAGES = {"dataset": one_of(cli.options.IMAGE_DATASETS)}
+IMAGES = {
+    "dataset": one_of(cli.options.IMAGE_DATASETS),
+    "shape": Rule("[channels, height, width] with 1 or 3 channels", is_image),
+}
 POINTS: dict[str, Rule] = {
     "dataset": Rule("a set of points", lambda x: isinstance(x, str) and cli.options.is_points(x)),
     "model": one_of(("mlp",)),
+    "shape": Rule("[2]", lambda x: isinstance(x, list) and len(x) == 1 and whole(2, 2).fits(x[0])),
     "mean": list_of(real(-LARGEST, LARGEST), 2, 2),
     "scale": real(1 / LARGEST, LARGEST),
     "coordinates": one_of(("sinusoidal", "raw")),

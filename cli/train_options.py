@@ -22,8 +22,8 @@ MLP_OPTIONS = (
 )
 # What is in config.json beside the options of the run.
 NOT_OPTIONS = (
-    *("kind", "mean", "scale", "label_counts", "config", "resume"),
-    *("shape", "value_range", "class_names"),
+    *("kind", "shape", "value_range", "class_names", "mean", "scale", "label_counts"),
+    *("config", "resume"),
     *("quiet", "verbose", "given", "derived"),
 )
 # What may be different when a run goes on: how long, how fast, where, and what it writes when.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from diffusion import schedule_of
 
 
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
@@ -58,6 +62,13 @@ class TimeEmbedding(nn.Module):
         # infinite level, which has no sine.
         levels = (-half_log_snr.float() / 2).clamp(max=10)
         self.register_buffer("noise_level", levels, persistent=False)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TimeEmbedding:
+        """As the options `time_embedding` and `embedding_size` of a run's configuration say."""
+        with torch.device("cpu"):  # also where the network is made without memory
+            half_log_snr = schedule_of(config).half_log_snr
+        return cls(config["time_embedding"], config["embedding_size"], half_log_snr)
 
     def forward(self, t: Tensor) -> Tensor:
         if self.kind == "sinusoidal":

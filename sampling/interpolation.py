@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from plots.images import evenly_spaced
+from plots.figures import evenly_spaced
 from samplers import final
 from sampling.batches import as_data
 from sampling.denoising import run_sampler

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from checkpoints import find_checkpoint, load_checkpoint
-from datasets import CLASS_NAMES
 from datasets.units import Units, make_units
 from diffusion import Diffusion, make_diffusion
 from guidance import Network, knows_unlabelled, with_examples
@@ -96,9 +95,9 @@ def restore(
     try:
         model = load_model(checkpoint, use_ema=use_ema).to(device)
         units = make_units(config)
-        pictures = make_pictures(units, CLASS_NAMES.get(config["dataset"], ()))
+        pictures = make_pictures(units, config["class_names"])
         trained = Trained(path, config, model, make_diffusion(config, device), units, pictures)
-        network = describe(config, model)
+        network = describe(model)
         print(f"{path}: {config['dataset']}, T = {trained.last + 1}; {network} on {device}")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its configuration is not valid ({error!r})") from error

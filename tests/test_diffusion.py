@@ -205,7 +205,7 @@ def test_estimates_undo_target(prediction, t, name):
     if (prediction, name) == ("eps", "flow"):
         pytest.skip("refused, see above")
     torch.manual_seed(0)
-    diffusion = Diffusion(make_schedule(name), prediction, clip=False)
+    diffusion = Diffusion(make_schedule(name), prediction)
     x0, eps = torch.randn(2, 5, 3, dtype=torch.float64)
     times = torch.full((5,), t)
     x, output = diffusion.add_noise(x0, times, eps), diffusion.target(x0, times, eps)
@@ -221,7 +221,7 @@ def test_clipped_estimates_still_add_up_to_x():
     torch.manual_seed(0)
     schedule = make_schedule("linear")
     x = 3 * torch.randn(100, 2, dtype=torch.float64)
-    x0, eps = Diffusion(schedule, clip=True).estimates(torch.randn_like(x), x, 400)
+    x0, eps = Diffusion(schedule, value_range=(-1, 1)).estimates(torch.randn_like(x), x, 400)
     alpha, sigma = schedule.at(400)
     assert x0.abs().max().item() == 1
     torch.testing.assert_close(alpha * x0 + sigma * eps, x)
@@ -272,7 +272,7 @@ def test_unknown_timestep_sampling_is_refused():
 
 def test_the_loss_draws_the_timesteps_that_the_process_says():
     """With the options that train.py has by default for images."""
-    config = vars(parse_arguments(["--dataset", "digits"])) | {"kind": "images"}
+    config = vars(parse_arguments(["--dataset", "digits"])) | {"value_range": None}
     diffusion, seen = make_diffusion(config), []
 
     def zero(x: Tensor, t: Tensor) -> Tensor:
@@ -293,7 +293,7 @@ def test_estimates_are_not_clipped_unless_that_is_asked_for():
     x, output = torch.full((1, 2), 9.0), torch.zeros(1, 2)
     schedule = make_schedule("linear")
     assert Diffusion(schedule).estimates(output, x, 10)[0].min() > 5
-    assert Diffusion(schedule, clip=True).estimates(output, x, 10)[0].max() == 1
+    assert Diffusion(schedule, value_range=(-1, 1)).estimates(output, x, 10)[0].max() == 1
 
 
 def test_inverse_sigma_weights_the_squared_errors():
@@ -318,7 +318,7 @@ def test_inverse_sigma_weights_the_squared_errors():
 @pytest.mark.parametrize("t", [0, 500, 999])
 def test_the_network_sees_inputs_of_variance_one(name, t):
     torch.manual_seed(0)
-    diffusion = Diffusion(make_schedule(name), clip=False)
+    diffusion = Diffusion(make_schedule(name))
     seen = []
 
     def model(x: Tensor, t: Tensor) -> Tensor:

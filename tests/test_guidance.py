@@ -32,7 +32,7 @@ from plots.pictures import make_pictures
 from samplers import final, heun, trailing_timesteps
 from sampling import restore
 from system.errors import InputError
-from visualize_diffusion import draw_films
+from visualize_diffusion import draw_process
 
 
 def test_labels_are_taken_in_turn():
@@ -117,7 +117,7 @@ def shrinkage(variance: float, r_from: float, r_to: float) -> float:
 def test_guidance_by_a_worse_model_of_a_gaussian_in_closed_form(prediction, interval):
     """The guided flow is linear: both flows' factors, to the powers of w and 1 - w."""
     variance, worse, guidance = 0.25, 0.6, 2.5
-    diffusion = Diffusion(make_schedule("cosine"), prediction, clip=False)
+    diffusion = Diffusion(make_schedule("cosine"), prediction)
     model, guide = (exact_network(diffusion, spread) for spread in (variance, worse))
     denoise = in_interval(
         interval,
@@ -240,7 +240,9 @@ def test_the_process_is_shown_of_each_class_in_turn(tmp_path):
     )
     args.gif = args.arrows = False
     data = (torch.zeros(5, 1, 28, 28), torch.zeros(5, dtype=torch.int64))
-    draw_films(args, data, diffusion, make_pictures(ImageUnits()), network, classes=[0, 1, 2])
+    draw_process(
+        args, data, diffusion, make_pictures(ImageUnits((1, 28, 28))), network, classes=[0, 1, 2]
+    )
     assert given == [[0, 1, 2, 0, 1]] * 10
 
 

@@ -10,7 +10,9 @@ from studio import dots, picture, texts_above, title
 
 import cli.options
 from datasets.shapes import make_shape
+from datasets.units import ImageUnits, PointUnits
 from diffusion import make_schedule
+from plots.pictures import make_pictures
 from plots.points import (
     INK,
     MAX_POINTS,
@@ -169,12 +171,13 @@ def test_the_gallery_shows_every_set_whole_on_axes_of_its_own(figures, tmp_path)
 @pytest.mark.parametrize("kind", ["images", "points"])
 def test_schedules_have_their_curves_and_a_row_of_examples(kind, figures, tmp_path):
     schedules = {name: make_schedule(name, 50) for name in ("linear", "flow", "log_linear")}
-    shape = (28, 28) if kind == "images" else (30, 2)
+    shape = (1, 28, 28) if kind == "images" else (30, 2)
+    units = ImageUnits((1, 28, 28)) if kind == "images" else PointUnits([0, 0], 1.0)
+    pictures = make_pictures(units)
     noisy = [
         [torch.full(shape, 20 * row + place) for place in range(9)] for row in range(len(schedules))
     ]
-    limits = None if kind == "images" else LIMITS
-    save_schedules(schedules, noisy, tmp_path / "s.png", "title", limits)
+    save_schedules(schedules, noisy, tmp_path / "s.png", "title", pictures.draw_small)
     left, right, *cells = figures["s"].axes
     for axes in (left, right):
         assert [line.get_label() for line in axes.lines] == list(schedules)
@@ -197,5 +200,6 @@ def test_schedules_have_their_curves_and_a_row_of_examples(kind, figures, tmp_pa
         shown = picture(axes) if kind == "images" else dots(axes)[0]
         assert (shown == 20 * (k // 9) + k % 9).all()
         assert kind == "points" or axes.get_images()[0].get_clim() == (0, 255)
-        assert kind == "images" or has_the_limits(axes)
+        limits = (*axes.get_xlim(), *axes.get_ylim())
+        assert kind == "images" or limits == pytest.approx(pictures.limits)
         assert texts_above(axes) == []

@@ -19,7 +19,7 @@ def answers_with_the_label(x, t, labels=None):
 
 
 def draw(folder, units, labels=(), count=9, network=answers_with_the_label, stride=None):
-    diffusion = Diffusion(make_schedule("cosine", 100), "x0", clip=False)
+    diffusion = Diffusion(make_schedule("cosine", 100), "x0")
     settings = TrainSettings(
         output_dir=folder, epochs=9, batch_size=9, lr=0.1, num_samples=count, show_image_step=stride
     )

@@ -1,33 +1,29 @@
-"""The figures of evaluate.py: each for the samples, and for real data in their place.
+"""The figures of images: each for the samples, and for real images in their place.
 
-Samples are compared with data that the model has not seen: the test split, or fresh points. The
-second number of each pair is what as many real images or fresh points reach in their place: no
-model can be expected to do better. Those images are a sixth of the training split that is kept from
-the classifier, which recognises what it was trained on better than any other real image.
+Samples are compared with images that the model has not seen, the test split. The second number of
+each pair is what as many real images reach in their place: no model can be expected to do better.
+Those are a sixth of the training split that is kept from the classifier, which recognises what it
+was trained on better than any other real image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 import plots.images
-import plots.points
-from datasets import Dataset, load_images, load_points
+from datasets import Dataset, load_images
+from evaluation import Figures
 from evaluation.classifier import classify, load_classifier
 from evaluation.image_metrics import frechet_distance, kernel_distance, precision_and_recall
-from evaluation.point_metrics import energy_distance, nearest, share_off, sliced_wasserstein
-from plots.pictures import PointPictures
+from evaluation.point_metrics import nearest
 
 HELD_OUT = 6  # one in so many training images is kept from the classifier
 CONFIDENT = 0.9  # probability from which on the classifier is sure of a class
 SHOWN = 16
-
-Figures = dict[str, tuple[float, float]]
 
 
 def hold_out(train: Dataset) -> tuple[Dataset, Dataset]:
@@ -35,7 +31,7 @@ def hold_out(train: Dataset) -> tuple[Dataset, Dataset]:
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
     count = len(train) // HELD_OUT
     kept, held = (
-        Dataset(train.name, train.examples[part], train.labels[part])
+        replace(train, examples=train.examples[part], labels=train.labels[part])
         for part in (order[count:], order[:count])
     )
     return kept, held
@@ -49,10 +45,13 @@ def evaluate_images(
     device: torch.device,
     labels: Tensor | None = None,
 ) -> Figures:
-    """Figures for images uint8 (N, 28, 28); also draws the most and the least typical of them.
+    """Figures for images; also draws the most and the least typical of them.
 
     Args:
-        name: of the dataset to compare with.
+        samples: uint8, as the dataset's own images: (N, H, W) or (N, H, W, 3).
+        name: of the dataset.
+        data_dir: where datasets are, and classifiers are kept.
+        picture: where to draw.
         labels: of the classes that were asked for, int64 (N,).
     """
     train, test = load_images(name, data_dir), load_images(name, data_dir, train=False)
@@ -68,7 +67,7 @@ def evaluate_images(
 
     precision, recall = precision_and_recall(of_test, of_samples)
     real_precision, real_recall = precision_and_recall(of_test, of_real)
-    shares = torch.bincount(train.labels, minlength=10) / len(train)
+    shares = torch.bincount(train.labels, minlength=train.classes) / len(train)
     to_train, test_to_train = nearest(of_samples, of_train), nearest(of_test, of_train)
     draw_extremes(samples, nearest(of_samples, of_test), picture)
     figures = {
@@ -112,7 +111,7 @@ def share_right(probabilities: Tensor, labels: Tensor) -> float:
 
 def largest_error(probabilities: Tensor, shares: Tensor) -> float:
     """The largest difference of a class's share among the samples from its true one."""
-    found = torch.bincount(probabilities.argmax(1), minlength=10) / len(probabilities)
+    found = torch.bincount(probabilities.argmax(1), minlength=len(shares)) / len(probabilities)
     return (found - shares).abs().max().item()
 
 
@@ -127,35 +126,3 @@ def draw_extremes(samples: Tensor, distance: Tensor, path: Path) -> None:
         path,
         "Samples nearest to real images (above) and farthest from any (below)",
     )
-
-
-def evaluate_points(
-    samples: Tensor, config: Mapping[str, Any], pictures: PointPictures, picture: Path
-) -> Figures:
-    """Figures for points (N, 2) in the data's units; distances are in units of their spread."""
-    count = len(samples)
-    fresh, other = (
-        load_points(config["dataset"], count, config["jitter"] or 0.0, config["seed"] + k).examples
-        for k in (1001, 1002)
-    )
-    plots.points.save_scatter_panels(
-        [fresh, samples],
-        ["data", "samples"],
-        picture,
-        f"{count:,} points",
-        pictures.limits,
-    )
-    samples, fresh, other = (pictures.units.to_model(x) for x in (samples, fresh, other))
-
-    def off(points: Tensor, centres: Tensor) -> float:
-        return share_off(nearest(points, centres))
-
-    return {
-        "energy distance": (energy_distance(samples, fresh), energy_distance(other, fresh)),
-        "sliced Wasserstein-2": (
-            sliced_wasserstein(samples, fresh),
-            sliced_wasserstein(other, fresh),
-        ),
-        "share of samples off the data": (off(samples, fresh), off(other, fresh)),
-        "share of the data without a sample": (off(fresh, samples), off(fresh, other)),
-    }

@@ -286,7 +286,3 @@ def final(states: Iterator[Tensor]) -> Tensor:
     """Run a sampler to its end and return its last state, the sample."""
     *_, sample = deque(states, maxlen=1)
     return sample
-
-
-# Denoising steps when the user names none; None means every timestep of the process.
-DEFAULT_STEPS: dict[str, int | None] = {"ddpm": None, "ddim": 50, "heun": 20, "dpmpp": 20}

@@ -15,9 +15,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cli.options
 import cli.terminal
-from cli.train_options import CHANGEABLE, NOT_OPTIONS, parse_arguments, read_config
+from cli.config import read_config
+from cli.train_options import FIXED, OPTIONS, parse_arguments
+from names import kind_of
 from system.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
 def make_config(args: argparse.Namespace, dataset: str) -> dict[str, Any]:
     """Every option of the run, and what rebuilds the model without them: config.json."""
-    options = {name: value for name, value in vars(args).items() if name not in NOT_OPTIONS}
+    options = {option.name: getattr(args, option.name) for option in OPTIONS}
     config = {name: str(x) if isinstance(x, Path) else x for name, x in options.items()}
     derived = {name: x for name, x in config.items() if name not in args.given and x is not None}
     derived.pop("dataset", None)  # which it is can depend on the network
-    return {**config, "kind": cli.options.kind_of(dataset), "dataset": dataset, "derived": derived}
+    return {**config, "kind": kind_of(dataset), "dataset": dataset, "derived": derived}
 
 
 def label_counts(data: Dataset) -> list[int]:
@@ -61,8 +62,7 @@ def is_its_own(checkpoint: Path, folder: Path, config: dict[str, Any]) -> bool:
         there = read_config(folder / "config.json")
     except InputError:  # a damaged one is none
         return False
-    fixed = config.keys() - set(CHANGEABLE)
-    return fixed <= there.keys() and all(there[name] == config[name] for name in fixed)
+    return all(name in there and there[name] == config[name] for name in FIXED)
 
 
 def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Trainer:

@@ -28,10 +28,10 @@ from points import SAMPLERS, draw_samples
 from recipes import script
 
 from checkpoints import load_checkpoint
-from cli.options import SCHEDULES, TIME_EMBEDDINGS
 from datasets import load_points
 from datasets.units import PointUnits, make_units
 from evaluation.point_metrics import energy_distance
+from names import SCHEDULES, TIME_EMBEDDINGS
 from plots.images import save_figure
 
 COUNT, SHOWN = 2000, 1000

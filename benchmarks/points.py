@@ -33,12 +33,12 @@ sys.path.insert(0, str(REPOSITORY))
 from recipes import script
 
 from checkpoints import load_checkpoint
-from cli.options import POINT_DATASETS
 from datasets import load_points
 from datasets.units import make_units
 from diffusion import make_diffusion
 from evaluation.point_metrics import energy_distance, nearest, share_off, sliced_wasserstein
 from models import load_model
+from names import datasets_of
 from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps
 from utils import SeededNoise
 
@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", default=POINT_DATASETS, metavar="NAME")
+    parser.add_argument("names", nargs="*", default=datasets_of("points"), metavar="NAME")
     args, options = parser.parse_known_args()
     print("| dataset | seconds | ED / floor | SW2 / floor | stray | off | missed |")
     print("|---|---|---|---|---|---|---|")

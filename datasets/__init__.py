@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cli.options import is_drawing, is_points
 from datasets.digits import make_digits
 from datasets.drawings import read_drawing, resample
 from datasets.shapes import make_shape
+from names import is_drawing, is_points
 from system.errors import InputError
 
 # Our name -> (torchvision class, name for people). The class name is also its folder's name.

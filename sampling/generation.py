@@ -29,9 +29,9 @@ from guidance import (
     within,
 )
 from models import describe, load_model
+from names import SAMPLERS
 from plots.pictures import ImagePictures, PointPictures, make_pictures
 from samplers import (
-    DEFAULT_STEPS,
     accelerate,
     ddim,
     ddpm,
@@ -128,7 +128,7 @@ def denoising_timesteps(sampler: str, steps: int | None, total: int) -> list[int
         InputError: more steps than the process has timesteps.
     """
     try:
-        return trailing_timesteps(total, steps or min(DEFAULT_STEPS[sampler] or total, total))
+        return trailing_timesteps(total, steps or min(SAMPLERS[sampler].steps or total, total))
     except ValueError as error:
         raise InputError(f"--steps: {error}") from None
 

@@ -8,7 +8,7 @@ from studio import IMAGES, POINTS, dots, picture, texts_above, texts_beside, tit
 
 import plots.process
 import sample
-import samplers
+from names import SAMPLERS
 from plots.images import GAP
 from system.errors import InputError
 
@@ -184,8 +184,8 @@ def test_the_examples_of_the_help_can_be_run_as_they_are(model, monkeypatch):
     """In fewer steps, which is all that is changed."""
     examples = [line.split("  ")[0].split() for line in sample.__doc__.splitlines()[2:] if line]
     assert len(examples) == 5
-    for sampler in samplers.DEFAULT_STEPS:
-        monkeypatch.setitem(samplers.DEFAULT_STEPS, sampler, 2)
+    for name, sampler in SAMPLERS.items():
+        monkeypatch.setitem(SAMPLERS, name, sampler._replace(steps=2))
     monkeypatch.setattr(sample, "INPAINT_STEPS", 2)
     for python, script, *options in examples:
         assert (python, script) == ("python", "sample.py")

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 import utils
-from diffusion import CLEAN, SCHEDULES, Diffusion, make_schedule
+from diffusion import CLEAN, Diffusion, make_schedule
+from names import SCHEDULES
 from samplers import (
     accelerate,
     ddim,

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 import names
-from names import LOSS_WEIGHTINGS, PREDICTIONS, TIMESTEP_SAMPLINGS
+from names import LOSS_WEIGHTINGS, PREDICTIONS, TIMESTEP_SAMPLINGS, names_of
 
 Model = Callable[[Tensor, Tensor], Tensor]
 Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
@@ -434,5 +434,5 @@ def make_diffusion(config: Mapping[str, Any], device: torch.device | str = "cpu"
 def schedule_of(config: Mapping[str, Any]) -> NoiseSchedule:
     """The noise schedule that a run's configuration describes."""
     name = config["schedule"]
-    options = {option.name: config[option.name] for option in names.SCHEDULES[name].options}
+    options = {option: config[option] for option in names_of(names.SCHEDULES[name].options)}
     return make_schedule(name, config["timesteps"], **options)

@@ -14,6 +14,7 @@ Imports nothing heavy, so that `--help` and wrong usage answer at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,12 @@ COORDINATES = ("sinusoidal", "raw")
 # What config.json says of a run beside its options: the data, and what followed from what.
 FACTS = ("kind", "mean", "scale", "label_counts", "shape", "value_range", "class_names", "derived")
 MASKS = ("upper_half", "lower_half", "left_half", "right_half", "centre")
+
+
+def names_of(options: Iterable[Option]) -> list[str]:
+    """The names of some options."""
+    return [option.name for option in options]
+
 
 # ------------------------------------------------------------------------------------ the data
 
@@ -125,16 +132,14 @@ WIDTH = Whole(1, 8192)
 
 
 class Network(NamedTuple):
-    """A network, built by `build` in its file of models/.
+    """A network, in a file of its own in models/.
 
     Attributes:
-        title: for people.
         kinds: of the data that it can learn; `--model auto` is the first that fits.
         optimizer: what trains it best.
         options: those that describe it.
     """
 
-    title: str
     kinds: tuple[str, ...]
     optimizer: str
     options: tuple[Option, ...]
@@ -142,7 +147,6 @@ class Network(NamedTuple):
 
 MODELS = {
     "unet": Network(
-        "U-Net",
         kinds=("images",),
         optimizer="muon",
         options=(
@@ -160,7 +164,6 @@ MODELS = {
         ),
     ),
     "mlp": Network(
-        "MLP",
         kinds=("images", "points"),
         optimizer="adamw",
         options=(
@@ -260,7 +263,7 @@ SIGMAS = (sigma("min", "smallest", SIGMA_MIN), sigma("max", "largest", SIGMA_MAX
 
 
 class Schedule(NamedTuple):
-    """A noise schedule, made by the function of its name in `SCHEDULES` of diffusion.py.
+    """A noise schedule, made by what has its name in `SCHEDULES` of diffusion.py.
 
     Attributes:
         options: of the function, beside the number of timesteps.

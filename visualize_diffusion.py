@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import cli.options
 import cli.terminal
 from cli.parser import Parser
-from names import SCHEDULES, SEED, datasets_of, kind_of
+from names import SCHEDULES, SEED, datasets_of, kind_of, names_of
 from system.errors import InputError, one_line
 from system.options import Option
 from system.values import File, Flag, Switch, Whole
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
 GALLERY_POINTS = 8000
-SCHEDULE_OPTIONS = tuple(option.name for option in cli.options.SCHEDULE)
+SCHEDULE_OPTIONS = names_of(cli.options.SCHEDULE)
 # What draws something else than one process; what does nothing beside it; and why.
 ONLY = {
     "html": ("save_path arrows gallery compare_schedules".split(), ""),

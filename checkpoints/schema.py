@@ -35,6 +35,25 @@ class SetOfPoints(Kind):
         return isinstance(value, str) and is_points(value)
 
 
+class ShapeOfImages(Kind):
+    """The shape of an image as the network sees it."""
+
+    text = "[channels, height, width] with 1 or 3 channels"
+
+    def fits(self, value: Any) -> bool:
+        return SIDES.fits(value) and value[0] in (1, 3)
+
+
+class ShapeOfPoints(Kind):
+    """The shape of a point as the network sees it."""
+
+    text = "[2]"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, list) and value == [2] and type(value[0]) is int
+
+
+SIDES = ListOf(Whole(1, 1024), longest=3, shortest=3)
 COORDINATE = Real(-LARGEST, LARGEST, low_included=True)
 EVERY: dict[str, Kind] = {
     "kind": OneOf("kind", KINDS),
@@ -48,7 +67,6 @@ POINTS: dict[str, Kind] = {
 }
 # Checked where a configuration has them.
 EXAMPLES: dict[str, Kind] = {
-    "shape": ListOf(Whole(1, 1024), longest=3),
     "value_range": Maybe(ListOf(COORDINATE, longest=2, shortest=2)),
     "class_names": ListOf(Text(longest=200), longest=MOST_CLASSES, shortest=0),
 }
@@ -63,7 +81,8 @@ def rules_for(config: Mapping[str, Any]) -> dict[str, Kind]:
     if network is not None:
         rules |= rules_of(one for one in network.options if points or not one.points_only)
     rules |= POINTS | rules_of((NUM_POINTS, JITTER)) if points else IMAGES
-    return rules | {name: rule for name, rule in EXAMPLES.items() if name in config}
+    examples = EXAMPLES | {"shape": ShapeOfPoints() if points else ShapeOfImages()}
+    return rules | {name: rule for name, rule in examples.items() if name in config}
 
 
 def rules_of(options: Iterable[Option]) -> dict[str, Kind]:

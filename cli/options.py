@@ -14,7 +14,7 @@ from typing import Any
 
 import names
 from cli.tables import Entry, in_a_row, options_of, takers
-from names import SAMPLERS, SCHEDULES, is_drawing, kind_of
+from names import SAMPLERS, SCHEDULES, is_drawing, kind_of, names_of
 from system.errors import InputError
 from system.options import Option
 from system.values import POSITIVE, Choice, File, Flag, OneOf, Pair, Real, Whole
@@ -118,13 +118,9 @@ def fill_schedule(args: argparse.Namespace) -> None:
     """Set what was not given among the options of the noise schedule, as it suits the data."""
     kind = kind_of(args.dataset)
     fill(args, SCHEDULE, kind)
-    if kind == "points" and "beta_start" in taken(args.schedule) and args.beta_start is None:
+    has_betas = "beta_start" in names_of(SCHEDULES[args.schedule].options)
+    if kind == "points" and has_betas and args.beta_start is None:
         args.beta_start = names.POINTS_BETA_START * 1000 / args.timesteps
-
-
-def taken(schedule: str) -> list[str]:
-    """The options that a schedule takes."""
-    return [option.name for option in SCHEDULES[schedule].options]
 
 
 def check_schedule_options(args: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from names import names_of
 from system.options import Option
 
 
@@ -18,8 +19,7 @@ class Entry(Protocol):
 
 def takers(table: Mapping[str, Entry], option: str) -> list[str]:
     """The names in a table that take an option."""
-    taken = {name: [one.name for one in entry.options] for name, entry in table.items()}
-    return [name for name, options in taken.items() if option in options]
+    return [name for name, entry in table.items() if option in names_of(entry.options)]
 
 
 def options_of(

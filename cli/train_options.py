@@ -15,7 +15,7 @@ from cli.config import NEWEST, OUTPUT_DIR, as_arguments, read_config, resumed, w
 from cli.options import fill, refuse_given, refuse_others
 from cli.parser import Parser
 from cli.tables import options_of
-from names import MODELS, SCHEDULES, kind_of
+from names import MODELS, SCHEDULES, kind_of, names_of
 from system.errors import InputError
 from system.options import ByData, Option
 from system.values import NOT_NEGATIVE, POSITIVE, Choice, File, Flag, OneOf, Real, Whole
@@ -178,7 +178,7 @@ OPTIONS = (
 )
 # Those that cannot change when a run goes on. How long it takes, how fast it is, where it runs and
 # what it writes when may.
-FIXED = tuple(option.name for option in OPTIONS if not option.changeable)
+FIXED = names_of(option for option in OPTIONS if not option.changeable)
 
 
 def make_parser(document: str) -> Parser:
@@ -269,8 +269,8 @@ def fill_network(args: argparse.Namespace) -> None:
         )
     refuse_others(args, OF_NETWORKS, MODELS, args.model)
     for_these = [one for one in network.options if kind == "points" or not one.points_only]
-    others = (one.name for one in network.options if one not in for_these)
-    refuse_given(args, others, "is for points only")
+    others = [one for one in network.options if one not in for_these]
+    refuse_given(args, names_of(others), "is for points only")
     fill_hidden_dims(args)
     fill(args, for_these, kind)
     if args.embedding_size is not None and args.embedding_size % 2:

@@ -157,7 +157,6 @@ MODELS = {
                 "share of the activations that training sets to zero",
                 metavar="SHARE",
                 default=0.0,
-                default_text="0",
                 stored=Real(0, 1, low_included=True),
             ),
             Option("no_attention", Flag(), "without the self-attention at 7x7", default=False),

@@ -65,8 +65,8 @@ class Option(NamedTuple):
     @property
     def full_help(self) -> str:
         """The help with the default; argparse adds those that it fills in itself."""
-        known = self.late and self.default not in (None, False)
-        default = self.default_text or (in_words(self.default) if known else "")
+        shown = self.late and self.default is not None and self.default is not False
+        default = self.default_text or (in_words(self.default) if shown else "")
         return f"{self.help} (default: {default})" if default else self.help
 
     def default_for(self, data: str) -> Any:

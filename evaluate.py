@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cli.options
-import cli.parser
 import cli.terminal
+from cli.parser import Parser
+from names import SEED
+from system.options import Option
+from system.values import File, Whole
 
 if TYPE_CHECKING:
     import torch
@@ -26,35 +29,37 @@ if TYPE_CHECKING:
 FEW = 5000  # samples below which FID is mostly bias
 
 
-def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.parser.Parser(__doc__)
-    cli.options.add_checkpoint_option(parser)
-    add = parser.section("comparison")
-    add(
-        "--num_samples",
-        dest="num_images",
-        type=cli.parser.whole_number(100, 1_000_000),
+COMPARISON = (
+    Option(
+        "num_samples",
+        Whole(100, 1_000_000),
+        "how many samples to make; FID and the energy distance depend on it",
         default=10_000,
-        metavar="N",
-        help="how many samples to make; FID and the energy distance depend on it",
-    )
-    cli.options.add_sampler_options(parser, default="dpmpp")
-    add(
-        "--data_dir",
-        type=Path,
-        default=Path("data"),
+        dest="num_images",
+    ),
+    Option(
+        "data_dir",
+        File(),
+        "where image datasets are, and where the classifier that compares images is kept",
         metavar="DIR",
-        help="where image datasets are, and where the classifier that compares images is kept",
-    )
-    add(
-        "--json",
-        type=Path,
+        default=Path("data"),
+    ),
+    Option(
+        "json",
+        File(),
+        "file for the figures; the picture goes beside it",
         default=Path("outputs/evaluation.json"),
-        metavar="FILE",
-        help="file for the figures; the picture goes beside it",
-    )
-    cli.options.add_machine_options(parser)
-    cli.options.add_seed_option(parser)
+    ),
+)
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_options((cli.options.CHECKPOINT,))
+    parser.add_options(COMPARISON, "comparison")
+    parser.add_options(cli.options.sampling("dpmpp"), "sampling")
+    parser.add_options(cli.options.MACHINE, "machine")
+    parser.add_options((SEED,), "randomness")
     cli.terminal.add_verbosity_options(parser)
     args = parser.parse_args(argv)
     cli.options.check_sampler_options(args, default="dpmpp")

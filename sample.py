@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cli.options
-import cli.parser
 import cli.terminal
+from cli.parser import Parser
+from cli.tables import in_a_row
+from names import MASKS, SAMPLERS, SEED
 from system.errors import InputError
+from system.options import Option
+from system.values import ANY_SEED, POSITIVE, File, Flag, Labels, Pair, Text, Whole
 
 if TYPE_CHECKING:
     import torch
@@ -36,55 +40,92 @@ STILLS = 10  # pictures of --show_intermediate, about
 GIF_FRAMES = 60
 
 
-def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.parser.Parser(__doc__)
-    add, positive = parser.section("what to make"), cli.parser.positive_int
-    cli.options.add_checkpoint_option(parser)
-    add(
-        "--num_images",
-        type=cli.parser.whole_number(1, 10_000_000),
-        metavar="N",
-        help="how many images (default: 64, or 8 of each class) or points (default: 1000) to make",
-    )
-    add(
-        "--labels",
-        type=cli.parser.label_list,
-        metavar="LABELS",
-        help="class-conditional models: the classes to make, in turn; 3, 0,1,7 or 0-9, say"
-        " (default: all)",
-    )
-    add(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help=".png for a picture; .npy for the samples (images uint8, N x 28 x 28; points float32,"
-        " N x 2); .csv for points (default: outputs/generated_samples.png, or interpolation.png or"
-        " inpainting.png there)",
-    )
-    add(
-        "--show_intermediate",
-        action="store_true",
-        help="also write pictures of the process into the folder intermediate/ beside the output",
-    )
-    add(
-        "--show_image_step",
-        type=positive,
-        metavar="STEPS",
-        help="with a picture every so many denoising steps, instead of about ten in all;"
+OUTPUT = (
+    Option(
+        "num_images",
+        Whole(1, 10_000_000),
+        "how many images (default: 64, or 8 of each class) or points (default: 1000) to make",
+    ),
+    Option(
+        "labels",
+        Labels(),
+        "class-conditional models: the classes to make, in turn; 3, 0,1,7 or 0-9, say",
+        default_text="all",
+    ),
+    Option(
+        "output",
+        File(),
+        ".png for a picture; .npy for the samples (images uint8, N x 28 x 28; points float32,"
+        " N x 2); .csv for points",
+        default_text="outputs/generated_samples.png, or interpolation.png or inpainting.png there",
+    ),
+    Option(
+        "show_intermediate",
+        Flag(),
+        "also write pictures of the process into the folder intermediate/ beside the output",
+    ),
+    Option(
+        "show_image_step",
+        POSITIVE,
+        "with a picture every so many denoising steps, instead of about ten in all;"
         " implies --show_intermediate",
-    )
-    add("--gif", action="store_true", help="also write the process as an animation")
-    add(
-        "--export",
-        type=Path,
-        metavar="FILE",
-        help="make nothing, but write the weights for passing on: a .safetensors file, which"
+        metavar="STEPS",
+    ),
+    Option("gif", Flag(), "also write the process as an animation"),
+    Option(
+        "export",
+        File(),
+        "make nothing, but write the weights for passing on: a .safetensors file, which"
         " --checkpoint takes too",
-    )
-    add_editing_options(parser)
-    cli.options.add_sampler_options(parser, default="ddpm; dpmpp with --interpolate")
-    cli.options.add_machine_options(parser)
-    cli.options.add_seed_option(parser)
+    ),
+)
+EDITING = (
+    Option(
+        "interpolate",
+        Pair(ANY_SEED),
+        "make the way from the samples of seed A to those of seed B: a strip and an animation",
+        metavar=("A", "B"),
+    ),
+    Option(
+        "inpaint",
+        Text(),
+        "make anew what --mask covers, by RePaint; of a square picture file (light on dark, as the"
+        " training images are), or of a test image of the model's dataset by its number, from 0"
+        " (./7 is a file of that name)",
+        metavar="IMAGE",
+    ),
+    Option(
+        "mask",
+        Text(),
+        f"of --inpaint: {', '.join(MASKS)}, or a picture that is white where to make anew",
+        metavar="MASK",
+    ),
+    Option(
+        "data_dir",
+        File(),
+        "of --inpaint: where the model's dataset is kept and downloaded to",
+        metavar="DIR",
+        default=Path("data"),
+        needs="belongs to --inpaint",
+    ),
+    Option(
+        "visits",
+        POSITIVE,
+        "of --inpaint: how often each timestep is visited; more take longer and fit better",
+        default=10,
+        needs="belongs to --inpaint",
+    ),
+)
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_options((cli.options.CHECKPOINT,))
+    parser.add_options(OUTPUT, "what to make")
+    parser.add_options(EDITING, "from given noise or images")
+    parser.add_options(cli.options.sampling("ddpm; dpmpp with --interpolate"), "sampling")
+    parser.add_options(cli.options.MACHINE, "machine")
+    parser.add_options((SEED,), "randomness")
     cli.terminal.add_verbosity_options(parser)
     args = parser.parse_args(argv)
     check_editing_options(args)
@@ -99,43 +140,6 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def add_editing_options(parser: cli.parser.Parser) -> None:
-    add = parser.section("from given noise or images")
-    add(
-        "--interpolate",
-        type=cli.parser.seed_number,
-        nargs=2,
-        metavar=("A", "B"),
-        help="make the way from the samples of seed A to those of seed B: a strip and an animation",
-    )
-    add(
-        "--inpaint",
-        metavar="IMAGE",
-        help="make anew what --mask covers, by RePaint; of a square picture file (light on dark, as"
-        " the training images are), or of a test image of the model's dataset by its number, from 0"
-        " (./7 is a file of that name)",
-    )
-    add(
-        "--mask",
-        metavar="MASK",
-        help=f"of --inpaint: {', '.join(cli.options.MASKS)}, or a picture that is white where to"
-        " make anew",
-    )
-    add(
-        "--data_dir",
-        type=Path,
-        metavar="DIR",
-        help="of --inpaint: where the model's dataset is kept and downloaded to (default: data)",
-    )
-    add(
-        "--visits",
-        type=cli.parser.positive_int,
-        metavar="N",
-        help="of --inpaint: how often each timestep is visited; more take longer and fit better"
-        " (default: 10)",
-    )
-
-
 def check_editing_options(args: argparse.Namespace) -> None:
     """Fill in the output and the sampler, and refuse what does not go together.
 
@@ -144,7 +148,7 @@ def check_editing_options(args: argparse.Namespace) -> None:
     """
     name = "generated_samples"
     if args.inpaint is None:
-        cli.options.refuse_given(args, ["mask", "visits", "data_dir"], "belongs to --inpaint")
+        cli.options.refuse_given(args, ["mask"], "belongs to --inpaint")
     else:
         name = "inpainting"
         cli.options.refuse_given(args, ["interpolate"], "cannot go with --inpaint")
@@ -152,19 +156,20 @@ def check_editing_options(args: argparse.Namespace) -> None:
         if args.guidance is not None and args.guide is None and args.labels is None:
             raise InputError("--guidance with --inpaint needs --labels, whose class it exaggerates")
         if args.mask is None:
-            raise InputError(
-                f"--inpaint needs a --mask: {', '.join(cli.options.MASKS)}, or a picture"
-            )
-        args.visits = args.visits or 10
-        args.data_dir = args.data_dir or Path("data")
+            raise InputError(f"--inpaint needs a --mask: {', '.join(MASKS)}, or a picture")
+    for option in EDITING:
+        if option.needs:
+            cli.options.fill_or_refuse(args, option, args.inpaint is not None)
     cli.options.check_sampler_options(args, default="ddpm" if args.interpolate is None else "dpmpp")
     if args.interpolate is not None:
         name = "interpolation"
         if args.interpolate[0] == args.interpolate[1]:
             raise InputError("--interpolate needs two seeds that differ")
-        if args.sampler == "ddpm" or args.eta:
+        if SAMPLERS[args.sampler].fresh_noise or args.eta:
+            without = [name for name, sampler in SAMPLERS.items() if not sampler.fresh_noise]
             raise InputError(
-                "--interpolate needs a sampler without fresh noise: heun, ddim or dpmpp, with eta 0"
+                "--interpolate needs a sampler without fresh noise:"
+                f" {in_a_row(without, 'or')}, with eta 0"
             )
     args.output = args.output or Path(f"outputs/{name}.png")
     if name != "generated_samples":

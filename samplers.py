@@ -4,7 +4,7 @@ All samplers are generators with the same arguments: a denoiser, the starting no
 a decreasing list of timesteps, and `randn_like`, the source of fresh noise for those that add any;
 then come options of their own. They yield x after every step; the last is the sample. Each step
 from t to a less noisy s is a weighted sum of x0, eps and fresh noise. The weights are floats,
-computed on the CPU in float64. `SAMPLERS`, at the end, lists those that can be asked for by name.
+computed on the CPU in float64. `SAMPLERS` in names.py lists those that can be asked for by name.
 
 Papers, cited by name below, beside those of diffusion.py
     Song et al. 2021          Denoising Diffusion Implicit Models, arXiv:2010.02502
@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -296,26 +295,3 @@ def final(states: Iterator[Tensor]) -> Tensor:
     """Run a sampler to its end and return its last state, the sample."""
     *_, sample = deque(states, maxlen=1)
     return sample
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """A sampler that can be asked for by name.
-
-    Attributes:
-        run: the sampler.
-        steps: the default number of denoising steps; None for every timestep of the process.
-        options: the arguments of its own that a user may set.
-    """
-
-    run: Callable[..., Iterator[Tensor]]
-    steps: int | None
-    options: tuple[str, ...] = ()
-
-
-SAMPLERS = {
-    "ddpm": Sampler(ddpm, steps=None),
-    "ddim": Sampler(ddim, steps=50, options=("eta", "momentum")),
-    "heun": Sampler(heun, steps=20),
-    "dpmpp": Sampler(dpmpp, steps=20, options=("eta",)),
-}

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cli.terminal
-from cli import options
-from cli.train_options import CHANGEABLE, NOT_OPTIONS, parse_arguments, read_config
+from cli.config import read_config
+from cli.parser import settings as settings_of
+from cli.train_options import FIXED, OPTIONS, parse_arguments
 from system.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 def make_config(args: argparse.Namespace) -> dict[str, Any]:
     """What a person chose, and what followed from that: the part of config.json that is options."""
-    options = {name: value for name, value in vars(args).items() if name not in NOT_OPTIONS}
+    options = {option.name: getattr(args, option.name) for option in OPTIONS}
     config = {name: str(x) if isinstance(x, Path) else x for name, x in options.items()}
     derived = {name: x for name, x in config.items() if name not in args.given and x is not None}
     derived.pop("dataset", None)  # which it is can depend on the network
@@ -74,8 +75,7 @@ def is_its_own(checkpoint: Path, folder: Path, config: dict[str, Any]) -> bool:
         there = read_config(folder / "config.json")
     except InputError:  # a damaged one is none
         return False
-    fixed = config.keys() - set(CHANGEABLE)
-    return fixed <= there.keys() and all(there[name] == config[name] for name in fixed)
+    return all(name in there and there[name] == config[name] for name in FIXED)
 
 
 def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Trainer:
@@ -97,7 +97,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
             args.dataset, args.data_dir, args.num_points, args.jitter, args.seed, args.subset
         )
     config = make_config(args) | facts_of(data, args.class_conditional)
-    settings = options.settings(TrainSettings, args)
+    settings = settings_of(TrainSettings, args)
     try:
         run = Run(data, config, settings, device, group)
     except ValueError as error:

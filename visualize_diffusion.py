@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cli.options
-import cli.parser
 import cli.terminal
+from cli.parser import Parser
+from names import SCHEDULES, SEED, datasets_of, kind_of, names_of
 from system.errors import InputError, one_line
+from system.options import Option
+from system.values import File, Flag, Switch, Whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,19 +31,19 @@ if TYPE_CHECKING:
 
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
 GALLERY_POINTS = 8000
-SCHEDULE_OPTIONS = ("timesteps", "schedule", "beta_start", "beta_end", "sigma_min", "sigma_max")
+SCHEDULE_OPTIONS = names_of(cli.options.SCHEDULE)
 # What draws something else than one process; what does nothing beside it; and why.
 ONLY = {
-    "html": (("save_path", "arrows", "gallery", "compare_schedules"), ""),
+    "html": ("save_path arrows gallery compare_schedules".split(), ""),
     "gallery": (
-        (
-            *("compare_schedules", "checkpoint", "arrows", "dataset", "jitter", "num_images"),
+        [
+            *"compare_schedules checkpoint arrows dataset jitter num_images".split(),
             *SCHEDULE_OPTIONS,
-        ),
+        ],
         ", which shows all built-in sets and no process",
     ),
     "compare_schedules": (
-        ("checkpoint", "arrows", "schedule", "beta_start", "beta_end", "sigma_min", "sigma_max"),
+        ["checkpoint", "arrows", *(name for name in SCHEDULE_OPTIONS if name != "timesteps")],
         ", which shows them all",
     ),
 }
@@ -51,57 +54,59 @@ BESIDE = {
 }
 
 
-def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.parser.Parser(__doc__)
-    cli.options.add_data_options(parser)
-    add = parser.section("pictures")
-    add(
-        "--num_images",
-        type=cli.parser.whole_number(1, 100),
-        metavar="N",
-        help="images to show, one a row (default: 8)",
-    )
-    add(
-        "--save_path",
-        type=Path,
-        metavar="FILE",
-        help="the still, a .png; the other pictures go beside it"
-        " (default: outputs/forward_diffusion.png; gallery.png with --gallery, schedules.png with"
-        " --compare_schedules)",
-    )
-    add("--gif", action=argparse.BooleanOptionalAction, default=True, help="write animations too")
-    add(
-        "--checkpoint",
-        type=Path,
-        metavar="FILE",
-        help="a model written by train.py: shows its reverse process too, with the data options,"
+NUM_IMAGES = Option(
+    "num_images",
+    Whole(1, 100),
+    "images to show, one a row",
+    default=8,
+    needs="is for images only; points have --num_points",
+)
+PICTURES = (
+    NUM_IMAGES,
+    Option(
+        "save_path",
+        File(),
+        "the still, a .png; the other pictures go beside it",
+        default_text="outputs/forward_diffusion.png; gallery.png with --gallery, schedules.png with"
+        " --compare_schedules",
+    ),
+    Option("gif", Switch(), "write animations too", default=True),
+    Option(
+        "checkpoint",
+        File(),
+        "a model written by train.py: shows its reverse process too, with the data options,"
         " the schedule and the seed of its run, and in its own space",
-    )
-    add(
-        "--arrows",
-        action="store_true",
-        help="points: also draw where denoising pushes them, by the model of --checkpoint or else"
-        " by the exact answer for the data",
-    )
-    add(
-        "--compare_schedules",
-        action="store_true",
-        help="only draw all noise schedules, and what each makes of the same example",
-    )
-    add("--gallery", action="store_true", help="only draw all built-in sets of points on one sheet")
-    add(
-        "--html",
-        type=Path,
-        nargs="?",
-        const=Path("outputs/explorer.html"),
-        metavar="FILE",
-        help="only write a page to play with, for a browser: move through time, follow points and,"
-        " with a --checkpoint of points, sample in the page (without FILE: outputs/explorer.html)",
-    )
-    cli.options.add_schedule_options(parser)
-    cli.options.add_seed_option(
-        parser, default=None, more=" (default: 0, or the run's with --checkpoint)"
-    )
+    ),
+    Option(
+        "arrows",
+        Flag(),
+        "points: also draw where denoising pushes them, by the model of --checkpoint or else by the"
+        " exact answer for the data",
+    ),
+    Option(
+        "compare_schedules",
+        Flag(),
+        "only draw all noise schedules, and what each makes of the same example",
+    ),
+    Option("gallery", Flag(), "only draw all built-in sets of points on one sheet"),
+    Option(
+        "html",
+        File(),
+        "only write a page to play with, for a browser: move through time, follow points and, with"
+        " a --checkpoint of points, sample in the page (without FILE: outputs/explorer.html)",
+        bare=Path("outputs/explorer.html"),
+    ),
+)
+# Filled in only where no checkpoint has one.
+LATE_SEED = SEED._replace(default=None, default_text="0, or the run's with --checkpoint")
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_options(cli.options.DATA, "data")
+    parser.add_options(PICTURES, "pictures")
+    parser.add_options(cli.options.SCHEDULE, "noise schedule")
+    parser.add_options((LATE_SEED,), "randomness")
     cli.terminal.add_verbosity_options(parser)
     args = parser.parse_args(argv)
     for sheet, (useless, why) in ONLY.items():
@@ -124,7 +129,7 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
     """Fill in what was not given: from the checkpoint's configuration, or else the defaults."""
     from guidance import knows_unlabelled
 
-    kind = cli.options.kind_of(args.dataset)
+    kind = kind_of(args.dataset)
     if config is not None:
         if args.dataset is not None and kind != config["kind"]:
             raise InputError(
@@ -139,11 +144,7 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
             )
     if kind == "images" and args.arrows:
         raise InputError("--arrows is for sets of points; add --dataset dino, for example")
-    if kind == "points":
-        cli.options.refuse_given(
-            args, ["num_images"], "is for images only; points have --num_points"
-        )
-    args.num_images = args.num_images or 8
+    cli.options.fill_or_refuse(args, NUM_IMAGES, kind == "images")
     of_run = {} if config is None else config
     args.subset = of_run.get("subset") if args.num_points is None else None
     cli.options.check_data_options(args, of_run)
@@ -151,7 +152,7 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
     if kind == "images":
         args.subset = min(args.subset or CHOSEN_FROM, CHOSEN_FROM)
     if config is None:
-        cli.options.fill_defaults(args)
+        cli.options.fill_schedule(args)
         cli.options.check_schedule_options(args)
     else:
         vars(args).update({option: config[option] for option in SCHEDULE_OPTIONS})
@@ -176,7 +177,7 @@ def draw_gallery(args: argparse.Namespace) -> None:
 
     check_writable(args.save_path.parent)
     sets = []
-    for name in cli.options.POINT_DATASETS:
+    for name in datasets_of("points"):
         points, labels = make_shape(name, args.num_points or GALLERY_POINTS, args.seed or 0)
         sets.append((name, torch.from_numpy(points), torch.from_numpy(labels)))
     plots.points.save_gallery(sets, args.save_path, "The built-in sets of points")
@@ -194,7 +195,7 @@ def compare_schedules(
 
     x0 = x0[: pictures.least]
     eps = torch.randn_like(x0)
-    schedules = {name: make_schedule(name, args.timesteps) for name in cli.options.SCHEDULES}
+    schedules = {name: make_schedule(name, args.timesteps) for name in SCHEDULES}
     noisy = []
     for schedule in schedules.values():
         diffusion = Diffusion(schedule, "v")
@@ -252,7 +253,7 @@ def draw_process(
 
     A model that knows classes is given them as labels in turn.
     """
-    from guidance import conditioned, spread
+    from guidance import conditioned, cycle_labels
     from plots.figures import literal
     from plots.pictures import PointPictures
     from plots.process import ProcessPictures, draw_arrows

@@ -28,12 +28,11 @@ from points import draw_samples
 from recipes import script
 
 from checkpoints import load_checkpoint
-from cli.options import SCHEDULES, TIME_EMBEDDINGS
 from datasets import load_points
 from datasets.units import PointUnits, make_units
 from evaluation.point_metrics import energy_distance
+from names import SAMPLERS, SCHEDULES, TIME_EMBEDDINGS
 from plots.figures import save_figure
-from samplers import SAMPLERS
 
 COUNT, SHOWN = 2000, 1000
 FRESH_SETS = 6

@@ -32,14 +32,15 @@ sys.path.insert(0, str(REPOSITORY))
 
 from recipes import script
 
+import samplers
 from checkpoints import load_checkpoint
-from cli.options import POINT_DATASETS
 from datasets import load_points
 from datasets.units import make_units
 from diffusion import make_diffusion
 from evaluation.point_metrics import energy_distance, nearest, share_off, sliced_wasserstein
 from models import load_model
-from samplers import SAMPLERS, final, trailing_timesteps
+from names import datasets_of
+from samplers import final, trailing_timesteps
 from utils import SeededNoise
 
 COUNT = 4000
@@ -55,7 +56,7 @@ def draw_samples(
     schedule, noise = diffusion.schedule, SeededNoise(1, 0, count, "cpu")
     timesteps = trailing_timesteps(len(schedule), steps or len(schedule))
     x = diffusion.starting_noise(noise.draw(2))
-    denoise, sampler = diffusion.denoiser(load_model(checkpoint)), SAMPLERS[name].run
+    denoise, sampler = diffusion.denoiser(load_model(checkpoint)), getattr(samplers, name)
     return final(sampler(denoise, x, schedule, timesteps, randn_like=noise.randn_like))
 
 
@@ -93,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", default=POINT_DATASETS, metavar="NAME")
+    parser.add_argument("names", nargs="*", default=datasets_of("points"), metavar="NAME")
     args, options = parser.parse_known_args()
     print("| dataset | seconds | ED / floor | SW2 / floor | stray | off | missed |")
     print("|---|---|---|---|---|---|---|")

@@ -23,11 +23,11 @@ from matplotlib.ticker import LogLocator, NullLocator
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-import cli.options
-import cli.parser
+from cli.parser import Parser
 from datasets import IMAGES
 from diffusion import Diffusion, make_schedule
 from models.unet import UNet
+from names import DEVICES
 from plots.figures import save_figure
 from samplers import ddim, final, trailing_timesteps
 from sampling.settings import LARGEST_BATCH
@@ -113,9 +113,9 @@ def draw(axes: Axes, experiment: str, seconds: dict[int, float]) -> None:
 
 
 def main() -> None:
-    parser = cli.parser.Parser(__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "docs/scaling.png")
-    parser.add_argument("--device", choices=cli.options.DEVICES, default="auto")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     args = parser.parse_args()
     device = choose_device(args.device)
     figure = Figure(figsize=(9, 7), layout="constrained")

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cli.options import is_drawing, is_points
 from datasets.digits import SHAPE as DIGITS_SHAPE
 from datasets.digits import make_digits
 from datasets.drawings import read_drawing, resample
@@ -26,6 +25,7 @@ from datasets.mnist import SHAPE as MNIST_SHAPE
 from datasets.mnist import DatasetUnavailable, load_torchvision
 from datasets.shapes import make_shape
 from datasets.units import ImageUnits, PointUnits
+from names import is_drawing, is_points
 
 DIGITS = tuple("0123456789")
 CLOTHES = (

@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from names import PICTURE_SUFFIXES
 from system.errors import InputError
 
-TABLES = (".csv", ".tsv", ".txt")
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 MAX_LINE = 10_000  # characters; a longer line is not of a table of points
 MAX_KEPT = 1_000_000  # points kept of a longer table
 MAX_SIDE = 512  # pixels; larger pictures are shrunk
@@ -36,7 +35,7 @@ def read_drawing(path: Path, rng: np.random.Generator) -> np.ndarray:
     """
     if not path.is_file():
         raise InputError(f"{path} is {'a folder' if path.is_dir() else 'not there'}")
-    read = read_picture if path.suffix.lower() in PICTURES else read_table
+    read = read_picture if path.suffix.lower() in PICTURE_SUFFIXES else read_table
     points = read(path, rng)
     if len(np.unique(points, axis=0)) < FEWEST:
         raise InputError(f"{path} has fewer than {FEWEST} different points")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion import schedule_of
+from names import TIME_EMBEDDINGS
 
 
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
@@ -30,9 +31,6 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> T
     exponents = torch.arange(half, dtype=torch.float32, device=t.device) / half
     angles = t.float()[:, None] * torch.exp(-math.log(max_period) * exponents)
     return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-
-TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 
 
 class TimeEmbedding(nn.Module):

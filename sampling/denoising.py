@@ -8,9 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+import samplers
 from diffusion import Denoiser
 from guidance import conditioned, guided, guided_by, in_interval
-from samplers import SAMPLERS
+from names import GUIDANCE_BY_GUIDE
 from sampling.settings import SampleSettings
 from sampling.trained import Trained
 from system.compilation import compile_or_fall_back, reason_not_to_compile
@@ -20,7 +21,6 @@ from utils import SeededNoise
 
 NO_CLASS = "the model was trained with --label_dropout 0, so it knows no images without a class"
 COMPILE_EARNS = 500_000  # evaluations (images times steps) from which on compiling pays
-GUIDANCE_BY_GUIDE = 2.0  # the scale of guidance by a worse network, where none is given
 
 
 def check_guidance(trained: Trained, settings: SampleSettings) -> None:
@@ -71,7 +71,8 @@ def run_sampler(
         labels: of the samples, int64 (B,); None for samples of no class.
     """
     schedule = trained.diffusion.schedule
-    return SAMPLERS[settings.sampler].run(
+    sampler = getattr(samplers, settings.sampler)
+    return sampler(
         make_denoiser(trained, settings, labels),
         x,
         schedule,

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from samplers import SAMPLERS, trailing_timesteps
+from names import SAMPLERS, names_of
+from samplers import trailing_timesteps
 from system.errors import InputError
 
 LARGEST_BATCH = {"images": 256, "points": 10_000}  # by default
@@ -19,7 +20,7 @@ class SampleSettings:
 
     Attributes:
         count: how many samples to make.
-        sampler: a name in `SAMPLERS`.
+        sampler: a name in `names.SAMPLERS`.
         steps: how many denoising steps to take, or the timesteps to visit, decreasing; None for
             the sampler's default.
         eta: share of fresh noise, 0 to 1, for samplers that take it; None for the default.
@@ -49,7 +50,7 @@ class SampleSettings:
             raise InputError(f"no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
         for option in ("eta", "momentum"):
             given = getattr(self, option) is not None
-            if given and option not in SAMPLERS[self.sampler].options:
+            if given and option not in names_of(SAMPLERS[self.sampler].options):
                 raise InputError(f"{option} does not apply to the sampler {self.sampler}")
 
     @classmethod
@@ -61,7 +62,7 @@ class SampleSettings:
     @property
     def sampler_options(self) -> dict[str, float]:
         """The options of the sampler that differ from its defaults, as keywords."""
-        found = {name: getattr(self, name) for name in SAMPLERS[self.sampler].options}
+        found = {name: getattr(self, name) for name in names_of(SAMPLERS[self.sampler].options)}
         return {name: value for name, value in found.items() if value is not None}
 
     def timesteps(self, total: int) -> list[int]:

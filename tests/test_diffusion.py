@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from cli.train_options import parse_arguments
-from diffusion import PREDICTIONS, SCHEDULES, Diffusion, make_diffusion, make_schedule
+from diffusion import Diffusion, make_diffusion, make_schedule
+from names import PREDICTIONS, SCHEDULES
 from training.objectives.denoising import denoising
 
 # ------------------------------------------------------------------------------ noise schedules
@@ -158,20 +159,20 @@ def test_given_betas_are_used_as_they_are():
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("name", "timesteps", "options"),
     [
-        ("exponential", 10),
-        ("linear", 0),
-        ("linear", 10, 0.0, 0.1),
-        ("linear", 10, 0.2, 0.1),
-        ("linear", 10, 0.1, 1.0),
-        ("log_linear", 10, None, None, 0.0, 1.0),
-        ("log_linear", 10, None, None, 2.0, 1.0),
+        ("exponential", 10, {}),
+        ("linear", 0, {}),
+        ("linear", 10, {"beta_start": 0.0, "beta_end": 0.1}),
+        ("linear", 10, {"beta_start": 0.2, "beta_end": 0.1}),
+        ("linear", 10, {"beta_start": 0.1, "beta_end": 1.0}),
+        ("log_linear", 10, {"sigma_min": 0.0, "sigma_max": 1.0}),
+        ("log_linear", 10, {"sigma_min": 2.0, "sigma_max": 1.0}),
     ],
 )
-def test_impossible_schedules_are_refused(arguments):
+def test_impossible_schedules_are_refused(name, timesteps, options):
     with pytest.raises(ValueError, match=r"unknown|timestep|beta|sigma"):
-        make_schedule(*arguments)
+        make_schedule(name, timesteps, **options)
 
 
 # --------------------------------------------------------------- forward process and the loss

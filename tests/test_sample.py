@@ -1,6 +1,5 @@
 """sample.py in this process: which samples its pictures show, with which labels and names."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from studio import IMAGES, POINTS, dots, picture, texts_above, texts_beside, title, write_model
 
 import sample
-import samplers
+from names import SAMPLERS
 from plots.images import GAP
 from plots.pictures import ImagePictures
 from system.errors import InputError
@@ -185,8 +184,8 @@ def test_the_examples_of_the_help_can_be_run_as_they_are(model, monkeypatch):
     """In fewer steps, which is all that is changed."""
     examples = [line.split("  ")[0].split() for line in sample.__doc__.splitlines()[2:] if line]
     assert len(examples) == 5
-    for name, sampler in samplers.SAMPLERS.items():
-        monkeypatch.setitem(samplers.SAMPLERS, name, replace(sampler, steps=2))
+    for name, sampler in SAMPLERS.items():
+        monkeypatch.setitem(SAMPLERS, name, sampler._replace(steps=2))
     monkeypatch.setattr(sample, "INPAINT_STEPS", 2)
     for python, script, *options in examples:
         assert (python, script) == ("python", "sample.py")

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+import names
 import samplers
 import utils
-from diffusion import CLEAN, SCHEDULES, Diffusion, make_schedule
+from diffusion import CLEAN, Diffusion, make_schedule
+from names import SCHEDULES
 from samplers import (
     accelerate,
     ddim,
@@ -429,15 +431,15 @@ def test_momentum_is_an_option_of_ddim():
     assert torch.equal(final(ddim(denoise, NOISE, schedule, timesteps, momentum=2.0)), accelerated)
 
 
-@pytest.mark.parametrize("name", samplers.SAMPLERS)
+@pytest.mark.parametrize("name", names.SAMPLERS)
 def test_all_samplers_take_the_same_arguments_and_their_options(name):
-    schedule, sampler = make_schedule("linear", 100), samplers.SAMPLERS[name]
+    schedule, sampler = make_schedule("linear", 100), getattr(samplers, name)
     timesteps = trailing_timesteps(100, 5)
-    options = [{}, *({option: 0.5} for option in sampler.options)]
+    options = [{}, *({option.name: 0.5} for option in names.SAMPLERS[name].options)]
     for given in options:
-        states = sampler.run(
+        states = sampler(
             toy_denoiser(schedule), NOISE, schedule, timesteps, randn_like=torch.ones_like, **given
         )
         assert len(list(states)) == 5
-    parameters = list(inspect.signature(sampler.run).parameters)
+    parameters = list(inspect.signature(sampler).parameters)
     assert parameters[:4] == ["denoise", "x", "schedule", "timesteps"]

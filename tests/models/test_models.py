@@ -8,12 +8,12 @@ import torch
 from diffusion import make_schedule
 from models import build_model, describe, load_model
 from models.embeddings import (
-    TIME_EMBEDDINGS,
     FourierFeatures,
     TimeEmbedding,
     sinusoidal_embedding,
 )
 from models.unet import UNet
+from names import TIME_EMBEDDINGS
 
 CONFIG = {"model": "unet", "base_channels": 8, "label_counts": []}
 CONFIG |= {"dropout": 0.0, "no_attention": False, "shape": [1, 28, 28]}

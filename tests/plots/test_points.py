@@ -8,10 +8,10 @@ from matplotlib.colors import to_rgba
 from matplotlib.quiver import Quiver
 from studio import dots, picture, texts_above, title
 
-import cli.options
 from datasets.shapes import make_shape
 from datasets.units import ImageUnits, PointUnits
 from diffusion import make_schedule
+from names import datasets_of
 from plots.pictures import make_pictures
 from plots.points import (
     INK,
@@ -147,11 +147,11 @@ def test_paths_lead_from_noise_to_samples(figures, tmp_path):
 
 def test_the_gallery_shows_every_set_whole_on_axes_of_its_own(figures, tmp_path):
     sets = []
-    for name in cli.options.POINT_DATASETS:
+    for name in datasets_of("points"):
         made, labels = map(torch.from_numpy, make_shape(name, 200, 0))
         sets.append((name, made, labels))
     save_gallery(sets, tmp_path / "g.png", "title")
-    assert [axes.get_title() for axes in figures["g"].axes] == list(cli.options.POINT_DATASETS)
+    assert [axes.get_title() for axes in figures["g"].axes] == list(datasets_of("points"))
     for axes, (_, made, _) in zip(figures["g"].axes, sets, strict=True):
         shown = dots(axes)[0]
         assert shown == pytest.approx(made.numpy())

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-import cli.options
 import train
 from datasets.units import make_units
 from guidance import cycle_labels
+from names import LOSS_WEIGHTINGS, PREDICTIONS, SCHEDULES
 from plots.pictures import make_pictures
 from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps
 from sampling import SampleSettings, Trained, generate
@@ -48,9 +48,9 @@ def test_bf16_learns_almost_the_same(tmp_path):
     assert 0.9 < similarity < 0.99999
 
 
-@pytest.mark.parametrize("weighting", cli.options.LOSS_WEIGHTINGS)
-@pytest.mark.parametrize("prediction", cli.options.PREDICTIONS)
-@pytest.mark.parametrize("schedule", cli.options.SCHEDULES)
+@pytest.mark.parametrize("weighting", LOSS_WEIGHTINGS)
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_combination_trains_and_samples_or_is_refused(
     schedule, prediction, weighting, tmp_path
 ):

@@ -228,6 +228,8 @@ def examples_and_space(
         chosen = torch.randperm(len(data))[: args.num_images]
         examples, labels = examples[chosen], labels[chosen]
     units = data.units() if config is None else make_units(config)
+    if units.shape != data.shape:
+        raise InputError(f"{data.name} has the shape {data.shape}, but the model {units.shape}")
     pictures = make_pictures(units, data.class_names)
     if isinstance(pictures, PointPictures) and not bool(pictures.shows(examples).any()):
         left, right, bottom, top = pictures.limits
@@ -251,6 +253,7 @@ def draw_process(
     A model that knows classes is asked for them in turn.
     """
     from guidance import conditioned, spread
+    from plots.figures import literal
     from plots.pictures import PointPictures
     from plots.process import ProcessPictures, draw_arrows
     from samplers import exact_denoiser
@@ -260,7 +263,8 @@ def draw_process(
     shown = labels if isinstance(pictures, PointPictures) else None  # images show what they are
     process = ProcessPictures(diffusion, pictures, x0, shown)
     words = f"{args.schedule} schedule, T = {args.timesteps}"
-    title = f"Forward diffusion of {one_line(Path(args.dataset).name)} ({words})"
+    name = literal(one_line(Path(args.dataset).name))
+    title = f"Forward diffusion of {name} ({words})"
     written = process.forward(args.save_path, title, args.gif)
     denoise = exact_denoiser(x0, diffusion.schedule)
     if model is not None:

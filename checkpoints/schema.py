@@ -49,7 +49,7 @@ def list_of(rule: Rule, shortest: int, longest: int) -> Rule:
 
 
 def is_name(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= 200
+    return isinstance(value, str) and len(value) <= 200 and value.isprintable()
 
 
 def is_image(shape: Any) -> bool:
@@ -75,7 +75,7 @@ EVERY: dict[str, Rule] = {
     "model": one_of(("unet", "mlp")),
     "shape": list_of(whole(1, 1024), 1, 3),
     "value_range": optional(list_of(real(-LARGEST, LARGEST), 2, 2)),
-    "class_names": list_of(Rule("a text of at most 200 characters", is_name), 0, 10_000),
+    "class_names": list_of(Rule("a line of at most 200 characters", is_name), 0, 10_000),
 }
 UNET: dict[str, Rule] = {
     "base_channels": whole(1, 8192),

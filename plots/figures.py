@@ -30,6 +30,11 @@ def wrapped(title: str, inches: float) -> list[str]:
     return textwrap.wrap(title, int(inches / LETTER)) or [""]
 
 
+def literal(text: str) -> str:
+    """A text from elsewhere, such as the name of a file, that matplotlib takes for no formula."""
+    return text.replace("$", r"\$")
+
+
 def read_picture(path: Path) -> np.ndarray:
     """A picture that was written, as uint8 (H, W, 3)."""
     return iio.imread(path)[..., :3]

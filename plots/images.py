@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from plots.figures import DPI, LETTER, LINE, save_figure, wrapped
+from plots.figures import DPI, LETTER, LINE, literal, save_figure, wrapped
 
 GAP = 2  # pixels between images, before zooming
 PAPER = 255  # colour of the gaps
@@ -96,7 +96,7 @@ def grid(count: int, columns: int) -> Sheet:
 
 def class_texts(labels: Sequence[int], names: Sequence[str]) -> list[str]:
     """Labels as people read them, with the names of their classes where those say more."""
-    known = dict(enumerate(names))
+    known = dict(enumerate(map(literal, names)))
     return [str(k) if known.get(k, str(k)) == str(k) else f"{known[k]} {k}" for k in labels]
 
 

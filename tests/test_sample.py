@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from studio import IMAGES, POINTS, dots, picture, texts_above, texts_beside, title, write_model
 
-import plots.process
 import sample
 import samplers
 from plots.images import GAP
+from plots.pictures import ImagePictures
 from system.errors import InputError
 
 
@@ -45,7 +45,7 @@ def test_the_animation_shows_all_samples_in_the_rows_of_the_picture(model, figur
 def test_of_very_many_samples_the_animation_shows_full_rows_and_says_so(
     model, figures, frames, monkeypatch
 ):
-    monkeypatch.setitem(plots.process.KEPT, "images", 29)
+    monkeypatch.setattr(ImagePictures, "most", 29)
     make("--num_images", 40, "--gif")
     rows, columns = (side // 30 for side in frames[-1].content.shape)
     assert (rows, columns) == (10, 2)

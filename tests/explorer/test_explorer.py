@@ -498,7 +498,8 @@ def test_images_too_large_for_a_page_are_refused(tmp_path):
 @pytest.mark.parametrize("width", [360, 1280])
 def test_it_fits_the_screen_and_the_theme(kind, width, visit, tmp_path):
     write = write_points if kind == "points" else write_images
-    config = config_of(kind=kind, coordinates="raw", hidden_dims=[32])
+    shape = [2] if kind == "points" else [1, 28, 28]
+    config = config_of(kind=kind, shape=shape, coordinates="raw", hidden_dims=[32])
     path = write(tmp_path / "page.html", config, random_network(config))
     viewport = {"width": width, "height": 740}
     with visit(path, viewport=viewport, color_scheme="dark") as page:

@@ -330,3 +330,8 @@ def test_animations_are_grey_or_in_colour(tmp_path):
 def test_a_name_that_says_no_more_than_the_label_is_left_out():
     assert class_texts([1, 0], ("0", "1")) == ["1", "0"]
     assert class_texts([1, 2], ("coat", "bag")) == ["bag 1", "2"]  # no name for each of them
+
+
+def test_names_are_no_formulas(tmp_path):
+    save_classes(images(2), torch.tensor([0, 1]), (r"$\frac$", "$x$"), tmp_path / "c.png", "title")
+    assert (tmp_path / "c.png").stat().st_size > 0

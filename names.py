@@ -28,6 +28,7 @@ OPTIMIZERS = ("adamw", "muon")
 LR_SCHEDULES = ("constant", "cosine")
 PREDICTIONS = ("eps", "x0", "v")
 LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
+OBJECTIVES = ("denoising",)
 TIMESTEP_SAMPLINGS = ("uniform", "logit_normal")
 TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 COORDINATES = ("sinusoidal", "raw")
@@ -325,6 +326,12 @@ SAMPLERS = {
 # --------------------------------------------------------------- the options that describe a model
 
 SUBSET = Option("subset", Whole(1, 10**12), "train on the first N examples only", optional=True)
+OBJECTIVE = Option(
+    "objective",
+    OneOf("objective", OBJECTIVES),
+    f"what the network is trained to minimise, one of {', '.join(OBJECTIVES)}",
+    default="denoising",
+)
 LOSS_WEIGHTING = Option(
     "loss_weighting",
     OneOf("loss weighting", LOSS_WEIGHTINGS),

@@ -75,7 +75,8 @@ def is_its_own(checkpoint: Path, folder: Path, config: dict[str, Any]) -> bool:
         there = read_config(folder / "config.json")
     except InputError:  # a damaged one is none
         return False
-    return all(name in there and there[name] == config[name] for name in FIXED)
+    # What an earlier release did not know yet has its default there.
+    return all(there.get(one.name, one.default) == config[one.name] for one in FIXED)
 
 
 def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Trainer:

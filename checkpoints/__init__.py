@@ -166,9 +166,7 @@ def check_checkpoint(content: Any, size: int) -> None:
         raise ValueError("since it was trained, v of log_linear means something else: train anew")
     data = IMAGES.get(config["dataset"])
     if data is not None and tuple(config["shape"]) != data.shape:
-        raise ValueError(
-            f"its shape is {config['shape']}, but that of {config['dataset']} is other"
-        )
+        raise ValueError(f"its shape is not that of {config['dataset']}: {config['shape']}")
     expected = build_model(config, device="meta").state_dict()
     if sum(weight.nbytes for weight in expected.values()) > size + ROOM:
         raise ValueError("its weights are too few for the network of its configuration")

@@ -76,6 +76,7 @@ TRAINING = (
         metavar="DECAY",
         default=ByData(0.9999, 0.99),
     ),
+    names.OBJECTIVE,
     names.LOSS_WEIGHTING,
     names.TIMESTEP_SAMPLING,
 )
@@ -178,7 +179,7 @@ OPTIONS = (
 )
 # Those that cannot change when a run goes on. How long it takes, how fast it is, where it runs and
 # what it writes when may.
-FIXED = names_of(option for option in OPTIONS if not option.changeable)
+FIXED = tuple(option for option in OPTIONS if not option.changeable)
 
 
 def make_parser(document: str) -> Parser:
@@ -205,7 +206,7 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
     parser = make_parser(document)
     args, given = parser.parse_args(argv), argv
     if args.resume is not None:
-        args, given = resumed(parser, args, argv, FIXED)
+        args, given = resumed(parser, args, argv, names_of(FIXED))
     elif args.config is not None:
         options = without_derived(read_config(args.config), parser.given(argv))
         given = as_arguments(parser, options, args.config) + argv

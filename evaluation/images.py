@@ -8,6 +8,7 @@ was trained on better than any other real image.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,32 +66,14 @@ def evaluate_images(
     fewer = ", fewer than the samples: their FID is too high" if len(of_real) < len(samples) else ""
     print(f"real data: {len(of_real):,} images that the classifier has not seen{fewer}", flush=True)
 
-    precision, recall = precision_and_recall(of_test, of_samples)
-    real_precision, real_recall = precision_and_recall(of_test, of_real)
-    shares = torch.bincount(train.labels, minlength=train.classes) / len(train)
-    to_train, test_to_train = nearest(of_samples, of_train), nearest(of_test, of_train)
     draw_extremes(samples, nearest(of_samples, of_test), picture)
+    shares = torch.bincount(train.labels, minlength=train.classes) / len(train)
+    # Far below the value for unseen real images, it would mean copies of training images.
+    distances = [nearest(found, of_train).median().item() for found in (of_samples, of_test)]
     figures = {
-        "FID": (frechet_distance(of_samples, of_test), frechet_distance(of_real, of_test)),
-        "KID x 1000": (
-            1000 * kernel_distance(of_samples, of_test),
-            1000 * kernel_distance(of_real, of_test),
-        ),
-        "precision": (precision, real_precision),
-        "recall": (recall, real_recall),
-        f"share classified with p >= {CONFIDENT}": (
-            confident_share(classes),
-            confident_share(real_classes),
-        ),
-        "largest error of a class's share": (
-            largest_error(classes, shares),
-            largest_error(real_classes, shares),
-        ),
-        # Far below the value for unseen real images, it would mean copies of training images.
-        "median distance to a training image": (
-            to_train.median().item(),
-            test_to_train.median().item(),
-        ),
+        **both(distribution_figures, (of_samples, of_test), (of_real, of_test)),
+        **both(class_figures, (classes, shares), (real_classes, shares)),
+        "median distance to a training image": (distances[0], distances[1]),
     }
     if labels is not None:
         figures["share of the class asked for"] = (
@@ -98,6 +81,35 @@ def evaluate_images(
             share_right(real_classes, held.labels[: len(samples)]),
         )
     return figures
+
+
+def both(
+    figures: Callable[[Tensor, Tensor], dict[str, float]],
+    of_samples: tuple[Tensor, Tensor],
+    of_real: tuple[Tensor, Tensor],
+) -> Figures:
+    """Figures for the samples beside the same figures for real images in their place."""
+    found, floor = figures(*of_samples), figures(*of_real)
+    return {name: (found[name], floor[name]) for name in found}
+
+
+def distribution_figures(found: Tensor, real: Tensor) -> dict[str, float]:
+    """How alike two sets of images are as a whole, by their features (N, D) and (M, D)."""
+    precision, recall = precision_and_recall(real, found)
+    return {
+        "FID": frechet_distance(found, real),
+        "KID x 1000": 1000 * kernel_distance(found, real),
+        "precision": precision,
+        "recall": recall,
+    }
+
+
+def class_figures(probabilities: Tensor, shares: Tensor) -> dict[str, float]:
+    """How clear the classes of images are, and how often each is there, beside its true share."""
+    return {
+        f"share classified with p >= {CONFIDENT}": confident_share(probabilities),
+        "largest error of a class's share": largest_error(probabilities, shares),
+    }
 
 
 def confident_share(probabilities: Tensor) -> float:

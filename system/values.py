@@ -149,14 +149,16 @@ class ListOf(Kind):
 
 
 class Text(Kind):
-    """Any text, of at most so many characters if that is bounded."""
+    """A line of text, of at most so many characters if that is bounded."""
 
     def __init__(self, longest: int | None = None) -> None:
         self.longest = longest
-        self.text = "a text" if longest is None else f"a text of up to {longest} characters"
+        self.text = "a text" if longest is None else f"a line of up to {longest} characters"
 
     def fits(self, value: Any) -> bool:
-        return isinstance(value, str) and (self.longest is None or len(value) <= self.longest)
+        if not isinstance(value, str):
+            return False
+        return self.longest is None or (len(value) <= self.longest and value.isprintable())
 
     def parse(self, text: str) -> str:
         return text

@@ -46,9 +46,10 @@ from system.values import Flag
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 SOME = {"images": "digits", "points": "dino"}  # of each kind a data set
 # What the data add to a configuration.
+OF_ALL = {"label_counts": [], "class_names": []}
 FACTS = {
-    "images": {"label_counts": [], "shape": [1, 28, 28]},
-    "points": {"label_counts": [], "shape": [2], "mean": [0.0, 0.0], "scale": 1.0},
+    "images": {"shape": [1, 28, 28], "value_range": [-1.0, 1.0]},
+    "points": {"shape": [2], "value_range": None, "mean": [0.0, 0.0], "scale": 1.0},
 }
 
 
@@ -157,7 +158,7 @@ def test_every_network_builds_for_its_data_and_is_refused_for_others(name, netwo
         with pytest.raises(InputError, match=f"--model {name} is for {network.kinds[0]}"):
             parse_arguments(command)
         return
-    config = {**train.make_config(parse_arguments(command)), **FACTS[kind]}
+    config = {**train.make_config(parse_arguments(command)), **FACTS[kind], **OF_ALL}
     check_config(config)
     model = build_model(config, device="meta")
     assert sum(weight.numel() for weight in model.parameters()) > 1000

@@ -17,6 +17,7 @@ class TrainSettings:
     epochs: int
     batch_size: int
     lr: float
+    objective: str = "denoising"
     optimizer: str = "adamw"
     lr_schedule: str = "cosine"
     grad_clip: float = 1.0

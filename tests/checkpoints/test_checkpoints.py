@@ -71,7 +71,7 @@ def test_what_earlier_releases_did_not_write_follows_from_the_dataset(config):
 def test_a_shape_that_is_not_that_of_the_dataset_is_refused(tmp_path):
     """Its weights would fit: those of a U-Net are the same for all sizes."""
     torch.save({**content(CONFIG), "config": {**CONFIG, "shape": [1, 512, 512]}}, tmp_path / "c.pt")
-    with pytest.raises(InputError, match="that of digits is other"):
+    with pytest.raises(InputError, match="its shape is not that of digits"):
         load_checkpoint(tmp_path / "c.pt")
 
 

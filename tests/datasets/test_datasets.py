@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import cli.options
 import datasets.mnist
 from datasets import (
     IMAGES,
@@ -24,6 +23,7 @@ from datasets import (
 from datasets.digits import BLOCK, FONTS, glyphs, make_digits
 from datasets.mnist import wait_while_growing
 from datasets.units import ImageUnits, make_units, to_pixels, to_unit
+from names import datasets_of
 from system.errors import InputError
 
 # ------------------------------------------------------------------------------------- digits
@@ -141,7 +141,7 @@ def test_classes_are_counted_by_names_or_else_by_labels():
 
 
 def test_the_tables_hold_what_can_be_named():
-    assert tuple(IMAGES) == cli.options.IMAGE_DATASETS
+    assert tuple(IMAGES) == datasets_of("images")
     digits = load_dataset("digits", Path(), 0, None, 0, 3)
     assert (digits.shape, digits.class_names) == (IMAGES["digits"].shape, tuple("0123456789"))
     moons = load_dataset("moons", Path(), 50, None, 0, 20)

@@ -158,7 +158,8 @@ def test_every_network_builds_for_its_data_and_is_refused_for_others(name, netwo
         with pytest.raises(InputError, match=f"--model {name} is for {network.kinds[0]}"):
             parse_arguments(command)
         return
-    config = {**train.make_config(parse_arguments(command)), **FACTS[kind], **OF_ALL}
+    chosen = train.make_config(parse_arguments(command))
+    config = {**chosen, **FACTS[kind], **OF_ALL, "kind": kind}
     check_config(config)
     model = build_model(config, device="meta")
     assert sum(weight.numel() for weight in model.parameters()) > 1000

@@ -160,7 +160,12 @@ MODELS = {
                 default=0.0,
                 stored=Real(0, 1, low_included=True),
             ),
-            Option("no_attention", Flag(), "without the self-attention at 7x7", default=False),
+            Option(
+                "no_attention",
+                Flag(),
+                "without self-attention at its lowest resolution",
+                default=False,
+            ),
         ),
     ),
     "mlp": Network(

@@ -86,6 +86,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
         group: the processes that train together; None for this one alone.
     """
     from datasets import load_dataset
+    from diffusion import make_diffusion
     from system.distributed import Group
     from training.loop import Trainer
     from training.run import Run
@@ -100,9 +101,13 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     config = make_config(args) | facts_of(data, args.class_conditional)
     settings = settings_of(TrainSettings, args)
     try:
-        run = Run(data, config, settings, device, group)
+        make_diffusion(config)
     except ValueError as error:
         raise InputError(f"--schedule {args.schedule}: {error}") from None
+    try:
+        run = Run(data, config, settings, device, group)
+    except ValueError as error:
+        raise InputError(f"--model {args.model}: {error}") from None
     if args.resume is not None:
         run.restore(args.resume)
     return Trainer(run)

@@ -4,7 +4,7 @@ format      CHECKPOINT_FORMAT
 config      what config.json holds: it rebuilds the network and the process
 model       the weights of the last step
 ema         their moving average
-training    only in checkpoints/: all else that a run needs to go on, see resume.py
+training    only in checkpoints/: all else that a run needs to go on, see training/run.py
 
 A file can come from anywhere. It is compared with what this program would have written itself
 (`check_like`), and no network is built that is larger than its file by more than `ROOM`.

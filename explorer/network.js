@@ -47,7 +47,7 @@ function fourierFeatures(x, rows, { data, shape: [, count] }) {
   return found;
 }
 
-// One hidden layer. It is told the time, the same for all rows, and the row's class, if any.
+// One hidden layer. It depends on the time, the same for all rows, and on the row's class, if any.
 function block(h, rows, weights, k, time, embedding, labels, offset) {
   const weight = weights[`blocks.${k}.linear.weight`];
   const [outputs, inputs] = weight.shape;

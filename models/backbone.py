@@ -24,7 +24,7 @@ class Backbone(nn.Module):
         """The untrained network that a run's configuration describes.
 
         It reads its own options, `shape`, that of one example, and `label_counts`, one for each
-        class it is told of.
+        class that it learns.
 
         Raises:
             KeyError: a setting is missing.

@@ -1,4 +1,4 @@
-"""Embeddings: how a network is told the time, and how an MLP gets to see fine detail."""
+"""Embeddings: of the time, of labels, and of coordinates, so that an MLP sees fine detail."""
 
 from __future__ import annotations
 

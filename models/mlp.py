@@ -15,7 +15,7 @@ from models.embeddings import FourierFeatures, LabelEmbedding, TimeEmbedding
 
 
 class Block(nn.Module):
-    """One hidden layer, told the time, with a residual connection where the widths allow it.
+    """One hidden layer that depends on the time, with a residual connection if the widths allow it.
 
     Maps (B, inputs) and its share of the time, (B, outputs) or (1, outputs), to (B, outputs).
     """
@@ -38,7 +38,7 @@ class MLP(Backbone):
         widths: of the hidden layers.
         time: how the time is embedded.
         features: how coordinates are embedded; None feeds them in as they are.
-        classes: how many it can be told apart by labels; 0 for a network without labels.
+        classes: how many classes its labels name; 0 for a network without labels.
 
     Shapes: x (B, *shape), t (B,), or (1,) for one timestep shared by all, labels (B,) or none
     -> (B, *shape).
@@ -60,7 +60,7 @@ class MLP(Backbone):
         self.widths = list(widths)
         size = math.prod(shape)
         self.stem = nn.Linear(size if features is None else features.size, widths[0])
-        # What all layers are told about the time, in one product.
+        # The embeddings of the time for all layers, in one product.
         self.time_weights = nn.Linear(time.size, sum(widths), bias=False)
         self.label_embedding = LabelEmbedding(classes, sum(widths)) if classes else None
         self.blocks = nn.ModuleList(
@@ -98,7 +98,7 @@ class MLP(Backbone):
         return self.head(h).view_as(x)
 
     def embed_time(self, t: Tensor) -> Tensor:
-        """The time as all layers are told it, side by side: (B, sum(widths))."""
+        """The embeddings of the time for all layers, side by side: (B, sum(widths))."""
         if len(t) <= self.time.timesteps:
             return self.time_weights(self.time(t))
         # More examples than timesteps: embed each timestep once, then look the rows up. With

@@ -83,7 +83,7 @@ class BatchDropout(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """A 3x3 and a 1x1 convolution, told the time in between by a scale and a shift per channel.
+    """A 3x3 and a 1x1 convolution; the time enters in between as a scale and a shift per channel.
 
     The residual block of DDPM with the scale-shift normalisation of Dhariwal & Nichol 2021. Theirs
     has a second 3x3 convolution, which costs nine times the 1x1; without it a step takes two
@@ -137,7 +137,7 @@ class UNet(Backbone):
     Args:
         channels: of the image.
         base_channels: width at half the image's resolution; twice that at a quarter of it.
-        classes: how many it can be told apart by labels; 0 for a network without labels.
+        classes: how many classes its labels name; 0 for a network without labels.
         dropout: share of the activations within residual blocks that training sets to zero.
         attention: whether positions at a quarter of the resolution attend to each other.
 

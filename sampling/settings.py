@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 from names import SAMPLERS, names_of
@@ -52,6 +53,10 @@ class SampleSettings:
             given = getattr(self, option) is not None
             if given and option not in names_of(SAMPLERS[self.sampler].options):
                 raise InputError(f"{option} does not apply to the sampler {self.sampler}")
+        if self.momentum is not None and self.eta:
+            raise InputError("momentum needs eta 0")
+        if self.count < 1 or self.steps == 0:
+            raise InputError("there must be at least one sample, and one step")
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], **others: Any) -> SampleSettings:
@@ -72,6 +77,8 @@ class SampleSettings:
             InputError: more steps than the process has timesteps.
         """
         if isinstance(self.steps, Sequence):
+            if any(s >= t for t, s in pairwise((total, *self.steps))) or min(self.steps) < 0:
+                raise InputError(f"timesteps must fall, from at most {total - 1}: {self.steps}")
             return list(self.steps)
         steps = self.steps or min(SAMPLERS[self.sampler].steps or total, total)
         try:

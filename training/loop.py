@@ -51,7 +51,8 @@ class Trainer:
         run, settings, record, saver = self.run, self.settings, self.record, self.saver
         self.loss = compiled_if_worthwhile(self.loss, run)
         run.start_clock()
-        with saver, record:
+        saver.start_clock()
+        with saver.stop, record:
             for epoch in run.remaining_epochs():
                 record.start_epoch(epoch)
                 for batch in run.batches.of_epoch():

@@ -22,7 +22,6 @@ class TrainSettings:
     lr_schedule: str = "cosine"
     grad_clip: float = 1.0
     ema_decay: float = 0.9999
-    label_dropout: float | None = None
     num_samples: int = 64
     show_image_step: int | None = None
     sample_interval: int = 1

@@ -9,7 +9,7 @@ from scripts import succeed
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A short class-conditional run on digits, an image, and a mask of its lower half."""
-    folder = tmp_path_factory.mktemp("editing")
+    folder = tmp_path_factory.mktemp("sampling")
     options = "--dataset digits --subset 256 --epochs 1 --base_channels 8 --class_conditional"
     succeed("train.py", *options.split(), "--num_samples", 4, cwd=folder)
     hole = np.zeros((28, 28), dtype=np.uint8)

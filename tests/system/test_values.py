@@ -78,7 +78,7 @@ def test_the_rest_is_refused_with_the_reason(kind, text, said):
         (NOT_NEGATIVE, [0, 1e308], [math.inf, math.nan, -1], "a number from 0 to inf"),
         (OneOf("x", ("a", "b")), ["a"], ["A", "c", ["a"], 1], "one of a, b"),
         (Flag(), [True, False], [1, 0, None], "true or false"),
-        (Text(3), ["", "abc"], ["abcd", 1], "a text of up to 3 characters"),
+        (Text(3), ["", "abc"], ["abcd", 1, "a\nb"], "a line of up to 3 characters"),
         (Maybe(Whole(1, 5)), [None, 1], [0, ""], "a whole number from 1 to 5"),
         (
             ListOf(Whole(1, 5), longest=2),

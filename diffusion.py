@@ -29,17 +29,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+import names
+from names import LOSS_WEIGHTINGS, PREDICTIONS, TIMESTEP_SAMPLINGS, names_of
+
 Model = Callable[[Tensor, Tensor], Tensor]
 Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
-PREDICTIONS = ("eps", "x0", "v")
-LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
-TIMESTEP_SAMPLINGS = ("uniform", "logit_normal")
 MIN_SNR_GAMMA = 5.0
 LOGIT_MEAN = 1.0  # of timesteps: later than the middle samples better (benchmarks/RESULTS.md)
 
@@ -138,14 +139,56 @@ def cosine_betas(timesteps: int, offset: float = 0.008, max_beta: float = 0.999)
     return (1 - f[1:] / f[:-1]).clamp(max=max_beta)
 
 
-BETA_SCHEDULES = {"linear": linear_betas, "quadratic": quadratic_betas, "sigmoid": sigmoid_betas}
-SCHEDULES = (*BETA_SCHEDULES, "cosine", "log_linear", "flow")
+def schedule_of_betas(
+    betas: Callable[[int, float, float], Tensor],
+    timesteps: int,
+    beta_start: float | None = None,
+    beta_end: float | None = None,
+) -> NoiseSchedule:
+    """Variances from `beta_start` to `beta_end`, by one of the functions above.
+
+    They default to the 1e-4 and 0.02 of Ho et al. 2020, which are meant for T = 1000. For another T
+    they are multiplied by 1000 / T (and kept below 1), so that the process still ends in noise:
+    with T = 100 and the plain values x_99 would be 60 % data. A value that is given is used as it
+    is.
+
+    Raises:
+        ValueError: not 0 < beta_start <= beta_end < 1.
+    """
+    end = min(names.BETA_END * 1000 / timesteps, 0.999) if beta_end is None else beta_end
+    start = min(names.BETA_START * 1000 / timesteps, end) if beta_start is None else beta_start
+    if not 0 < start <= end < 1:
+        raise ValueError(f"betas must satisfy 0 < beta_start <= beta_end < 1: {start:g}, {end:g}")
+    return NoiseSchedule.from_betas(betas(timesteps, start, end))
+
+
+def cosine_schedule(timesteps: int) -> NoiseSchedule:
+    """The variances of `cosine_betas`."""
+    return NoiseSchedule.from_betas(cosine_betas(timesteps))
 
 
 def log_linear_sigmas(timesteps: int, sigma_min: float, sigma_max: float) -> Tensor:
     """Noise levels with evenly spaced logarithms (Permenter & Yuan 2024, section 5)."""
     low, high = math.log(sigma_min), math.log(sigma_max)
     return torch.linspace(low, high, timesteps, dtype=torch.float64).exp()
+
+
+def log_linear_schedule(
+    timesteps: int, sigma_min: float | None = None, sigma_max: float | None = None
+) -> NoiseSchedule:
+    """Exploding variance: alpha = 1, and sigma from `sigma_min` (0.002) to `sigma_max` (10).
+
+    Both are in units of the data's standard deviation.
+
+    Raises:
+        ValueError: not 0 < sigma_min < sigma_max.
+    """
+    low = names.SIGMA_MIN if sigma_min is None else sigma_min
+    high = names.SIGMA_MAX if sigma_max is None else sigma_max
+    if not 0 < low < high:
+        raise ValueError(f"0 < sigma_min < sigma_max is needed: {low:g}, {high:g}")
+    sigmas = log_linear_sigmas(timesteps, low, high)
+    return NoiseSchedule(torch.ones_like(sigmas), sigmas)
 
 
 def flow_schedule(timesteps: int) -> NoiseSchedule:
@@ -159,49 +202,33 @@ def flow_schedule(timesteps: int) -> NoiseSchedule:
     return NoiseSchedule(1 - u, u, velocity=(ones, ones))
 
 
-def make_schedule(
-    name: str,
-    timesteps: int = 1000,
-    beta_start: float | None = None,
-    beta_end: float | None = None,
-    sigma_min: float | None = None,
-    sigma_max: float | None = None,
-) -> NoiseSchedule:
+# What makes each schedule; what it takes beside the number of timesteps is in names.py.
+SCHEDULES: dict[str, Callable[..., NoiseSchedule]] = {
+    "linear": partial(schedule_of_betas, linear_betas),
+    "quadratic": partial(schedule_of_betas, quadratic_betas),
+    "sigmoid": partial(schedule_of_betas, sigmoid_betas),
+    "cosine": cosine_schedule,
+    "log_linear": log_linear_schedule,
+    "flow": flow_schedule,
+}
+
+
+def make_schedule(name: str, timesteps: int = 1000, **options: float | None) -> NoiseSchedule:
     """The noise schedule of that name, with T = `timesteps` entries.
 
-    All preserve variance except `log_linear`, where alpha = 1 and sigma goes from `sigma_min`
-    (default 0.002) to `sigma_max` (10), in units of the data's standard deviation, and `flow`,
-    where alpha = 1 - sigma.
+    All preserve variance except `log_linear`, where alpha = 1, and `flow`, where alpha = 1 - sigma.
 
-    `beta_start` and `beta_end` default to the 1e-4 and 0.02 of Ho et al. 2020, which are meant
-    for T = 1000. For another T they are multiplied by 1000 / T (and kept below 1), so that the
-    process still ends in noise: with T = 100 and the plain values x_99 would be 60 % data. A value
-    that is given is used as it is.
+    Args:
+        options: of its function above, such as `beta_start`; None for the default.
 
     Raises:
-        ValueError: unknown name, no timesteps, not 0 < beta_start <= beta_end < 1, or not
-            0 < sigma_min < sigma_max.
+        ValueError: unknown name, no timesteps, or options that are not possible.
     """
     if timesteps < 1:
         raise ValueError(f"a schedule needs at least one timestep, not {timesteps}")
-    if name == "cosine":
-        return NoiseSchedule.from_betas(cosine_betas(timesteps))
-    if name == "flow":
-        return flow_schedule(timesteps)
-    if name == "log_linear":
-        low = 0.002 if sigma_min is None else sigma_min
-        high = 10.0 if sigma_max is None else sigma_max
-        if not 0 < low < high:
-            raise ValueError(f"0 < sigma_min < sigma_max is needed: {low:g}, {high:g}")
-        sigmas = log_linear_sigmas(timesteps, low, high)
-        return NoiseSchedule(torch.ones_like(sigmas), sigmas)
-    if name not in BETA_SCHEDULES:
+    if name not in SCHEDULES:
         raise ValueError(f"unknown schedule {name!r}; known: {', '.join(SCHEDULES)}")
-    end = min(0.02 * 1000 / timesteps, 0.999) if beta_end is None else beta_end
-    start = min(1e-4 * 1000 / timesteps, end) if beta_start is None else beta_start
-    if not 0 < start <= end < 1:
-        raise ValueError(f"betas must satisfy 0 < beta_start <= beta_end < 1: {start:g}, {end:g}")
-    return NoiseSchedule.from_betas(BETA_SCHEDULES[name](timesteps, start, end))
+    return SCHEDULES[name](timesteps, **options)
 
 
 # ------------------------------------------------------- forward process, and what is predicted
@@ -258,8 +285,8 @@ class Diffusion:
         prediction: what the network is trained to output: the noise `eps` (Ho et al. 2020), the
             data `x0`, or the velocity `v` = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022), see
             `NoiseSchedule.velocity`; with the `flow` schedule eps - x_0.
-        clip: clamp estimates of x_0 to [-1, 1]. Ask for it with images, whose pixels lie there;
-            anything else it would cut off.
+        value_range: what estimates of x_0 are clamped to: (-1, 1) with images, whose pixels lie
+            there. None for data that can lie anywhere, from which it would cut off.
         device: where the tables for training live.
         weighting: of the squared errors, see `loss_weights`.
         timestep_sampling: which timesteps to train on, see `draw_timesteps`.
@@ -272,7 +299,7 @@ class Diffusion:
         self,
         schedule: NoiseSchedule,
         prediction: str = "eps",
-        clip: bool = False,
+        value_range: tuple[float, float] | None = None,
         device: torch.device | str = "cpu",
         weighting: str = "uniform",
         timestep_sampling: str = "uniform",
@@ -285,7 +312,7 @@ class Diffusion:
         check_pure_noise(schedule, prediction, weighting)
         self.schedule = schedule
         self.prediction = prediction
-        self.clip = clip
+        self.value_range = value_range
         self.timestep_sampling = timestep_sampling
         self.alphas = schedule.alphas.float().to(device)
         self.sigmas = schedule.sigmas.float().to(device)
@@ -358,8 +385,8 @@ class Diffusion:
             # Solve v = a eps - b x0 and x = alpha x0 + sigma eps for x0.
             a, b = self.schedule.velocity_at(t)
             x0 = (a * x - sigma * output) / (a * alpha + b * sigma)
-        if self.clip:
-            x0 = x0.clamp(-1, 1)
+        if self.value_range is not None:
+            x0 = x0.clamp(*self.value_range)
         return x0, (x - alpha * x0) / sigma
 
     def denoiser(self, model: Model) -> Denoiser:
@@ -377,10 +404,11 @@ class Diffusion:
 
 def make_diffusion(config: Mapping[str, Any], device: torch.device | str = "cpu") -> Diffusion:
     """The process that a run's configuration (its config.json) describes."""
+    limits = config["value_range"]
     return Diffusion(
         schedule_of(config),
         config["prediction"],
-        clip=config["kind"] == "images",
+        value_range=None if limits is None else tuple(limits),
         device=device,
         weighting=config["loss_weighting"],
         timestep_sampling=config.get("timestep_sampling", "uniform"),
@@ -389,5 +417,6 @@ def make_diffusion(config: Mapping[str, Any], device: torch.device | str = "cpu"
 
 def schedule_of(config: Mapping[str, Any]) -> NoiseSchedule:
     """The noise schedule that a run's configuration describes."""
-    options = ("timesteps", "beta_start", "beta_end", "sigma_min", "sigma_max")
-    return make_schedule(config["schedule"], *(config[option] for option in options))
+    name = config["schedule"]
+    options = {option: config[option] for option in names_of(names.SCHEDULES[name].options)}
+    return make_schedule(name, config["timesteps"], **options)

@@ -12,47 +12,54 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cli.options
-import cli.parser
 import cli.terminal
+from cli.parser import Parser
+from names import SEED
+from system.options import Option
+from system.values import File, Whole
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
-    from evaluation.comparison import Figures
+    from evaluation import Figures
+    from sampling import SampleSettings, Trained
     from system.distributed import Group
 
 FEW = 5000  # samples below which FID is mostly bias
 
 
-def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.parser.Parser(__doc__)
-    cli.options.add_checkpoint_option(parser)
-    add = parser.section("comparison")
-    add(
-        "--num_samples",
-        dest="num_images",
-        type=cli.parser.whole_number(100, 1_000_000),
+COMPARISON = (
+    Option(
+        "num_samples",
+        Whole(100, 1_000_000),
+        "how many samples to make; FID and the energy distance depend on it",
         default=10_000,
-        metavar="N",
-        help="how many samples to make; FID and the energy distance depend on it",
-    )
-    cli.options.add_sampler_options(parser, default="dpmpp")
-    add(
-        "--data_dir",
-        type=Path,
-        default=Path("data"),
+        dest="num_images",
+    ),
+    Option(
+        "data_dir",
+        File(),
+        "where image datasets are, and where the classifier that compares images is kept",
         metavar="DIR",
-        help="where image datasets are, and where the classifier that compares images is kept",
-    )
-    add(
-        "--json",
-        type=Path,
+        default=Path("data"),
+    ),
+    Option(
+        "json",
+        File(),
+        "file for the figures; the picture goes beside it",
         default=Path("outputs/evaluation.json"),
-        metavar="FILE",
-        help="file for the figures; the picture goes beside it",
-    )
-    cli.options.add_machine_options(parser)
-    cli.options.add_seed_option(parser)
+    ),
+)
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_options((cli.options.CHECKPOINT,))
+    parser.add_options(COMPARISON, "comparison")
+    parser.add_options(cli.options.sampling("dpmpp"), "sampling")
+    parser.add_options(cli.options.MACHINE, "machine")
+    parser.add_options((SEED,), "randomness")
     cli.terminal.add_verbosity_options(parser)
     args = parser.parse_args(argv)
     cli.options.check_sampler_options(args, default="dpmpp")
@@ -62,32 +69,61 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     """Make samples, compare them with data, and write and print the figures."""
-    from evaluation.comparison import evaluate_images, evaluate_points
-    from guidance import in_proportion
-    from sampling.generation import denoising_timesteps, generate, prepare_network, restore
-    from system.files import check_writable, write_json
+    from sampling import generate, restore
+    from system.files import check_writable
 
     check_writable(args.json.parent)
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
-    picture = args.json.with_suffix(".png")
     inputs = [trained.path, args.guide, trained.config["dataset"]]
-    cli.options.check_outputs([args.json, picture], inputs)
-    timesteps = denoising_timesteps(args.sampler, args.timesteps, len(trained.diffusion.schedule))
-    precision = prepare_network(trained, args, len(timesteps), device)
-    made_by = f"{cli.options.made_by(args, len(timesteps))}, {precision}"
-    print(f"{args.num_images:,} {trained.kind}, {made_by}", flush=True)
-    if trained.kind == "images" and args.num_images < FEW:
+    cli.options.check_outputs([args.json, args.json.with_suffix(".png")], inputs)
+    trained, settings, labels, made_by = prepare(args, trained)
+    samples = generate(trained, settings, labels, group=group)
+    if group.leads:
+        write_figures(args, trained, samples, labels, made_by)
+
+
+def prepare(
+    args: argparse.Namespace, trained: Trained
+) -> tuple[Trained, SampleSettings, Tensor | None, str]:
+    """Say what will be made, and get the network ready for it.
+
+    Returns:
+        The network, how to sample, the labels of the samples, if it knows any, and in words how
+        they are made.
+    """
+    from guidance import in_proportion
+    from sampling.denoising import prepare_network
+    from sampling.settings import SampleSettings
+    from sampling.trained import with_guide
+
+    count, counts = args.num_images, trained.config["label_counts"]
+    settings = SampleSettings.from_options(vars(args), count=count, steps=args.timesteps)
+    steps = len(settings.timesteps(trained.last + 1))
+    if args.guide is not None:
+        trained = with_guide(trained, args.guide, use_ema=not args.no_ema)
+    trained, precision = prepare_network(trained, settings, args.precision, args.compile)
+    made_by = f"{cli.options.made_by(args, steps)}, {precision}"
+    print(f"{count:,} {trained.kind}, {made_by}", flush=True)
+    if trained.kind == "images" and count < FEW:
         print(f"with fewer than {FEW:,} samples FID is too high; compare at equal numbers only")
-    counts = trained.config["label_counts"]
-    labels = in_proportion(counts, args.num_images) if counts else None
-    samples = generate(trained, args, timesteps, device, labels=labels, group=group)
-    if not group.leads:
-        return
-    where = (args.data_dir, picture, device)
-    if trained.kind == "images":
-        figures = evaluate_images(samples, trained, *where, labels)
+    return trained, settings, in_proportion(counts, count) if counts else None, made_by
+
+
+def write_figures(
+    args: argparse.Namespace, trained: Trained, samples: Tensor, labels: Tensor | None, made_by: str
+) -> None:
+    """Compare samples with data, and write and print the figures."""
+    from evaluation.images import evaluate_images
+    from evaluation.points import evaluate_points
+    from plots.pictures import PointPictures
+    from system.files import write_json
+
+    picture, config = args.json.with_suffix(".png"), trained.config
+    if isinstance(trained.pictures, PointPictures):
+        figures = evaluate_points(samples, config, trained.pictures, picture)
     else:
-        figures = evaluate_points(samples, trained, *where)
+        where = (args.data_dir, picture, trained.device)
+        figures = evaluate_images(samples, config["dataset"], *where, labels)
     content = {
         "checkpoint": str(trained.path),
         "num_samples": args.num_images,

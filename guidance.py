@@ -100,7 +100,7 @@ def guided_by(guide: Model, model: Model, guidance: float) -> Model:
     return model_and_guide
 
 
-def within(interval: tuple[int, int], helped: Denoiser, plain: Denoiser) -> Denoiser:
+def in_interval(interval: tuple[int, int], helped: Denoiser, plain: Denoiser) -> Denoiser:
     """`helped` at the timesteps from the first to the second of `interval`, elsewhere `plain`.
 
     Guidance decides what is made while there is little but noise; later it costs time and variety

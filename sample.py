@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cli.options
-import cli.parser
+import cli.sample_options
 import cli.terminal
+from cli.sample_options import SUFFIXES
 from system.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,188 +24,35 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from plots.process import Process
-    from sampling.generation import Trained
+    from sampling import SampleSettings, Trained
     from system.distributed import Group
 
 DEFAULT_NUMBER = {"images": 64, "points": 1000}
 INTERPOLATED, INPAINTED = 4, 8  # images by default, with these options
 INPAINT_STEPS = 100
 EACH_CLASS = 8  # images by default, where there are labels
-SUFFIXES = {"images": (".png", ".npy"), "points": (".png", ".npy", ".csv")}
-ENDS = ("sample.png", "process.png")  # of the stills, those whose names are known beforehand
 STILLS = 10  # pictures of --show_intermediate, about
 GIF_FRAMES = 60
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.parser.Parser(__doc__)
-    add, positive = parser.section("what to make"), cli.parser.positive_int
-    cli.options.add_checkpoint_option(parser)
-    add(
-        "--num_images",
-        type=cli.parser.whole_number(1, 10_000_000),
-        metavar="N",
-        help="how many images (default: 64, or 8 of each class) or points (default: 1000) to make",
-    )
-    add(
-        "--labels",
-        type=cli.parser.label_list,
-        metavar="LABELS",
-        help="class-conditional models: the classes to make, in turn; 3, 0,1,7 or 0-9, say"
-        " (default: all)",
-    )
-    add(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help=".png for a picture; .npy for the samples (images uint8, N x 28 x 28; points float32,"
-        " N x 2); .csv for points (default: outputs/generated_samples.png, or interpolation.png or"
-        " inpainting.png there)",
-    )
-    add(
-        "--show_intermediate",
-        action="store_true",
-        help="also write pictures of the process into the folder intermediate/ beside the output",
-    )
-    add(
-        "--show_image_step",
-        type=positive,
-        metavar="STEPS",
-        help="with a picture every so many denoising steps, instead of about ten in all;"
-        " implies --show_intermediate",
-    )
-    add("--gif", action="store_true", help="also write the process as an animation")
-    add(
-        "--export",
-        type=Path,
-        metavar="FILE",
-        help="make nothing, but write the weights for passing on: a .safetensors file, which"
-        " --checkpoint takes too",
-    )
-    add_editing_options(parser)
-    cli.options.add_sampler_options(parser, default="ddpm; dpmpp with --interpolate")
-    cli.options.add_machine_options(parser)
-    cli.options.add_seed_option(parser)
-    cli.terminal.add_verbosity_options(parser)
-    args = parser.parse_args(argv)
-    check_editing_options(args)
-    cli.options.check_suffix(args.output, SUFFIXES["points"], "--output")
-    if args.export is not None:
-        cli.options.check_suffix(args.export, (".safetensors",), "--export")
-    animated = args.gif or args.interpolate is not None
-    outputs = [args.export or args.output] + [args.output.with_suffix(".gif")] * animated
-    if args.show_intermediate or args.show_image_step is not None:
-        outputs += [args.output.parent / "intermediate" / name for name in ENDS]
-    cli.options.check_outputs(outputs, [args.checkpoint, args.guide, args.inpaint, args.mask])
-    return args
-
-
-def add_editing_options(parser: cli.parser.Parser) -> None:
-    add = parser.section("from given noise or images")
-    add(
-        "--interpolate",
-        type=cli.parser.seed_number,
-        nargs=2,
-        metavar=("A", "B"),
-        help="make the way from the samples of seed A to those of seed B: a strip and an animation",
-    )
-    add(
-        "--inpaint",
-        metavar="IMAGE",
-        help="make anew what --mask covers, by RePaint; of a square picture file (light on dark, as"
-        " the training images are), or of a test image of the model's dataset by its number, from 0"
-        " (./7 is a file of that name)",
-    )
-    add(
-        "--mask",
-        metavar="MASK",
-        help=f"of --inpaint: {', '.join(cli.options.MASKS)}, or a picture that is white where to"
-        " make anew",
-    )
-    add(
-        "--data_dir",
-        type=Path,
-        metavar="DIR",
-        help="of --inpaint: where the model's dataset is kept and downloaded to (default: data)",
-    )
-    add(
-        "--visits",
-        type=cli.parser.positive_int,
-        metavar="N",
-        help="of --inpaint: how often each timestep is visited; more take longer and fit better"
-        " (default: 10)",
-    )
-
-
-def check_editing_options(args: argparse.Namespace) -> None:
-    """Fill in the output and the sampler, and refuse what does not go together.
-
-    Raises:
-        InputError: naming the option.
-    """
-    name = "generated_samples"
-    if args.inpaint is None:
-        cli.options.refuse_given(args, ["mask", "visits", "data_dir"], "belongs to --inpaint")
-    else:
-        name = "inpainting"
-        cli.options.refuse_given(args, ["interpolate"], "cannot go with --inpaint")
-        cli.options.refuse_given(args, ["sampler"], "cannot go with --inpaint, which has its own")
-        if args.guidance is not None and args.guide is None and args.labels is None:
-            raise InputError("--guidance with --inpaint needs --labels, whose class it exaggerates")
-        if args.mask is None:
-            raise InputError(
-                f"--inpaint needs a --mask: {', '.join(cli.options.MASKS)}, or a picture"
-            )
-        args.visits = args.visits or 10
-        args.data_dir = args.data_dir or Path("data")
-    cli.options.check_sampler_options(args, default="ddpm" if args.interpolate is None else "dpmpp")
-    if args.interpolate is not None:
-        name = "interpolation"
-        if args.interpolate[0] == args.interpolate[1]:
-            raise InputError("--interpolate needs two seeds that differ")
-        if args.sampler == "ddpm" or args.eta:
-            raise InputError(
-                "--interpolate needs a sampler without fresh noise: heun, ddim or dpmpp, with eta 0"
-            )
-    args.output = args.output or Path(f"outputs/{name}.png")
-    if name != "generated_samples":
-        cli.options.refuse_given(args, ["show_image_step", "export"], "is not for " + name)
-        if args.show_intermediate or args.gif:
-            raise InputError(f"--show_intermediate and --gif are not for {name}")
+    return cli.sample_options.parse_arguments(argv, __doc__)
 
 
 def stills(args: argparse.Namespace, steps: int) -> list[int]:
     """After how many denoising steps a picture is due; 0 is the noise, `steps` the sample."""
-    from plots.images import evenly_spaced
+    from plots.figures import evenly_spaced
 
     if args.show_image_step:
         return [*range(0, steps, args.show_image_step), steps]
     return evenly_spaced(STILLS, steps + 1)
 
 
-def choose_labels(args: argparse.Namespace, known: list[int]) -> list[int]:
-    """The labels asked for, or all that the model knows.
-
-    Raises:
-        InputError: it does not know one of them.
-    """
-    if args.labels is None:
-        return known
-    if not known:
-        raise InputError("--labels: this model was trained without --class_conditional")
-    for label in args.labels:
-        if label not in known:
-            missing = ", ".join(str(k) for k in range(known[-1]) if k not in known)
-            every = f"0-{known[-1]}" + (missing and f", but saw no examples of {missing}")
-            raise InputError(f"--labels: no class {label}; the model knows {every}")
-    return args.labels
-
-
 def export(args: argparse.Namespace) -> None:
     """Write the weights of a checkpoint for passing on."""
     from checkpoints import export_safetensors
     from models import load_model
-    from sampling.generation import locate
+    from sampling.trained import locate
 
     _, checkpoint = locate(args.checkpoint)
     model = load_model(checkpoint, use_ema=not args.no_ema)
@@ -229,95 +77,99 @@ def write_pictures(
 
 
 def prepare(
-    args: argparse.Namespace,
-    device: torch.device,
-    images: int | None = None,
-    steps: int | None = None,
-) -> tuple[Trained, list[int], Tensor | None, str]:
-    """Fill in the number of images, and say what will be made.
+    args: argparse.Namespace, trained: Trained, images: int | None = None, steps: int | None = None
+) -> tuple[Trained, SampleSettings, Tensor | None]:
+    """Say what will be made, and get the network ready for it.
 
     Args:
         images: how many by default; None for `EACH_CLASS` or `DEFAULT_NUMBER`.
         steps: how many by default, at most; None for the sampler's own number.
 
     Returns:
-        The trained network, the timesteps to visit, the labels of the samples (if the network
-        knows any), and words on how they are made.
+        The network, how to sample, and the labels of the samples, if it knows any.
     """
     from guidance import cycle_labels
-    from sampling.generation import denoising_timesteps, prepare_network, restore
+    from sampling.denoising import prepare_network
+    from sampling.settings import SampleSettings
+    from sampling.trained import choose_labels, with_guide
     from system.files import check_writable
 
-    trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
-    kind = trained.kind
-    if args.inpaint is not None and kind != "images":
-        raise InputError("--inpaint is for models of images; this one is of points")
+    kind, total = trained.kind, trained.last + 1
     cli.options.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
-    total = len(trained.diffusion.schedule)
+    labels = choose_labels(args.labels, trained.labels)
+    usual = images or EACH_CLASS * len(labels) or DEFAULT_NUMBER["images"]
+    count = args.num_images or (usual if kind == "images" else DEFAULT_NUMBER["points"])
     steps = args.timesteps or (steps and min(steps, total))
-    timesteps = denoising_timesteps(args.sampler, steps, total)
-    labels = choose_labels(args, trained.labels)
-    if args.num_images is None:
-        usual = images or EACH_CLASS * len(labels) or DEFAULT_NUMBER["images"]
-        args.num_images = usual if kind == "images" else DEFAULT_NUMBER["points"]
+    settings = SampleSettings.from_options(vars(args), count=count, steps=steps)
+    made_by = cli.options.made_by(args, len(settings.timesteps(total)))
     check_writable(args.output.parent)
-    precision = prepare_network(trained, args, len(timesteps), device)
-    made_by = cli.options.made_by(args, len(timesteps))
-    print(f"{args.num_images:,} {kind}, {made_by}, {precision}", flush=True)
-    return trained, timesteps, cycle_labels(labels, args.num_images) if labels else None, made_by
+    if args.guide is not None:
+        trained = with_guide(trained, args.guide, use_ema=not args.no_ema)
+    trained, precision = prepare_network(trained, settings, args.precision, args.compile)
+    print(f"{count:,} {kind}, {made_by}, {precision}", flush=True)
+    return trained, settings, cycle_labels(labels, count) if labels else None
 
 
 def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     """Make the samples and write what was asked for."""
-    from plots.images import evenly_spaced
+    from plots.figures import evenly_spaced
     from plots.process import Process, shown_examples
-    from sampling.generation import generate
+    from sampling import generate, restore
 
-    trained, timesteps, labels, made_by = prepare(args, device)
-    pictures, steps = trained.pictures, len(timesteps)
+    trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
+    trained, settings, labels = prepare(args, trained)
+    timesteps = settings.timesteps(trained.last + 1)
+    count, steps, pictures = settings.count, len(timesteps), trained.pictures
     show = args.show_intermediate or args.show_image_step is not None
     still_steps = stills(args, steps) if show else []
     gif_steps = evenly_spaced(GIF_FRAMES, steps + 1) if args.gif else []
-    shown = shown_examples(trained.kind, args.num_images, labels)
-    wanted = {*still_steps, *gif_steps}
-    process = Process(wanted, timesteps, pictures, labels, args.num_images, shown)
-    samples = generate(trained, args, timesteps, device, process.keep, labels, group)
+    shown = shown_examples(pictures, count, labels)
+    process = Process({*still_steps, *gif_steps}, timesteps, pictures, labels, count, shown)
+    samples = generate(trained, settings, labels, process.keep, group)
     if not group.leads:
         return
-    pictures.write(samples, args.output, f"{args.num_images:,} samples ({made_by})", labels)
+    title = f"{count:,} samples ({cli.options.made_by(args, steps)})"
+    pictures.write(samples, args.output, title, labels)
     written = [str(args.output), *write_pictures(process, still_steps, gif_steps, args.output)]
     print(f"wrote {', '.join(written)}")
 
 
 def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
     """The way from the samples of one seed to those of another."""
-    from sampling.editing import draw_interpolation, interpolate
+    from sampling import restore
+    from sampling.interpolation import draw_interpolation, interpolate
 
     cli.options.check_suffix(args.output, (".png",), "--output of --interpolate")
-    trained, timesteps, labels, _ = prepare(args, device, images=INTERPOLATED)
-    labels = None if labels is None else labels.to(device)
-    frames = interpolate(trained, args, timesteps, device, labels)
+    trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
+    trained, settings, labels = prepare(args, trained, INTERPOLATED)
     first, second = args.interpolate
-    title = f"From seed {first} (0) to seed {second} (1), {args.sampler}, {len(timesteps)} steps"
-    film = draw_interpolation(trained, frames, title, args.output, labels)
-    print(f"wrote {args.output}, {film}")
+    frames = interpolate(trained, settings, (first, second), labels)
+    steps = len(settings.timesteps(trained.last + 1))
+    title = f"From seed {first} (0) to seed {second} (1), {args.sampler}, {steps} steps"
+    animation = draw_interpolation(trained, frames, title, args.output, labels)
+    print(f"wrote {args.output}, {animation}")
 
 
 def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     """Images that are the one given, outside its hole."""
-    from sampling.editing import draw_inpainting, find_hole, find_image, inpaint
-    from sampling.generation import NO_CLASS
+    from sampling import restore
+    from sampling.denoising import NO_CLASS
+    from sampling.inpainting import draw_inpainting, find_hole, find_image, inpaint
 
-    hole = find_hole(args.mask)
-    trained, timesteps, labels, _ = prepare(args, device, INPAINTED, INPAINT_STEPS)
-    image = find_image(args.inpaint, trained.config["dataset"], args.data_dir)
-    # Unless it was told, a model of classes need not know of which one the image is.
-    labels = None if labels is None or args.labels is None else labels.to(device)
+    trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
+    if trained.kind != "images":
+        raise InputError("--inpaint is for models of images; this one is of points")
+    hole = find_hole(args.mask, trained.units.shape)
+    image = find_image(args.inpaint, trained.config["dataset"], args.data_dir, trained.units.shape)
+    trained, settings, labels = prepare(args, trained, INPAINTED, INPAINT_STEPS)
+    # Without --labels nothing need be known of the image's class.
+    labels = None if args.labels is None else labels
     if labels is None and not trained.knows_unlabelled:
         raise InputError(f"--inpaint needs --labels here: {NO_CLASS}")
-    samples = inpaint(trained, args, timesteps, device, labels, image, hole)
+    samples = inpaint(trained, settings, image, hole, labels, args.visits)
     if args.output.suffix.lower() == ".png":
-        title = f"Inpainting (RePaint, {len(timesteps)} steps, {args.visits} visits to each)"
+        steps = len(settings.timesteps(trained.last + 1))
+        title = f"Inpainting (RePaint, {steps} steps, {args.visits} visits to each)"
         draw_inpainting(samples, image, hole, title, args.output)
     else:
         trained.pictures.write(samples, args.output, "")

@@ -1,9 +1,10 @@
 """The reverse process: samplers, and what stands in for a trained network in tests and pictures.
 
-All samplers are generators with the same first arguments: a denoiser, the starting noise x, the
-schedule and a decreasing list of timesteps. They yield x after every step; the last is the sample.
-Each step from t to a less noisy s is a weighted sum of x0, eps and fresh noise. The weights are
-floats, computed on the CPU in float64.
+All samplers are generators with the same arguments: a denoiser, the starting noise x, the schedule,
+a decreasing list of timesteps, and `randn_like`, the source of fresh noise for those that add any;
+then come options of their own. They yield x after every step; the last is the sample. Each step
+from t to a less noisy s is a weighted sum of x0, eps and fresh noise. The weights are floats,
+computed on the CPU in float64. `SAMPLERS` in names.py lists those that can be asked for by name.
 
 Papers, cited by name below, beside those of diffusion.py
     Song et al. 2021          Denoising Diffusion Implicit Models, arXiv:2010.02502
@@ -86,6 +87,7 @@ def ddim(
     timesteps: list[int],
     eta: float = 0.0,
     randn_like: RandnLike = torch.randn_like,
+    momentum: float = 1.0,
 ) -> Iterator[Tensor]:
     """Sample by DDIM (Song et al. 2021), yielding x after every step; the last one is the sample.
 
@@ -95,7 +97,10 @@ def ddim(
         timesteps: decreasing indices, from `trailing_timesteps`.
         eta: share of fresh noise, 0 (deterministic) to 1 (ancestral, as `ddpm`).
         randn_like: source of the fresh noise.
+        momentum: with eta = 0, that of `accelerate`; 1 is plain DDIM.
     """
+    if momentum != 1:
+        denoise = accelerate(denoise, schedule, momentum)
     for t, s in pairwise((*timesteps, CLEAN)):
         x0, eps = denoise(x, t)
         on_x0, on_eps, on_noise = step_coefficients(schedule, t, s, eta)
@@ -120,7 +125,11 @@ def ddpm(
 
 
 def heun(
-    denoise: Denoiser, x: Tensor, schedule: NoiseSchedule, timesteps: list[int]
+    denoise: Denoiser,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    timesteps: list[int],
+    randn_like: RandnLike = torch.randn_like,
 ) -> Iterator[Tensor]:
     """Second-order sampling by Heun's method (Karras et al. 2022, algorithm 1).
 
@@ -128,7 +137,7 @@ def heun(
     averages eps, which divides by alpha, zero in pure noise; this averages the velocity of
     x / sqrt(alpha^2 + sigma^2), which divides by nothing that is ever zero and is more exact than
     the mean of x0 (docs/MATH.md, section 5). N steps take 2 N - 1 evaluations: the last step, to
-    CLEAN, is `ddim`'s.
+    CLEAN, is `ddim`'s. It adds no fresh noise.
     """
     for t, s in pairwise((*timesteps, CLEAN)):
         x0, eps = denoise(x, t)
@@ -182,16 +191,16 @@ def repaint(
     visits: int = 10,
     randn_like: RandnLike = torch.randn_like,
 ) -> Iterator[Tensor]:
-    """Fill holes: `ddpm` that is told all the rest (RePaint, Lugmayr et al. 2022, algorithm 1).
+    """Fill holes: `ddpm`, given all the rest (RePaint, Lugmayr et al. 2022, algorithm 1).
 
-    After each step to s, what is known takes the place of what was made of it, with the noise of s
-    (their equation 8a). What is made in the hole did not know of it; so the state goes back to t
-    and steps to s again, `visits` times in all, until the two agree.
+    After each step to s, what is known, with the noise of s, replaces what the sampler made in its
+    place (their equation 8a). What was made in the hole does not fit it yet. So the state goes back
+    to t and steps to s again, `visits` times in all, until the two agree.
 
     Args:
-        known: x_0, shape of one example or of x; in the hole it does not matter.
-        hole: true where x is to be made; of the shape of `known`.
-        visits: how often each timestep is visited (U of the paper); so often the network is asked.
+        known: x_0, shape of one example or of x; its values in the hole do not matter.
+        hole: bool, true where x is to be made; of a shape that broadcasts to that of `known`.
+        visits: how often each timestep is visited (U of the paper), at one evaluation a visit.
     """
     for t, s in pairwise((*timesteps, CLEAN)):
         alpha_s, sigma_s = schedule.at(s)
@@ -286,7 +295,3 @@ def final(states: Iterator[Tensor]) -> Tensor:
     """Run a sampler to its end and return its last state, the sample."""
     *_, sample = deque(states, maxlen=1)
     return sample
-
-
-# Denoising steps when the user names none; None means every timestep of the process.
-DEFAULT_STEPS: dict[str, int | None] = {"ddpm": None, "ddim": 50, "heun": 20, "dpmpp": 20}

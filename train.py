@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cli.terminal
-from cli import options
-from cli.train_options import CHANGEABLE, NOT_OPTIONS, parse_arguments, read_config
+from cli.config import read_config
+from cli.parser import settings as settings_of
+from cli.train_options import FIXED, OPTIONS, parse_arguments
 from system.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 def make_config(args: argparse.Namespace) -> dict[str, Any]:
     """What a person chose, and what followed from that: the part of config.json that is options."""
-    options = {name: value for name, value in vars(args).items() if name not in NOT_OPTIONS}
+    options = {option.name: getattr(args, option.name) for option in OPTIONS}
     config = {name: str(x) if isinstance(x, Path) else x for name, x in options.items()}
     derived = {name: x for name, x in config.items() if name not in args.given and x is not None}
     derived.pop("dataset", None)  # which it is can depend on the network
@@ -42,17 +43,10 @@ def facts_of(data: Dataset, class_conditional: bool) -> dict[str, Any]:
     Raises:
         InputError: there is nothing to learn from them.
     """
-    from datasets.units import PointUnits
-
-    facts: dict[str, Any] = {"dataset": data.name, "kind": data.kind, "shape": list(data.shape)}
-    facts |= {"class_names": list(data.class_names), "value_range": data.value_range}
-    facts["label_counts"] = label_counts(data) if class_conditional else []
-    if data.kind == "points":
-        if bool((data.examples == data.examples[0]).all()):
-            raise InputError("--subset: all points are at one place, so there is nothing to learn")
-        units = PointUnits.standardising(data.examples)
-        facts |= {"mean": units.mean.tolist(), "scale": units.scale}
-    return facts
+    if data.kind == "points" and bool((data.examples == data.examples[0]).all()):
+        raise InputError("--subset: all points are at one place, so there is nothing to learn")
+    counts = label_counts(data) if class_conditional else []
+    return {"dataset": data.name, **data.facts(), "label_counts": counts}
 
 
 def label_counts(data: Dataset) -> list[int]:
@@ -81,8 +75,8 @@ def is_its_own(checkpoint: Path, folder: Path, config: dict[str, Any]) -> bool:
         there = read_config(folder / "config.json")
     except InputError:  # a damaged one is none
         return False
-    fixed = config.keys() - set(CHANGEABLE)
-    return fixed <= there.keys() and all(there[name] == config[name] for name in fixed)
+    # What an earlier release did not know yet has its default there.
+    return all(there.get(one.name, one.default) == config[one.name] for one in FIXED)
 
 
 def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Trainer:
@@ -92,6 +86,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
         group: the processes that train together; None for this one alone.
     """
     from datasets import load_dataset
+    from diffusion import make_diffusion
     from system.distributed import Group
     from training.loop import Trainer
     from training.run import Run
@@ -100,13 +95,19 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
 
     device, group = choose_device(args.device), group or Group()
     with group.leader_first():  # which downloads what is not there
-        data = load_dataset(args)
+        data = load_dataset(
+            args.dataset, args.data_dir, args.num_points, args.jitter, args.seed, args.subset
+        )
     config = make_config(args) | facts_of(data, args.class_conditional)
-    settings = options.settings(TrainSettings, args)
+    settings = settings_of(TrainSettings, args)
+    try:
+        make_diffusion(config)
+    except ValueError as error:
+        raise InputError(f"--schedule {args.schedule}: {error}") from None
     try:
         run = Run(data, config, settings, device, group)
     except ValueError as error:
-        raise InputError(f"--schedule {args.schedule}: {error}") from None
+        raise InputError(f"--model {args.model}: {error}") from None
     if args.resume is not None:
         run.restore(args.resume)
     return Trainer(run)
@@ -114,7 +115,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
 
 def prepare_folder(args: argparse.Namespace, config: dict[str, Any]) -> None:
     """Make the output folder ready for the run, without losing an earlier one."""
-    from system.files import remove_leftovers, set_earlier_run_aside
+    from system.folders import remove_leftovers, set_earlier_run_aside
 
     folder: Path = args.output_dir
     remove_leftovers(folder)
@@ -146,7 +147,7 @@ def announce(run: Run) -> None:
     config, batches = run.config, run.batches
     together = f" in {run.group.size} processes" if run.group.size > 1 else ""
     print(
-        f"{config['dataset']}: {len(batches):,} {config['kind']}; {describe(config, run.model)} on"
+        f"{config['dataset']}: {len(batches):,} {config['kind']}; {describe(run.model)} on"
         f" {run.device}{together}, {run.precision}"
     )
     going_on = f", from epoch {run.epoch} on" if run.step else ""
@@ -159,7 +160,8 @@ def announce(run: Run) -> None:
 
 def train(args: argparse.Namespace, group: Group) -> None:
     """The whole run, in one of the processes that train together."""
-    from system.files import check_writable, locked, write_json
+    from system.files import check_writable, write_json
+    from system.locks import locked
 
     folder: Path = args.output_dir
     with ExitStack() as stack:

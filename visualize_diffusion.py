@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cli.options
-import cli.parser
 import cli.terminal
+from cli.parser import Parser
+from names import SCHEDULES, SEED, datasets_of, kind_of, names_of
 from system.errors import InputError, one_line
+from system.options import Option
+from system.values import File, Flag, Switch, Whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,19 +31,19 @@ if TYPE_CHECKING:
 
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
 GALLERY_POINTS = 8000
-SCHEDULE_OPTIONS = ("timesteps", "schedule", "beta_start", "beta_end", "sigma_min", "sigma_max")
+SCHEDULE_OPTIONS = names_of(cli.options.SCHEDULE)
 # What draws something else than one process; what does nothing beside it; and why.
 ONLY = {
-    "html": (("save_path", "arrows", "gallery", "compare_schedules"), ""),
+    "html": ("save_path arrows gallery compare_schedules".split(), ""),
     "gallery": (
-        (
-            *("compare_schedules", "checkpoint", "arrows", "dataset", "jitter", "num_images"),
+        [
+            *"compare_schedules checkpoint arrows dataset jitter num_images".split(),
             *SCHEDULE_OPTIONS,
-        ),
+        ],
         ", which shows all built-in sets and no process",
     ),
     "compare_schedules": (
-        ("checkpoint", "arrows", "schedule", "beta_start", "beta_end", "sigma_min", "sigma_max"),
+        ["checkpoint", "arrows", *(name for name in SCHEDULE_OPTIONS if name != "timesteps")],
         ", which shows them all",
     ),
 }
@@ -51,57 +54,59 @@ BESIDE = {
 }
 
 
-def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.parser.Parser(__doc__)
-    cli.options.add_data_options(parser)
-    add = parser.section("pictures")
-    add(
-        "--num_images",
-        type=cli.parser.whole_number(1, 100),
-        metavar="N",
-        help="images to show, one a row (default: 8)",
-    )
-    add(
-        "--save_path",
-        type=Path,
-        metavar="FILE",
-        help="the still, a .png; the other pictures go beside it"
-        " (default: outputs/forward_diffusion.png; gallery.png with --gallery, schedules.png with"
-        " --compare_schedules)",
-    )
-    add("--gif", action=argparse.BooleanOptionalAction, default=True, help="write animations too")
-    add(
-        "--checkpoint",
-        type=Path,
-        metavar="FILE",
-        help="a model written by train.py: shows its reverse process too, with the data options,"
+NUM_IMAGES = Option(
+    "num_images",
+    Whole(1, 100),
+    "images to show, one a row",
+    default=8,
+    needs="is for images only; points have --num_points",
+)
+PICTURES = (
+    NUM_IMAGES,
+    Option(
+        "save_path",
+        File(),
+        "the still, a .png; the other pictures go beside it",
+        default_text="outputs/forward_diffusion.png; gallery.png with --gallery, schedules.png with"
+        " --compare_schedules",
+    ),
+    Option("gif", Switch(), "write animations too", default=True),
+    Option(
+        "checkpoint",
+        File(),
+        "a model written by train.py: shows its reverse process too, with the data options,"
         " the schedule and the seed of its run, and in its own space",
-    )
-    add(
-        "--arrows",
-        action="store_true",
-        help="points: also draw where denoising pushes them, by the model of --checkpoint or else"
-        " by the exact answer for the data",
-    )
-    add(
-        "--compare_schedules",
-        action="store_true",
-        help="only draw all noise schedules, and what each makes of the same example",
-    )
-    add("--gallery", action="store_true", help="only draw all built-in sets of points on one sheet")
-    add(
-        "--html",
-        type=Path,
-        nargs="?",
-        const=Path("outputs/explorer.html"),
-        metavar="FILE",
-        help="only write a page to play with, for a browser: move through time, follow points and,"
-        " with a --checkpoint of points, sample in the page (without FILE: outputs/explorer.html)",
-    )
-    cli.options.add_schedule_options(parser)
-    cli.options.add_seed_option(
-        parser, default=None, more=" (default: 0, or the run's with --checkpoint)"
-    )
+    ),
+    Option(
+        "arrows",
+        Flag(),
+        "points: also draw where denoising pushes them, by the model of --checkpoint or else by the"
+        " exact answer for the data",
+    ),
+    Option(
+        "compare_schedules",
+        Flag(),
+        "only draw all noise schedules, and what each makes of the same example",
+    ),
+    Option("gallery", Flag(), "only draw all built-in sets of points on one sheet"),
+    Option(
+        "html",
+        File(),
+        "only write a page to play with, for a browser: move through time, follow points and, with"
+        " a --checkpoint of points, sample in the page (without FILE: outputs/explorer.html)",
+        bare=Path("outputs/explorer.html"),
+    ),
+)
+# Filled in only where no checkpoint has one.
+LATE_SEED = SEED._replace(default=None, default_text="0, or the run's with --checkpoint")
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = Parser(__doc__)
+    parser.add_options(cli.options.DATA, "data")
+    parser.add_options(PICTURES, "pictures")
+    parser.add_options(cli.options.SCHEDULE, "noise schedule")
+    parser.add_options((LATE_SEED,), "randomness")
     cli.terminal.add_verbosity_options(parser)
     args = parser.parse_args(argv)
     for sheet, (useless, why) in ONLY.items():
@@ -124,7 +129,7 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
     """Fill in what was not given: from the checkpoint's configuration, or else the defaults."""
     from guidance import knows_unlabelled
 
-    kind = cli.options.kind_of(args.dataset)
+    kind = kind_of(args.dataset)
     if config is not None:
         if args.dataset is not None and kind != config["kind"]:
             raise InputError(
@@ -139,11 +144,7 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
             )
     if kind == "images" and args.arrows:
         raise InputError("--arrows is for sets of points; add --dataset dino, for example")
-    if kind == "points":
-        cli.options.refuse_given(
-            args, ["num_images"], "is for images only; points have --num_points"
-        )
-    args.num_images = args.num_images or 8
+    cli.options.fill_or_refuse(args, NUM_IMAGES, kind == "images")
     of_run = {} if config is None else config
     args.subset = of_run.get("subset") if args.num_points is None else None
     cli.options.check_data_options(args, of_run)
@@ -151,7 +152,7 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
     if kind == "images":
         args.subset = min(args.subset or CHOSEN_FROM, CHOSEN_FROM)
     if config is None:
-        cli.options.fill_defaults(args)
+        cli.options.fill_schedule(args)
         cli.options.check_schedule_options(args)
     else:
         vars(args).update({option: config[option] for option in SCHEDULE_OPTIONS})
@@ -176,7 +177,7 @@ def draw_gallery(args: argparse.Namespace) -> None:
 
     check_writable(args.save_path.parent)
     sets = []
-    for name in cli.options.POINT_DATASETS:
+    for name in datasets_of("points"):
         points, labels = make_shape(name, args.num_points or GALLERY_POINTS, args.seed or 0)
         sets.append((name, torch.from_numpy(points), torch.from_numpy(labels)))
     plots.points.save_gallery(sets, args.save_path, "The built-in sets of points")
@@ -192,25 +193,22 @@ def compare_schedules(
     from diffusion import Diffusion, make_schedule
     from plots.schedules import save_schedules, shown_timesteps
 
-    if cli.options.kind_of(args.dataset) == "images":
-        x0 = x0[:1]
+    x0 = x0[: pictures.least]
     eps = torch.randn_like(x0)
-    schedules = {name: make_schedule(name, args.timesteps) for name in cli.options.SCHEDULES}
+    schedules = {name: make_schedule(name, args.timesteps) for name in SCHEDULES}
     noisy = []
     for schedule in schedules.values():
-        diffusion = Diffusion(schedule, "v", clip=False)
+        diffusion = Diffusion(schedule, "v")
         examples = []
         for t in shown_timesteps(schedule):
             times = torch.full((len(x0),), t)
             alpha, sigma = schedule.at(t)
             # At the variance at which the network sees it; else exploding noise hides its data.
             x = diffusion.add_noise(x0, times, eps) / (alpha**2 + sigma**2) ** 0.5
-            data = pictures.units.to_data(x)
-            examples.append(data[0] if cli.options.kind_of(args.dataset) == "images" else data)
+            examples.append(pictures.units.to_data(x))
         noisy.append(examples)
-    limits = getattr(pictures, "limits", None)
     title = f"The noise schedules, T = {args.timesteps}"
-    save_schedules(schedules, noisy, args.save_path, title, limits)
+    save_schedules(schedules, noisy, args.save_path, title, pictures.draw_small)
     print(f"wrote {args.save_path}")
 
 
@@ -223,22 +221,17 @@ def examples_and_space(
     """
     import torch
 
-    from datasets import CLASS_NAMES
-    from datasets.units import ImageUnits, PointUnits, Units, make_units
+    from datasets.units import make_units
     from plots.pictures import PointPictures, make_pictures
 
     examples, labels = data.examples, data.labels
-    if cli.options.kind_of(data.name) == "images":
+    if data.kind == "images":
         chosen = torch.randperm(len(data))[: args.num_images]
         examples, labels = examples[chosen], labels[chosen]
-    units: Units
-    if config is not None:
-        units = make_units(config)
-    elif cli.options.kind_of(data.name) == "points":
-        units = PointUnits.standardising(examples)
-    else:
-        units = ImageUnits()
-    pictures = make_pictures(units, CLASS_NAMES.get(data.name, ()))
+    units = data.units() if config is None else make_units(config)
+    if units.shape != data.shape:
+        raise InputError(f"{data.name} has the shape {data.shape}, but the model {units.shape}")
+    pictures = make_pictures(units, data.class_names)
     if isinstance(pictures, PointPictures) and not bool(pictures.shows(examples).any()):
         left, right, bottom, top = pictures.limits
         raise InputError(
@@ -248,7 +241,7 @@ def examples_and_space(
     return units.to_model(examples), labels, pictures
 
 
-def draw_films(
+def draw_process(
     args: argparse.Namespace,
     data: tuple[Tensor, Tensor],
     diffusion: Diffusion,
@@ -258,30 +251,32 @@ def draw_films(
 ) -> None:
     """The stills and animations of one process; `data` are examples x (N, ...) and labels (N,).
 
-    A model that knows classes is told of them in turn.
+    A model that knows classes is given them as labels in turn.
     """
     from guidance import conditioned, cycle_labels
+    from plots.figures import literal
     from plots.pictures import PointPictures
-    from plots.process import Film, draw_arrows
+    from plots.process import ProcessPictures, draw_arrows
     from samplers import exact_denoiser
 
     x0, labels = data
     folder = args.save_path.parent
-    points = isinstance(pictures, PointPictures)
-    film = Film(diffusion, pictures, x0, labels if points else None)  # images show what they are
-    process = f"{args.schedule} schedule, T = {args.timesteps}"
-    title = f"Forward diffusion of {one_line(Path(args.dataset).name)} ({process})"
-    written = film.forward(args.save_path, title, args.gif)
+    shown = labels if isinstance(pictures, PointPictures) else None  # images show what they are
+    process = ProcessPictures(diffusion, pictures, x0, shown)
+    words = f"{args.schedule} schedule, T = {args.timesteps}"
+    name = literal(one_line(Path(args.dataset).name))
+    title = f"Forward diffusion of {name} ({words})"
+    written = process.forward(args.save_path, title, args.gif)
     denoise = exact_denoiser(x0, diffusion.schedule)
     if model is not None:
         denoise = diffusion.denoiser(model)
-        told = cycle_labels(classes, len(x0)) if classes else None
-        with_classes = diffusion.denoiser(conditioned(model, told))
-        written += film.reverse(with_classes, folder, args.gif, told)
+        wanted = cycle_labels(classes, len(x0)) if classes else None
+        with_classes = diffusion.denoiser(conditioned(model, wanted))
+        written += process.reverse(with_classes, folder, args.gif, wanted)
     if args.arrows:
         assert isinstance(pictures, PointPictures)
         by = "exact" if model is None else "learned"
-        written += draw_arrows(film, pictures, denoise, folder, by)
+        written += draw_arrows(process, pictures, denoise, folder, by)
     for path in written:
         print(f"wrote {path}")
 
@@ -306,12 +301,14 @@ def show_process(args: argparse.Namespace) -> None:
     if config is None:
         # No network answers here, so it is all the same; v is possible with every schedule.
         try:
-            diffusion = Diffusion(schedule_of(vars(args)), "v", clip=False)
+            diffusion = Diffusion(schedule_of(vars(args)), "v")
         except ValueError as error:
             raise InputError(f"--schedule {args.schedule}: {error}") from None
     else:
         diffusion = make_diffusion(config)
-    data = load_dataset(args)
+    data = load_dataset(
+        args.dataset, args.data_dir, args.num_points, args.jitter, args.seed, args.subset
+    )
     args.dataset = data.name
     torch.manual_seed(args.seed)
     x0, labels, pictures = examples_and_space(data, args, config)
@@ -319,11 +316,10 @@ def show_process(args: argparse.Namespace) -> None:
         compare_schedules(args, x0, pictures)
         return
     model = None if checkpoint is None else load_model(checkpoint)
-    kind = cli.options.kind_of(data.name)
-    print(f"{data.name}: {len(x0):,} {kind}, {args.schedule} schedule, T = {args.timesteps}")
+    print(f"{data.name}: {len(x0):,} {data.kind}, {args.schedule} schedule, T = {args.timesteps}")
     if args.html is None:
         classes = with_examples(config["label_counts"]) if config else []
-        draw_films(args, (x0, labels), diffusion, pictures, model, classes)
+        draw_process(args, (x0, labels), diffusion, pictures, model, classes)
         return
     shown = {**(config or {}), **vars(args)}  # the data and the schedule that are shown
     save_explorer(args.html, shown, diffusion, pictures.units, x0, labels, model)

@@ -24,15 +24,15 @@ from torch import Tensor
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from points import SAMPLERS, draw_samples
+from points import draw_samples
 from recipes import script
 
 from checkpoints import load_checkpoint
-from cli.options import SCHEDULES, TIME_EMBEDDINGS
 from datasets import load_points
 from datasets.units import PointUnits, make_units
 from evaluation.point_metrics import energy_distance
-from plots.images import save_figure
+from names import SAMPLERS, SCHEDULES, TIME_EMBEDDINGS
+from plots.figures import save_figure
 
 COUNT, SHOWN = 2000, 1000
 FRESH_SETS = 6
@@ -77,7 +77,7 @@ class Judge:
         return sum(energy_distance(samples, one) for one in self.sets) / FRESH_SETS / self.floor
 
 
-def train(options: str, args: argparse.Nameunits, folder: Path) -> Path:
+def train(options: str, args: argparse.Namespace, folder: Path) -> Path:
     """The folder of a run, which is made unless it is there."""
     if not (folder / "model_final.pt").is_file():
         often = ("--save_interval", 20, "--sample_interval", max(EPOCHS), "--epochs", max(EPOCHS))
@@ -86,7 +86,7 @@ def train(options: str, args: argparse.Nameunits, folder: Path) -> Path:
     return folder
 
 
-def rows(which: str, args: argparse.Nameunits) -> Iterator[tuple[str, list[Cell]]]:
+def rows(which: str, args: argparse.Namespace) -> Iterator[tuple[str, list[Cell]]]:
     """Each row's text and its cells."""
 
     def cell(checkpoint: dict, *how: object) -> Cell:

@@ -33,10 +33,12 @@ sys.path.insert(0, str(REPOSITORY))
 from recipes import script
 from throughput import diffusers_unet, lucidrains_unet
 
-from datasets import Dataset, load_images, to_pixels, to_unit
+from datasets import Dataset, load_images
+from datasets.mnist import SHAPE, SIZE
+from datasets.units import to_pixels, to_unit
 from evaluation.classifier import classify, load_classifier
-from evaluation.comparison import hold_out
 from evaluation.image_metrics import frechet_distance, kernel_distance
+from evaluation.images import hold_out
 
 PROBE = 30  # seconds, about, in which our own speed is found out
 AT_ONCE = 250  # samples of a rival
@@ -60,14 +62,14 @@ class Rival(ABC):
 
     @abstractmethod
     def loss(self, x: Tensor) -> Tensor:
-        """Of images (B, 1, 28, 28) in [-1, 1]."""
+        """Of images x (B, *SHAPE) in [-1, 1]."""
 
     @abstractmethod
     def update_average(self) -> None: ...
 
     @abstractmethod
     def sample(self, count: int) -> Tensor:
-        """Images (count, 1, 28, 28) in [-1, 1]."""
+        """Images x (count, *SHAPE) in [-1, 1]."""
 
     def step(self, x: Tensor) -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -116,7 +118,7 @@ class Diffusers(Rival):
         sampler.set_timesteps(50)
         self.average.store(self.model.parameters())
         self.average.copy_to(self.model.parameters())
-        x = torch.randn(count, 1, 28, 28)
+        x = torch.randn(count, *SHAPE)
         for t in sampler.timesteps:
             x = sampler.step(self.model(x, t).sample.float(), t, x).prev_sample
         self.average.restore(self.model.parameters())
@@ -149,7 +151,7 @@ class Lucidrains(Averaged):
         from denoising_diffusion_pytorch import GaussianDiffusion
 
         model = GaussianDiffusion(
-            lucidrains_unet(), image_size=28, timesteps=1000, sampling_timesteps=50
+            lucidrains_unet(), image_size=SIZE, timesteps=1000, sampling_timesteps=50
         )
         super().__init__(model, torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.99)))
 
@@ -174,7 +176,7 @@ class SmallDiffusion(Averaged):
     def __init__(self) -> None:
         from smalldiffusion import Scaled, ScheduleLogLinear, Unet
 
-        model = Scaled(Unet)(28, 1, 1, ch=64, ch_mult=(1, 1, 2), attn_resolutions=(14,))
+        model = Scaled(Unet)(SIZE, 1, 1, ch=64, ch_mult=(1, 1, 2), attn_resolutions=(SIZE // 2,))
         super().__init__(model, torch.optim.AdamW(model.parameters(), lr=7e-4))
         self.schedule = ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
 

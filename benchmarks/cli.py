@@ -19,7 +19,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-import cli.parser
+from cli.parser import Parser
+from system.values import POSITIVE
 
 # In this order: the samples come from the models trained before them.
 COMMANDS = (
@@ -56,10 +57,8 @@ def measure(command: str, folder: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = cli.parser.Parser(__doc__)
-    parser.add_argument(
-        "--runs", type=cli.parser.positive_int, default=3, help="runs of each command"
-    )
+    parser = Parser(__doc__)
+    parser.add_argument("--runs", type=POSITIVE.parse, default=3, help="runs of each command")
     runs = parser.parse_args().runs
     print("| command | seconds | peak memory |")
     print("|---|---|---|")

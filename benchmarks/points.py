@@ -32,33 +32,32 @@ sys.path.insert(0, str(REPOSITORY))
 
 from recipes import script
 
+import samplers
 from checkpoints import load_checkpoint
-from cli.options import POINT_DATASETS
 from datasets import load_points
 from datasets.units import make_units
 from diffusion import make_diffusion
 from evaluation.point_metrics import energy_distance, nearest, share_off, sliced_wasserstein
 from models import load_model
-from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps
+from names import datasets_of
+from samplers import final, trailing_timesteps
 from utils import SeededNoise
 
 COUNT = 4000
 JITTER = 0.01
 FRESH_SETS = 8
-SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "heun": heun, "dpmpp": dpmpp}
 
 
 def draw_samples(
-    checkpoint: dict, count: int, sampler: str = "ddpm", steps: int | None = None
+    checkpoint: dict, count: int, name: str = "ddpm", steps: int | None = None
 ) -> Tensor:
-    """Samples of a trained model, float32 (count, 2) in standardised units."""
+    """Samples of a trained model by the sampler `name`, float32 (count, 2), standardised."""
     diffusion = make_diffusion(checkpoint["config"])
     schedule, noise = diffusion.schedule, SeededNoise(1, 0, count, "cpu")
     timesteps = trailing_timesteps(len(schedule), steps or len(schedule))
     x = diffusion.starting_noise(noise.draw(2))
-    fresh = {"randn_like": noise.randn_like} if sampler == "ddpm" else {}
-    denoise = diffusion.denoiser(load_model(checkpoint))
-    return final(SAMPLERS[sampler](denoise, x, schedule, timesteps, **fresh))
+    denoise, sampler = diffusion.denoiser(load_model(checkpoint)), getattr(samplers, name)
+    return final(sampler(denoise, x, schedule, timesteps, randn_like=noise.randn_like))
 
 
 def compare(name: str, checkpoint: dict) -> str:
@@ -95,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", default=POINT_DATASETS, metavar="NAME")
+    parser.add_argument("names", nargs="*", default=datasets_of("points"), metavar="NAME")
     args, options = parser.parse_known_args()
     print("| dataset | seconds | ED / floor | SW2 / floor | stray | off | missed |")
     print("|---|---|---|---|---|---|---|")

@@ -23,17 +23,19 @@ from matplotlib.ticker import LogLocator, NullLocator
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-import cli.options
-import cli.parser
+from cli.parser import Parser
+from datasets import IMAGES
 from diffusion import Diffusion, make_schedule
 from models.unet import UNet
-from plots.images import save_figure
+from names import DEVICES
+from plots.figures import save_figure
 from samplers import ddim, final, trailing_timesteps
-from sampling.generation import LARGEST_BATCH
+from sampling.settings import LARGEST_BATCH
 from system.precision import choose_precision, in_precision
 from training.objectives.denoising import denoising
 from utils import choose_device
 
+SHAPE = IMAGES["mnist"].shape
 ROUNDS = 5
 EXPERIMENTS: dict[str, tuple[int, ...]] = {
     "training step: batch size": (8, 16, 32, 64, 128, 256),
@@ -58,9 +60,9 @@ def median_seconds(function: Callable[[], object], device: torch.device) -> floa
 def training_step(batch: int, channels: int, device: torch.device) -> Callable[[], None]:
     model = UNet(base_channels=channels).to(device)
     network = in_precision(model, choose_precision("auto", "images", device), device)
-    diffusion = Diffusion(make_schedule("linear"), clip=True, device=device)
+    diffusion = Diffusion(make_schedule("linear"), value_range=(-1, 1), device=device)
     optimizer = torch.optim.AdamW(model.parameters(), fused=device.type != "mps")
-    images = torch.rand(batch, 1, 28, 28, device=device) * 2 - 1
+    images = torch.rand(batch, *SHAPE, device=device) * 2 - 1
 
     def step() -> None:
         t, eps = diffusion.draw_timesteps(len(images)), torch.randn_like(images)
@@ -73,13 +75,13 @@ def training_step(batch: int, channels: int, device: torch.device) -> Callable[[
 
 def sampling(images: int, steps: int, device: torch.device) -> Callable[[], None]:
     network = in_precision(UNet().to(device), choose_precision("auto", "images", device), device)
-    diffusion = Diffusion(make_schedule("linear"), clip=True, device=device)
+    diffusion = Diffusion(make_schedule("linear"), value_range=(-1, 1), device=device)
     timesteps = trailing_timesteps(1000, steps)
 
     def sample() -> None:
         largest = LARGEST_BATCH["images"]
         for start in range(0, images, largest):
-            x = torch.randn(min(largest, images - start), 1, 28, 28, device=device)
+            x = torch.randn(min(largest, images - start), *SHAPE, device=device)
             final(ddim(diffusion.denoiser(network), x, diffusion.schedule, timesteps))
 
     return sample
@@ -111,9 +113,9 @@ def draw(axes: Axes, experiment: str, seconds: dict[int, float]) -> None:
 
 
 def main() -> None:
-    parser = cli.parser.Parser(__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "docs/scaling.png")
-    parser.add_argument("--device", choices=cli.options.DEVICES, default="auto")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     args = parser.parse_args()
     device = choose_device(args.device)
     figure = Figure(figsize=(9, 7), layout="constrained")

@@ -27,12 +27,13 @@ sys.path.insert(0, str(REPOSITORY))
 from datasets import load_images
 from diffusion import NoiseSchedule
 from evaluation.classifier import classify, load_classifier
-from evaluation.comparison import hold_out
 from evaluation.image_metrics import frechet_distance, kernel_distance
+from evaluation.images import hold_out
 from guidance import in_proportion
-from plots.images import save_figure
+from plots.figures import save_figure
 from samplers import trailing_timesteps
-from sampling.generation import generate, prepare_network, restore
+from sampling import SampleSettings, generate, restore
+from sampling.denoising import prepare_network
 from system.distributed import start
 from utils import choose_device
 
@@ -93,32 +94,31 @@ def main() -> None:
     add = parser.add_argument
     add("--checkpoint", type=Path, metavar="FILE")
     add("--data_dir", type=Path, default=Path("data"), metavar="DIR")
-    add("--num_samples", dest="num_images", type=int, default=2000, metavar="N")
+    add("--num_samples", type=int, default=2000, metavar="N")
     add("--most", type=int, default=1000, metavar="N", help="leave out rows with more steps")
     add("--picture", type=Path, default=Path("outputs/steps.png"), metavar="FILE")
     args = parser.parse_args()
-    vars(args).update(seed=0, batch_size=None, precision="auto", compile="off")
-    vars(args).update(guidance=None, guide=None, guidance_interval=None, eta=None, momentum=None)
-    device = choose_device()
+    device, count = choose_device(), args.num_samples
     with start(device):
         trained = restore(args.checkpoint, device)
-        prepare_network(trained, args, 1, device)
+        trained, _ = prepare_network(trained, SampleSettings(count), compile="off")
         data = trained.config["dataset"]
         train, test = (load_images(data, args.data_dir, train=part) for part in (True, False))
         kept, held = hold_out(train)
         model = load_classifier(kept, args.data_dir, device)
         of_test, _ = classify(model, test.examples, device)
-        real = held.examples[: args.num_images]
+        real = held.examples[:count]
         floor = frechet_distance(classify(model, real, device)[0], of_test)
         counts = trained.config["label_counts"]
-        labels = in_proportion(counts, args.num_images) if counts else None
+        labels = in_proportion(counts, count) if counts else None
         found: dict[tuple[str, str], list[tuple[int, float]]] = {}
         print("| sampler | spacing | steps | evaluations | FID | KID x 1000 | seconds |")
         print("|---|---|---|---|---|---|---|")
         for spacing, sampler, timesteps in plans(trained.diffusion.schedule, args.most):
-            args.sampler, args.eta = ("dpmpp", 1.0) if sampler == FRESH else (sampler, None)
+            name, eta = ("dpmpp", 1.0) if sampler == FRESH else (sampler, None)
+            settings = SampleSettings(count, name, timesteps, eta)
             begun = time.perf_counter()
-            samples = generate(trained, args, timesteps, device, labels=labels)
+            samples = generate(trained, settings, labels)
             seconds = time.perf_counter() - begun
             features, _ = classify(model, samples, device)
             distance, kernel = (f(features, of_test) for f in (frechet_distance, kernel_distance))

@@ -27,15 +27,16 @@ from torch import Tensor, nn
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-import cli.options
-import cli.parser
+from cli.parser import Parser
+from datasets.mnist import SIZE
 from models.unet import UNet
+from names import DEVICES
 from system.compilation import compile_or_fall_back
 from system.precision import in_precision
+from system.values import NOT_NEGATIVE, POSITIVE
 from utils import choose_device
 
 BATCH = 128
-SIZE = 28
 
 
 def diffusers_unet(*widths: int) -> nn.Module:
@@ -167,15 +168,11 @@ def spread(rates: list[float]) -> str:
 
 
 def main() -> None:
-    parser = cli.parser.Parser(__doc__)
-    parser.add_argument(
-        "--rounds", type=cli.parser.positive_int, default=5, help="measurements of each"
-    )
-    parser.add_argument(
-        "--seconds", type=cli.parser.not_negative, default=2.0, help="length of each"
-    )
+    parser = Parser(__doc__)
+    parser.add_argument("--rounds", type=POSITIVE.parse, default=5, help="measurements of each")
+    parser.add_argument("--seconds", type=NOT_NEGATIVE.parse, default=2.0, help="length of each")
     parser.add_argument("--compile", choices=("on", "off"), default="off", help="also compiled")
-    parser.add_argument("--device", choices=cli.options.DEVICES, default="auto")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     args: argparse.Namespace = parser.parse_args()
     device = choose_device(args.device)
     rows = all_rows(args.compile == "on", device)

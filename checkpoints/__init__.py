@@ -4,7 +4,7 @@ format      CHECKPOINT_FORMAT
 config      what config.json holds: it rebuilds the network and the process
 model       the weights of the last step
 ema         their moving average
-training    only in checkpoints/: all else that a run needs to go on, see resume.py
+training    only in checkpoints/: all else that a run needs to go on, see training/run.py
 
 A file can come from anywhere. It is compared with what this program would have written itself
 (`check_like`), and no network is built that is larger than its file by more than `ROOM`.
@@ -30,6 +30,8 @@ import torch
 from torch import Tensor, nn
 
 from checkpoints.schema import check_config, for_passing_on
+from datasets import IMAGES
+from datasets.units import ImageUnits
 from models import build_model
 from system.errors import InputError
 from system.files import atomic_write, write_through_memory
@@ -105,6 +107,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     with reading(path):
         read = read_safetensors if path.suffix.lower() == ".safetensors" else read_archive
         content = read(path)
+        if isinstance(content, dict) and isinstance(content.get("config"), dict):
+            content["config"] = with_shape(content["config"])
         check_checkpoint(content, path.stat().st_size)
     return content
 
@@ -132,6 +136,21 @@ def read_archive(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def with_shape(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with what earlier releases, which knew one shape of images, left out.
+
+    That is `shape`, `value_range` and `class_names`, which follow from the dataset. Of what no such
+    release knew, nothing is filled in.
+    """
+    name, known = config.get("dataset"), {}
+    if config.get("kind") == "points":
+        known = {"shape": [2], "value_range": None, "class_names": []}
+    elif isinstance(name, str) and name in IMAGES:
+        data = IMAGES[name]
+        known = ImageUnits(data.shape).facts() | {"class_names": list(data.class_names)}
+    return {**known, **config}
+
+
 def check_checkpoint(content: Any, size: int) -> None:
     """Compare what was read from a file of `size` bytes with what this program writes.
 
@@ -145,6 +164,9 @@ def check_checkpoint(content: Any, size: int) -> None:
     check_config(config)
     if format == 1 and (config["schedule"], config["prediction"]) == ("log_linear", "v"):
         raise ValueError("since it was trained, v of log_linear means something else: train anew")
+    data = IMAGES.get(config["dataset"])
+    if data is not None and tuple(config["shape"]) != data.shape:
+        raise ValueError(f"its shape is not that of {config['dataset']}: {config['shape']}")
     expected = build_model(config, device="meta").state_dict()
     if sum(weight.nbytes for weight in expected.values()) > size + ROOM:
         raise ValueError("its weights are too few for the network of its configuration")

@@ -1,97 +1,89 @@
 """What a configuration in a checkpoint may say: names, types and ranges.
 
-A checkpoint can come from anywhere. What is checked here bounds what it can ask for.
+A checkpoint can come from anywhere. What is checked here bounds what it can ask for. Of an option
+it may say what can be typed, or could be in earlier releases: see `Option.rule`.
 """
 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import cli.options
-
-LARGEST = 1e18  # of coordinates; drawings.py reads up to 1e15, and jitter makes them larger
-
-
-class Rule(NamedTuple):
-    """What a value must be, in words, and whether it is."""
-
-    text: str
-    fits: Callable[[Any], bool]
-
-
-def real(low: float, high: float, kinds: tuple[type, ...] = (int, float)) -> Rule:
-    text = f"a {'number' if float in kinds else 'whole number'} from {low:g} to {high:g}"
-    return Rule(text, lambda value: type(value) in kinds and low <= value <= high)
+from names import (
+    JITTER,
+    KINDS,
+    LARGEST,
+    MODELS,
+    NUM_POINTS,
+    OF_EVERY_MODEL,
+    datasets_of,
+    is_points,
+    models_for,
+)
+from system.options import Option
+from system.values import MOST_CLASSES, Kind, ListOf, Maybe, OneOf, Real, Text, Whole
 
 
-def whole(low: int, high: int) -> Rule:
-    return real(low, high, (int,))
+class SetOfPoints(Kind):
+    """The name of a set of points: a built-in one, or a drawing."""
+
+    text = "a set of points"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, str) and is_points(value)
 
 
-def one_of(names: Collection[str]) -> Rule:
-    text = f"one of {', '.join(names)}"
-    return Rule(text, lambda value: isinstance(value, str) and value in names)
+class ShapeOfImages(Kind):
+    """The shape of an image as the network sees it."""
+
+    text = "[channels, height, width] with 1 or 3 channels"
+
+    def fits(self, value: Any) -> bool:
+        return SIDES.fits(value) and value[0] in (1, 3)
 
 
-def optional(rule: Rule) -> Rule:
-    return Rule(rule.text, lambda value: value is None or rule.fits(value))
+class ShapeOfPoints(Kind):
+    """The shape of a point as the network sees it."""
+
+    text = "[2]"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, list) and value == [2] and type(value[0]) is int
 
 
-def list_of(rule: Rule, shortest: int, longest: int) -> Rule:
-    def fits(value: Any) -> bool:
-        right = isinstance(value, list) and shortest <= len(value) <= longest
-        return right and all(map(rule.fits, value))
-
-    return Rule(f"a list of {shortest} to {longest} values, each {rule.text}", fits)
-
-
-EVERY: dict[str, Rule] = {
-    "kind": one_of(("images", "points")),
-    "label_counts": list_of(whole(0, 10**12), 0, 10_000),
-    "label_dropout": optional(real(0, 1)),
-    "subset": optional(whole(1, 10**12)),
-    "seed": whole(0, 2**63 - 1),
-    "timesteps": whole(2, 100_000),
-    "timestep_sampling": one_of(cli.options.TIMESTEP_SAMPLINGS),
-    "schedule": one_of(cli.options.SCHEDULES),
-    "beta_start": optional(real(1e-12, 0.9999)),
-    "beta_end": optional(real(1e-12, 0.9999)),
-    "sigma_min": optional(real(1e-5, 1e6)),
-    "sigma_max": optional(real(1e-5, 1e6)),
-    "prediction": one_of(cli.options.PREDICTIONS),
-    "loss_weighting": one_of(cli.options.LOSS_WEIGHTINGS),
-    "model": one_of(("unet", "mlp")),
+SIDES = ListOf(Whole(1, 1024), longest=3, shortest=3)
+COORDINATE = Real(-LARGEST, LARGEST, low_included=True)
+EVERY: dict[str, Kind] = {
+    "kind": OneOf("kind", KINDS),
+    "label_counts": ListOf(Whole(0, 10**12), longest=MOST_CLASSES, shortest=0),
+    "value_range": Maybe(ListOf(COORDINATE, longest=2, shortest=2)),
+    "class_names": ListOf(Text(longest=200), longest=MOST_CLASSES, shortest=0),
 }
-UNET: dict[str, Rule] = {
-    "base_channels": whole(1, 8192),
-    "dropout": real(0, 1),
-    "no_attention": Rule("true or false", lambda value: isinstance(value, bool)),
-}
-MLP: dict[str, Rule] = {
-    "hidden_dims": list_of(whole(1, 8192), 1, 100),
-    "embedding_size": whole(2, 8192),
-    "time_embedding": one_of(cli.options.TIME_EMBEDDINGS),
-}
-IMAGES = {"dataset": one_of(cli.options.IMAGE_DATASETS)}
-POINTS: dict[str, Rule] = {
-    "dataset": Rule("a set of points", lambda x: isinstance(x, str) and cli.options.is_points(x)),
-    "model": one_of(("mlp",)),
-    "mean": list_of(real(-LARGEST, LARGEST), 2, 2),
-    "scale": real(1 / LARGEST, LARGEST),
-    "coordinates": one_of(("sinusoidal", "raw")),
-    "embedding_scale": real(0, 1000),
-    "num_points": whole(3, cli.options.MOST_POINTS),
-    "jitter": optional(real(0, LARGEST)),
+IMAGES: dict[str, Kind] = {"dataset": OneOf("dataset", datasets_of("images"))}
+POINTS: dict[str, Kind] = {
+    "dataset": SetOfPoints(),
+    "mean": ListOf(COORDINATE, longest=2, shortest=2),
+    "scale": Real(1 / LARGEST, LARGEST, low_included=True),
 }
 
 
-def rules_for(config: Mapping[str, Any]) -> dict[str, Rule]:
+def rules_for(config: Mapping[str, Any]) -> dict[str, Kind]:
     """What is needed to rebuild a network and its process, and to sample and evaluate with it."""
-    network = UNET if config.get("model") == "unet" else MLP
-    return EVERY | network | (POINTS if config.get("kind") == "points" else IMAGES)
+    points = config.get("kind") == "points"
+    possible = models_for("points" if points else "images")
+    network = next((MODELS[name] for name in possible if name == config.get("model")), None)
+    rules = EVERY | rules_of(OF_EVERY_MODEL) | {"model": OneOf("model", possible)}
+    if network is not None:
+        rules |= rules_of(one for one in network.options if points or not one.points_only)
+    rules |= POINTS | rules_of((NUM_POINTS, JITTER)) if points else IMAGES
+    return rules | {"shape": ShapeOfPoints() if points else ShapeOfImages()}
+
+
+def rules_of(options: Iterable[Option]) -> dict[str, Kind]:
+    """What a configuration may say about some options."""
+    return {option.name: option.rule for option in options if not option.short_for}
 
 
 def check_config(config: Any) -> None:

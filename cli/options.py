@@ -1,6 +1,7 @@
 """The options that scripts share, their defaults, and what is checked about them.
 
-`--help` and wrong usage should answer at once, so this file must not import torch.
+Those that belong to a schedule, a sampler or a network stand in names.py. Imports nothing heavy, so
+that `--help` and wrong usage answer at once.
 """
 
 from __future__ import annotations
@@ -8,106 +9,20 @@ from __future__ import annotations
 import argparse
 import os.path
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-from cli.parser import Parser, number, one_of, positive_int, seed_number, whole_number
+import names
+from cli.tables import Entry, in_a_row, options_of, takers
+from names import GUIDANCE_BY_GUIDE, SAMPLERS, SCHEDULES, is_drawing, kind_of, names_of
 from system.errors import InputError
+from system.options import Option
+from system.values import POSITIVE, Choice, File, Flag, OneOf, Pair, Real, Whole
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-Settings = TypeVar("Settings", bound="DataclassInstance")
-
-IMAGE_DATASETS = ("mnist", "fashion_mnist", "digits")
-POINT_DATASETS = (
-    *("barnsley_fern", "sierpinski", "spiral", "koch", "mandelbrot", "swiss_roll", "heart", "dino"),
-    *("cat", "circle", "line", "moons", "checkerboard", "gaussians", "tree"),
-)
-DATASETS = IMAGE_DATASETS + POINT_DATASETS
-DRAWING_SUFFIXES = (".csv", ".tsv", ".txt", ".png", ".jpg", ".jpeg", ".bmp", ".gif")
-DEVICES = ("auto", "cuda", "mps", "cpu")
-BETA_SCHEDULES = ("linear", "quadratic", "sigmoid")
-SCHEDULES = (*BETA_SCHEDULES, "cosine", "log_linear", "flow")
-SIGMA_MIN, SIGMA_MAX = 0.002, 10.0
-LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
-TIMESTEP_SAMPLINGS = ("uniform", "logit_normal")
-TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
-PREDICTIONS = ("eps", "x0", "v")
-OPTIMIZERS = ("adamw", "muon")
-SAMPLERS = ("ddpm", "ddim", "heun", "dpmpp")
-GUIDANCE_BY_GUIDE = 2.0
-MASKS = ("upper_half", "lower_half", "left_half", "right_half", "centre")
-MOST_POINTS = 10_000_000
+# ----------------------------------------------------------------------- what was given, and not
 
 
-def is_drawing(name: str) -> bool:
-    """Whether a --dataset is a person's own drawing, a file of points."""
-    return Path(name).suffix.lower() in DRAWING_SUFFIXES
-
-
-def is_points(name: str) -> bool:
-    """Whether a --dataset is a set of points."""
-    return name in POINT_DATASETS or is_drawing(name)
-
-
-def dataset_name(text: str) -> str:
-    """An argument type: a known dataset, or the path of a drawing."""
-    if is_drawing(text):
-        return text
-    return one_of("dataset", DATASETS)(text)
-
-
-def kind_of(dataset: str | None) -> str:
-    """`images` or `points`, whichever a dataset holds; None is a dataset of images."""
-    return "images" if dataset is None or dataset in IMAGE_DATASETS else "points"
-
-
-# ------------------------------------------------------------------- defaults of images and points
-
-# What samples best on two cores: images within the patience of a coffee or three, points in 20 s.
-DEFAULTS: dict[str, tuple[Any, Any]] = {  # option: (images, points)
-    "epochs": (20, 200),
-    "batch_size": (128, 1000),
-    "lr": (2e-3, 5e-3),
-    "lr_schedule": ("cosine", "cosine"),
-    "ema_decay": (0.9999, 0.99),
-    "timesteps": (1000, 200),
-    "schedule": ("cosine", "quadratic"),
-    "prediction": ("x0", "v"),
-    "timestep_sampling": ("logit_normal", "uniform"),
-    "num_samples": (64, 1000),
-    "sample_interval": (1, 20),
-    "save_interval": (5, 100),
-}
-
-# Half of the timesteps should have less noise than the thin parts of a drawing are wide: in images
-# little is finer than a pixel, in sets of points much is.
-POINTS_BETA_START = 2e-6
-
-
-def default_help(option: str) -> str:
-    images, points = DEFAULTS[option]
-    if images == points:
-        return f" (default: {images})"
-    return f" (default: {images} for images, {points} for points)"
-
-
-def fill_defaults(args: argparse.Namespace) -> None:
-    """Set what was not given among the options whose default depends on the data or on others."""
-    which = 0 if kind_of(args.dataset) == "images" else 1
-    for option, values in DEFAULTS.items():
-        if getattr(args, option, 0) is None:
-            setattr(args, option, values[which])
-    if which and args.schedule in BETA_SCHEDULES and args.beta_start is None:
-        args.beta_start = POINTS_BETA_START * 1000 / args.timesteps
-    if getattr(args, "loss_weighting", 0) is None:
-        # For x0 it makes the error that of v (docs/MATH.md, section 3).
-        args.loss_weighting = "inverse_sigma" if args.prediction == "x0" else "uniform"
-
-
-def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) -> None:
+def refuse_given(args: argparse.Namespace, options: Iterable[str], reason: str) -> None:
     """Refuse options that were given (or switched on) although they would do nothing.
 
     Raises:
@@ -119,38 +34,62 @@ def refuse_given(args: argparse.Namespace, options: Sequence[str], reason: str) 
             raise InputError(f"--{option} {reason}")
 
 
-# ------------------------------------------------------------------------------- shared options
+def refuse_others(
+    args: argparse.Namespace, options: Iterable[Option], table: Mapping[str, Entry], chosen: str
+) -> None:
+    """Refuse those of a table's options, see `options_of`, that the chosen entry does not take.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    for option in options:
+        taken_by = takers(table, option.name)
+        if chosen not in taken_by:
+            # More names than that would hide the point.
+            reason = option.needs if len(taken_by) <= 2 else f"does not apply to {chosen}"
+            refuse_given(args, [option.name], reason)
 
 
-def add_data_options(parser: Parser) -> None:
-    add = parser.section("data")
-    add(
-        "--dataset",
-        type=dataset_name,
-        metavar="NAME",
-        help=f"images: {', '.join(IMAGE_DATASETS)}; points: {', '.join(POINT_DATASETS)}; or your"
-        f" own drawing, a file ending in {', '.join(DRAWING_SUFFIXES)} (default: mnist, or digits,"
-        " which needs no download, where mnist cannot be had)",
-    )
-    add(
-        "--data_dir",
-        type=Path,
-        default=Path("data"),
-        metavar="DIR",
-        help="where image datasets are kept and downloaded to",
-    )
-    add(
-        "--num_points",
-        type=whole_number(3, MOST_POINTS),
-        metavar="N",
-        help="points: how many (default: 8000)",
-    )
-    add(
-        "--jitter",
-        type=number(0, 100, low_included=True),
-        metavar="SHARE",
-        help="drawings: noise added to the points, as a share of their spread (default: 0.01)",
-    )
+def fill(args: argparse.Namespace, options: Iterable[Option], data: str) -> None:
+    """Set what was not given of some options to its default for `images` or `points`."""
+    for option in options:
+        if getattr(args, option.name, 0) is None and not option.short_for:
+            setattr(args, option.name, option.default_for(data))
+
+
+def fill_or_refuse(
+    args: argparse.Namespace,
+    option: Option,
+    useful: bool,
+    earlier: Mapping[str, Any] | None = None,
+) -> None:
+    """Set an option that needs something else, or refuse it where that does not hold.
+
+    Args:
+        useful: whether it holds.
+        earlier: options of an earlier run, to go before the default.
+
+    Raises:
+        InputError: naming the option.
+    """
+    if not useful:
+        refuse_given(args, [option.name], option.needs)
+    elif getattr(args, option.name) is None:
+        value = (earlier or {}).get(option.name)
+        setattr(args, option.name, option.default if value is None else value)
+
+
+# ------------------------------------------------------------------------------------- the data
+
+DATA_DIR = Option(
+    "data_dir",
+    File(),
+    "where image datasets are kept and downloaded to",
+    metavar="DIR",
+    default=Path("data"),
+    changeable=True,
+)
+DATA = (names.DATASET, DATA_DIR, names.NUM_POINTS, names.JITTER)
 
 
 def check_data_options(
@@ -161,50 +100,24 @@ def check_data_options(
     Args:
         otherwise: options of an earlier run, to go before the defaults.
     """
-    earlier = otherwise or {}
-    if kind_of(args.dataset) == "images":
-        refuse_given(args, ["num_points"], "is for sets of points only")
-    elif args.num_points is None:
-        args.num_points = earlier.get("num_points") or 8000
-    if not is_drawing(args.dataset or ""):
-        refuse_given(args, ["jitter"], "is for drawings (files of points) only")
-    elif args.jitter is None:
-        jitter = earlier.get("jitter")
-        args.jitter = 0.01 if jitter is None else jitter
+    points, drawing = kind_of(args.dataset) == "points", is_drawing(args.dataset or "")
+    fill_or_refuse(args, names.NUM_POINTS, points, otherwise)
+    fill_or_refuse(args, names.JITTER, drawing, otherwise)
 
 
-def add_schedule_options(parser: Parser) -> None:
-    add = parser.section("noise schedule")
-    add(
-        "--timesteps",
-        "--num_timesteps",
-        type=whole_number(2, 100_000),
-        metavar="T",
-        help="timesteps of the diffusion process" + default_help("timesteps"),
-    )
-    add(
-        "--schedule",
-        "--beta_schedule",
-        type=one_of("schedule", SCHEDULES),
-        metavar="NAME",
-        help=f"noise schedule, one of {', '.join(SCHEDULES)}" + default_help("schedule"),
-    )
-    for end, value in (("start", "1e-4 (points 2e-6)"), ("end", "0.02")):
-        add(
-            f"--beta_{end}",
-            type=number(1e-12, 0.9999, low_included=True),
-            metavar="BETA",
-            help=f"linear, quadratic, sigmoid: variance at the {end} of the schedule"
-            f" (default: {value} x 1000/T)",
-        )
-    for end, which, sigma in (("min", "smallest", SIGMA_MIN), ("max", "largest", SIGMA_MAX)):
-        add(
-            f"--sigma_{end}",
-            type=number(1e-5, 1e6, low_included=True),
-            metavar="SIGMA",
-            help=f"log_linear: {which} noise level, in units of the data's spread"
-            f" (default: {sigma:g})",
-        )
+# --------------------------------------------------------------------------- the noise schedule
+
+OF_SCHEDULES = options_of(SCHEDULES, "schedule")
+SCHEDULE = (names.TIMESTEPS, names.SCHEDULE, *OF_SCHEDULES)
+
+
+def fill_schedule(args: argparse.Namespace) -> None:
+    """Set what was not given among the options of the noise schedule, as it suits the data."""
+    kind = kind_of(args.dataset)
+    fill(args, SCHEDULE, kind)
+    has_betas = "beta_start" in names_of(SCHEDULES[args.schedule].options)
+    if kind == "points" and has_betas and args.beta_start is None:
+        args.beta_start = names.POINTS_BETA_START * 1000 / args.timesteps
 
 
 def check_schedule_options(args: argparse.Namespace) -> None:
@@ -213,110 +126,90 @@ def check_schedule_options(args: argparse.Namespace) -> None:
     Raises:
         InputError: naming the options.
     """
-    if args.schedule not in BETA_SCHEDULES:
-        refuse_given(args, ["beta_start", "beta_end"], f"does not apply to {args.schedule}")
-    if args.schedule != "log_linear":
-        refuse_given(args, ["sigma_min", "sigma_max"], "applies to --schedule log_linear only")
-    start = 1e-4 * 1000 / args.timesteps if args.beta_start is None else args.beta_start
-    end = min(0.02 * 1000 / args.timesteps, 0.999) if args.beta_end is None else args.beta_end
+    refuse_others(args, OF_SCHEDULES, SCHEDULES, args.schedule)
+    scale = 1000 / args.timesteps
+    start = names.BETA_START * scale if args.beta_start is None else args.beta_start
+    end = min(names.BETA_END * scale, 0.999) if args.beta_end is None else args.beta_end
     if start > end:
         raise InputError(f"--beta_start ({start:g}) must not be larger than --beta_end ({end:g})")
-    if args.schedule == "flow" and getattr(args, "prediction", None) == "eps":
-        raise InputError(
-            "--prediction eps is not possible with --schedule flow: at its last timestep x is pure"
-            " noise, and knowing eps tells nothing about the data; take v or x0"
-        )
-    if args.schedule == "flow" and getattr(args, "loss_weighting", None) == "min_snr":
-        raise InputError(
-            "--loss_weighting min_snr is not possible with --schedule flow: it weighs by the"
-            " signal, and the last timesteps of flow have none"
-        )
-    low = SIGMA_MIN if args.sigma_min is None else args.sigma_min
-    high = SIGMA_MAX if args.sigma_max is None else args.sigma_max
+    low = names.SIGMA_MIN if args.sigma_min is None else args.sigma_min
+    high = names.SIGMA_MAX if args.sigma_max is None else args.sigma_max
     if low >= high:
         raise InputError(f"--sigma_min ({low:g}) must be smaller than --sigma_max ({high:g})")
 
 
-def add_seed_option(parser: Parser, default: int | None = 0, more: str = "") -> None:
-    """`default` None: to tell whether it was given; `more` then says what it is otherwise."""
-    parser.section("randomness")(
-        "--seed",
-        type=seed_number,
-        default=default,
-        metavar="N",
-        help="seed of all randomness" + more,
-    )
+# ------------------------------------------------------------------------------------- sampling
+
+CHECKPOINT = Option(
+    "checkpoint",
+    File(),
+    "file written by train.py",
+    default_text="outputs/model_final.pt, or the newest in outputs/checkpoints while that is"
+    " missing",
+)
+OF_SAMPLERS = options_of(SAMPLERS, "sampler")
 
 
-def add_checkpoint_option(parser: Parser) -> None:
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        metavar="FILE",
-        help="file written by train.py (default: outputs/model_final.pt, or the newest in"
-        " outputs/checkpoints while that is missing)",
-    )
+def default_steps() -> str:
+    """How many denoising steps each sampler takes when none are asked for, in words."""
+    found: dict[int | None, list[str]] = {}
+    for name, sampler in SAMPLERS.items():
+        found.setdefault(sampler.steps, []).append(name)
+    every = "all that the model was trained with"
+    return ", ".join(f"{n or every} for {in_a_row(who, 'and')}" for n, who in found.items())
 
 
-def add_sampler_options(parser: Parser, default: str) -> None:
+def sampling(default: str) -> tuple[Option, ...]:
     """Options of the reverse process; `default` says which sampler runs when none is named."""
-    add = parser.section("sampling")
-    add(
-        "--sampler",
-        type=one_of("sampler", SAMPLERS),
-        metavar="NAME",
-        help=f"one of {', '.join(SAMPLERS)} (default: {default})",
+    return (
+        Option(
+            "sampler",
+            OneOf("sampler", tuple(SAMPLERS)),
+            f"one of {', '.join(SAMPLERS)}",
+            default_text=default,
+        ),
+        Option(
+            "timesteps",
+            POSITIVE,
+            "denoising steps",
+            aliases=("steps",),
+            default_text=default_steps(),
+        ),
+        *OF_SAMPLERS,
+        *SAMPLING,
     )
-    add(
-        "--timesteps",
-        "--steps",
-        type=positive_int,
-        metavar="N",
-        help="denoising steps (default: all that the model was trained with for ddpm, 50 for ddim,"
-        " 20 for heun and dpmpp)",
-    )
-    add(
-        "--eta",
-        type=number(0, 1, low_included=True),
-        metavar="ETA",
-        help="share of fresh noise in ddim and dpmpp, from 0 (deterministic) to 1 (that of ddpm)"
-        " (default: 0)",
-    )
-    add(
-        "--momentum",
-        type=number(0, 10),
-        metavar="GAMMA",
-        help="of ddim with eta 0: 2 comes closer to the data in few steps (default: 1, none)",
-    )
-    add(
-        "--batch_size",
-        type=positive_int,
-        metavar="N",
-        help="samples made at a time; changes memory and speed, not the samples (default: 256"
-        " images, 10000 points)",
-    )
-    add(
-        "--guidance",
-        type=number(0, 100, low_included=True),
+
+
+SAMPLING = (
+    Option(
+        "batch_size",
+        POSITIVE,
+        "samples made at a time; changes memory and speed, not the samples",
+        default_text="256 images, 10000 points",
+    ),
+    Option(
+        "guidance",
+        Real(0, 100, low_included=True),
+        "class-conditional models: 1 follows the label, more than 1 exaggerates what makes the"
+        " class, 0 ignores it",
         metavar="SCALE",
-        help="class-conditional models: 1 follows the label, more than 1 exaggerates what makes the"
-        " class, 0 ignores it (default: 1)",
-    )
-    add(
-        "--guide",
-        type=Path,
-        metavar="FILE",
-        help="a worse model of the same data, an early checkpoint of the run, say: --guidance goes"
-        f" away from its answers instead of from no class (default scale: {GUIDANCE_BY_GUIDE:g})",
-    )
-    add(
-        "--guidance_interval",
-        type=whole_number(0),
-        nargs=2,
+        default_text="1",
+    ),
+    Option(
+        "guide",
+        File(),
+        "a worse model of the same data, an early checkpoint of the run, say: --guidance goes away"
+        f" from its answers instead of from no class (default scale: {GUIDANCE_BY_GUIDE:g})",
+    ),
+    Option(
+        "guidance_interval",
+        Pair(Whole(0)),
+        "guide at these timesteps only, which is quicker",
         metavar=("FIRST", "LAST"),
-        help="guide at these timesteps only, which is quicker (default: all)",
-    )
-    add("--no_ema", action="store_true", help="use the last weights, not their moving average")
+        default_text="all",
+    ),
+    Option("no_ema", Flag(), "use the last weights, not their moving average"),
+)
 
 
 def check_sampler_options(args: argparse.Namespace, default: str) -> None:
@@ -326,10 +219,7 @@ def check_sampler_options(args: argparse.Namespace, default: str) -> None:
         InputError: naming the option.
     """
     args.sampler = args.sampler or default
-    if args.sampler not in ("ddim", "dpmpp"):
-        refuse_given(args, ["eta"], "applies to --sampler ddim and dpmpp only")
-    if args.sampler != "ddim":
-        refuse_given(args, ["momentum"], "applies to --sampler ddim only")
+    refuse_others(args, OF_SAMPLERS, SAMPLERS, args.sampler)
     if args.momentum is not None and args.eta:
         raise InputError("--momentum needs --eta 0")
     if args.guide is not None and args.guidance is None:
@@ -351,29 +241,33 @@ def made_by(args: argparse.Namespace, steps: int) -> str:
     return f"{args.sampler}, {steps} steps{eta}, seed {args.seed}{guidance}"
 
 
-def add_machine_options(parser: Parser) -> None:
-    add = parser.section("machine")
-    add(
-        "--device",
-        type=one_of("device", DEVICES),
+# ----------------------------------------------------------------------- the machine, the output
+
+MACHINE = (
+    Option(
+        "device",
+        OneOf("device", names.DEVICES),
+        f"one of {', '.join(names.DEVICES)}; auto takes the first of these that is there",
         default="auto",
-        metavar="NAME",
-        help=f"one of {', '.join(DEVICES)}; auto takes the first of these that is there",
-    )
-    add(
-        "--precision",
-        choices=("auto", "fp32", "tf32", "bf16", "fp16"),
+        changeable=True,
+    ),
+    Option(
+        "precision",
+        Choice(names.PRECISIONS),
+        "of the network: auto is bf16 for images on a processor made for it, else fp32; tf32 is"
+        " fp32 with faster, coarser products, on cuda only",
         default="auto",
-        help="of the network: auto is bf16 for images on a processor made for it, else fp32; tf32"
-        " is fp32 with faster, coarser products, on cuda only",
-    )
-    add(
-        "--compile",
-        choices=("auto", "on", "off"),
+        changeable=True,
+    ),
+    Option(
+        "compile",
+        Choice(("auto", "on", "off")),
+        "translate the network into machine code first, which takes up to a minute; auto does so"
+        " where the run is long enough to earn it",
         default="auto",
-        help="translate the network into machine code first, which takes up to a minute; auto does"
-        " so where the run is long enough to earn it",
-    )
+        changeable=True,
+    ),
+)
 
 
 def check_suffix(path: Path, allowed: Sequence[str], option: str) -> None:
@@ -403,8 +297,3 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | str | None]) 
                 raise InputError(
                     f"{source} is read, and would be overwritten; choose another output"
                 )
-
-
-def settings(kind: type[Settings], args: argparse.Namespace) -> Settings:
-    """The settings of that dataclass, whose fields have the names of options."""
-    return kind(**{field.name: getattr(args, field.name) for field in fields(kind)})

@@ -1,4 +1,4 @@
-"""Building blocks of command lines: the parser, and types that say what was wrong.
+"""The parser of all command lines.
 
 Imports nothing heavy, so that `--help` and wrong usage answer at once.
 """
@@ -6,13 +6,17 @@ Imports nothing heavy, so that `--help` and wrong usage answer at once.
 from __future__ import annotations
 
 import argparse
-import difflib
-import math
 import textwrap
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from system.errors import one_line
+from system.options import Option
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    T = TypeVar("T", bound=DataclassInstance)
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -42,9 +46,21 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
-    def section(self, title: str) -> Callable[..., argparse.Action]:
-        """What adds options under a title of their own in --help."""
-        return self.add_argument_group(title).add_argument
+    def add_options(self, options: Iterable[Option], title: str = "") -> None:
+        """Add options, in --help under a title of their own if there is one."""
+        group = self.add_argument_group(title) if title else self
+        for option in options:
+            names = [f"--{name}" for name in (option.name, *option.aliases)]
+            details = option.kind.arguments()
+            if option.dest:
+                details["dest"] = option.dest
+            if metavar := option.metavar or option.kind.metavar:
+                details["metavar"] = metavar
+            if option.bare is not None:
+                details |= {"nargs": "?", "const": option.bare}
+            if option.late or option.default is not None:
+                details["default"] = None if option.late else option.default
+            group.add_argument(*names, help=option.full_help, **details)
 
     def given(self, argv: list[str]) -> set[str]:
         """The options that these arguments name, as attributes of the parsed arguments."""
@@ -60,84 +76,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\n'{self.prog} --help' lists the options.\n")
 
 
-# ------------------------------------------------------------------------------- argument types
+def settings(cls: type[T], args: argparse.Namespace) -> T:
+    """A frozen dataclass filled in with the parsed arguments of the same names as its fields."""
+    from dataclasses import fields  # which takes a while to import
 
-
-def whole_number(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
-    """An argument type: an integer of at least `minimum` (and at most `maximum`)."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"expected a whole number, not {text!r}") from None
-        if value < minimum or (maximum is not None and value > maximum):
-            limits = f"at least {minimum}" if maximum is None else f"{minimum} to {maximum}"
-            raise argparse.ArgumentTypeError(f"must be {limits}, not {value}")
-        return value
-
-    return parse
-
-
-def number(low: float, high: float, low_included: bool = False) -> Callable[[str], float]:
-    """An argument type: a finite number in (low, high], or in [low, high]."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"expected a number, not {text!r}") from None
-        above = value >= low if low_included else value > low
-        if not (math.isfinite(value) and above and value <= high):
-            lower = f"at least {low:g}" if low_included else f"above {low:g}"
-            upper = "" if math.isinf(high) else f" and at most {high:g}"
-            raise argparse.ArgumentTypeError(f"must be {lower}{upper}, not {text}")
-        return value
-
-    return parse
-
-
-def one_of(kind: str, names: Sequence[str]) -> Callable[[str], str]:
-    """An argument type: one of `names`; an unknown one is answered with the nearest."""
-
-    def parse(text: str) -> str:
-        name = text.lower().replace("-", "_")
-        if name in names:
-            return name
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        known = ", ".join(names)
-        raise argparse.ArgumentTypeError(f"unknown {kind} {text!r}; known: {known}.{hint}")
-
-    return parse
-
-
-def label_list(text: str) -> list[int]:
-    """An argument type: class labels, such as `3`, `0,1,7`, `0-9` or `0-3,7`."""
-    labels: list[int] = []
-    for part in text.split(","):
-        first, dash, last = (end.strip() for end in part.partition("-"))
-        if not (first.isdecimal() and (last.isdecimal() if dash else True)):
-            raise argparse.ArgumentTypeError(f"expected labels such as 3, 0,1,7 or 0-9: {text!r}")
-        low, high = int(first), int(last or first)
-        if not low <= high < 10_000:
-            raise argparse.ArgumentTypeError(f"no labels: {part!r}")
-        labels += range(low, high + 1)
-    return labels
-
-
-def list_of(item: Callable[[str], int], longest: int) -> Callable[[str], list[int]]:
-    """An argument type: up to `longest` values of type `item` with commas between them."""
-
-    def parse(text: str) -> list[int]:
-        parts = text.split(",")
-        if len(parts) > longest:
-            raise argparse.ArgumentTypeError(f"at most {longest} values, not {len(parts)}")
-        return [item(part) for part in parts]
-
-    return parse
-
-
-positive_int = whole_number(1)
-seed_number = whole_number(0, 2**63 - 1)
-not_negative = number(0, math.inf, low_included=True)
+    return cls(**{field.name: getattr(args, field.name) for field in fields(cls)})

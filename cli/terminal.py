@@ -43,8 +43,20 @@ def set_verbosity(args: argparse.Namespace) -> None:
                 print(f"  --{name} {value}")
 
 
+def prefer_own_modules() -> None:
+    """Let Python find this project's modules before others of the same names, such as `datasets`.
+
+    Python looks first in the folder of a script that it is given, but with `-m`, and in commands
+    that pip installs, anywhere else.
+    """
+    home = str(Path(__file__).resolve().parent.parent)
+    if sys.path[0] != home:
+        sys.path.insert(0, home)
+
+
 def prepare_process() -> None:
     """Make a script independent of where and how it was started, as far as that is possible."""
+    prefer_own_modules()
     # Of a stream that was closed the next file would get the number, and what others print there.
     while (file := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass

@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from names import PICTURE_SUFFIXES
 from system.errors import InputError
 
-TABLES = (".csv", ".tsv", ".txt")
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 MAX_LINE = 10_000  # characters; a longer line is not of a table of points
 MAX_KEPT = 1_000_000  # points kept of a longer table
 MAX_SIDE = 512  # pixels; larger pictures are shrunk
@@ -36,7 +35,7 @@ def read_drawing(path: Path, rng: np.random.Generator) -> np.ndarray:
     """
     if not path.is_file():
         raise InputError(f"{path} is {'a folder' if path.is_dir() else 'not there'}")
-    read = read_picture if path.suffix.lower() in PICTURES else read_table
+    read = read_picture if path.suffix.lower() in PICTURE_SUFFIXES else read_table
     points = read(path, rng)
     if len(np.unique(points, axis=0)) < FEWEST:
         raise InputError(f"{path} has fewer than {FEWEST} different points")
@@ -172,11 +171,11 @@ def open_picture(path: Path) -> Image.Image:
         raise InputError(f"{path} cannot be read as a picture: {reason}") from error
 
 
-def over(colour: str, picture: Image.Image) -> Image.Image:
-    """A picture in grey, with this colour where it is transparent."""
+def over(colour: str, picture: Image.Image, mode: str = "L") -> Image.Image:
+    """A picture in grey ("L") or in colour ("RGB"), with `colour` where it is transparent."""
     paper = Image.new("RGBA", picture.size, colour)
     paper.alpha_composite(picture)
-    return paper.convert("L")
+    return paper.convert(mode)
 
 
 def read_picture(path: Path, rng: np.random.Generator, count: int = 50_000) -> np.ndarray:

@@ -12,13 +12,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from datasets import IMAGE_SIZE, to_pixels, to_unit
-
 
 class Units(Protocol):
     """Data (N, ...) to x (N, *shape), and back."""
 
     shape: tuple[int, ...]  # of one example x
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """Where all numbers of such an x lie; None: anywhere."""
 
     def to_model(self, data: Tensor) -> Tensor:
         """Data (N, ...) to x (N, *shape), on the same device."""
@@ -26,17 +28,48 @@ class Units(Protocol):
     def to_data(self, x: Tensor) -> Tensor:
         """x (N, *shape) to data, on the CPU."""
 
+    def facts(self) -> dict[str, Any]:
+        """What `make_units` makes the same units from, as JSON can hold it."""
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """uint8 (N, H, W) or (N, H, W, C) in [0, 255] -> float32 (N, 1 or C, H, W) in [-1, 1]."""
+    pixels = pixels[:, None] if pixels.dim() == 3 else pixels.movedim(-1, 1).contiguous()
+    return pixels.float().div_(127.5).sub_(1)
+
+
+def to_pixels(x: Tensor) -> Tensor:
+    """The inverse of `to_unit`: float (N, C, H, W) -> uint8 (N, H, W), or (N, H, W, C) for C > 1.
+
+    What lies outside [-1, 1] is clipped.
+    """
+    x = x[:, 0] if x.shape[1] == 1 else x.movedim(1, -1).contiguous()
+    return x.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
 
 class ImageUnits:
-    """Grey images: data are uint8 (N, 28, 28), x is float32 (N, 1, 28, 28) in [-1, 1]."""
+    """Images: x is float32 (N, C, H, W) in [-1, 1], with one channel (grey) or three (RGB).
 
-    shape: tuple[int, ...] = (1, IMAGE_SIZE, IMAGE_SIZE)
+    Data are uint8 (N, H, W) for one channel, (N, H, W, 3) for three.
+
+    Args:
+        shape: of one image x, (channels, height, width).
+    """
+
+    value_range = (-1.0, 1.0)
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = tuple(shape)
 
     def to_model(self, data: Tensor) -> Tensor:
         return to_unit(data)
 
     def to_data(self, x: Tensor) -> Tensor:
         return to_pixels(x).cpu()
+
+    def facts(self) -> dict[str, Any]:
+        known = {"kind": "images", "shape": list(self.shape)}
+        return {**known, "value_range": list(self.value_range)}
 
 
 class PointUnits:
@@ -51,6 +84,7 @@ class PointUnits:
     """
 
     shape: tuple[int, ...] = (2,)
+    value_range = None
 
     def __init__(self, mean: Sequence[float], scale: float) -> None:
         self.mean = torch.tensor(mean, dtype=torch.float32)
@@ -69,9 +103,13 @@ class PointUnits:
     def to_data(self, x: Tensor) -> Tensor:
         return x.float().cpu() * self.scale + self.mean
 
+    def facts(self) -> dict[str, Any]:
+        known = {"kind": "points", "shape": list(self.shape), "value_range": None}
+        return {**known, "mean": self.mean.tolist(), "scale": self.scale}
 
-def make_units(config: Mapping[str, Any]) -> Units:
+
+def make_units(config: Mapping[str, Any]) -> ImageUnits | PointUnits:
     """The units of a run's configuration: of images, or of points with their mean and scale."""
     if config["kind"] == "images":
-        return ImageUnits()
+        return ImageUnits(config["shape"])
     return PointUnits(config["mean"], config["scale"])

@@ -16,10 +16,13 @@ from matplotlib.patches import FancyBboxPatch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from datasets import IMAGES
 from models.unet import Attention, ResBlock, UNet
-from plots.images import save_figure
+from plots.figures import save_figure
 
-LEVELS = {28: 2.0, 14: 1.0, 7: 0.0}  # how high the parts of each resolution stand
+SHAPE = IMAGES["mnist"].shape
+# How high the parts of each resolution stand.
+LEVELS = {SHAPE[1] // 2**halvings: 2.0 - halvings for halvings in range(3)}
 GAP = 1.35
 WIDTH, HEIGHT = 1.12, 0.5
 COLOURS = {ResBlock: "#cfe3f7", Attention: "#fde2c0"}
@@ -46,7 +49,7 @@ def trace(model: UNet) -> dict[str, tuple[torch.nn.Module, tuple[int, ...]]]:
 
         module.register_forward_hook(note)
     with torch.no_grad():
-        model(torch.zeros(1, 1, 28, 28), torch.tensor([0]))
+        model(torch.zeros(1, *SHAPE), torch.tensor([0]))
     return parts
 
 
@@ -68,20 +71,20 @@ def arrow(axes: Axes, start: Place, end: Place, **style: object) -> None:
 
 
 def draw(path: Path) -> None:
-    model = UNet()
+    model = UNet(SHAPE[0])
     parts = trace(model)
     size = sum(weight.numel() for weight in model.parameters()) / 1e6
     figure = Figure(figsize=(12, 4.4), layout="constrained")
     axes = figure.subplots()
-    places: dict[str, Place] = {"x": (0, LEVELS[28])}
-    box(axes, places["x"], "$x_t$", (1, 28, 28), "0.95")
+    places: dict[str, Place] = {"x": (0, LEVELS[SHAPE[1]])}
+    box(axes, places["x"], "$x_t$", SHAPE, "0.95")
     for k, (name, (module, shape)) in enumerate(parts.items()):
         # What is unfolded next still has the lower resolution here.
         places[name] = (GAP * (k + 1), LEVELS[shape[1]])
         text = TEXTS.get(name) or NAMES[type(module)]
         box(axes, places[name], text, shape, COLOURS.get(type(module), "white"))
-    places["out"] = (GAP * (len(parts) + 1), LEVELS[28])
-    box(axes, places["out"], "eps, $x_0$\nor v", (1, 28, 28), "0.95")
+    places["out"] = (GAP * (len(parts) + 1), LEVELS[SHAPE[1]])
+    box(axes, places["out"], "eps, $x_0$\nor v", SHAPE, "0.95")
     names = list(places)
     for before, after in pairwise(names):
         (ax, ay), (bx, by) = places[before], places[after]
@@ -93,8 +96,10 @@ def draw(path: Path) -> None:
         bend = {"connectionstyle": "arc,angleA=90,angleB=90,armA=22,armB=22,rad=8"}
         arrow(axes, (ax + 0.2, y), (bx - 0.2, y), linestyle="--", color="tab:blue", **bend)
         axes.text((ax + bx) / 2, y + 0.27, "added", ha="center", fontsize=8, color="tab:blue")
-    told = [places[name] for name, (module, _) in parts.items() if isinstance(module, ResBlock)]
-    for x, y in told:
+    for name, (module, _) in parts.items():
+        if not isinstance(module, ResBlock):
+            continue
+        x, y = places[name]
         axes.plot(x - WIDTH / 2 + 0.1, y + HEIGHT / 2 - 0.08, "o", color="tab:red", markersize=4)
     axes.plot([], [], "o", color="tab:red", markersize=4, label="is told the timestep (and class)")
     axes.legend(loc="lower left", fontsize=9, frameon=False)

@@ -1,4 +1,4 @@
-"""A small classifier of 28x28 images, in whose features samples are compared with real images.
+"""A small classifier of images, in whose features samples are compared with real images.
 
 It is trained once for each dataset and kept in a cache file whose name is a hash of this code and
 of the data, so neither can change without a new one. The file can be deleted at any time.
@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from datasets import Dataset, to_unit
+from datasets import Dataset
+from datasets.units import to_unit
 from system.console import shows_bars
 from system.files import write_through_memory
 
@@ -24,19 +25,19 @@ EPOCHS = 7
 BATCH = 128
 PEAK_LR = 4e-3
 SHIFT = 2  # pixels that training images are moved by, at most
-FLIPPED = ("fashion_mnist",)  # datasets whose images are mirrored instead: they fill their frame
 
 
 class Classifier(nn.Module):
-    """2x2 pixels folded into channels, two convolutions at 14x14 and two at 7x7, a mean over
-    positions, one layer to 10 classes.
+    """2x2 pixels folded into channels, two convolutions at half the resolution and two at a
+    quarter, a mean over positions, one layer to the classes.
 
-    Shapes: x (B, 1, 28, 28) in [-1, 1] -> logits (B, 10); `features` gives (B, 128).
+    Shapes: x (B, channels, H, W) in [-1, 1], H and W even -> logits (B, classes); `features` gives
+    (B, 128).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
-        widths = ((4, 32, 1), (32, 64, 1), (64, 128, 2), (128, FEATURES, 1))
+        widths = ((4 * channels, 32, 1), (32, 64, 1), (64, 128, 2), (128, FEATURES, 1))
         layers: list[nn.Module] = [nn.PixelUnshuffle(2)]
         for inputs, outputs, stride in widths:
             layers += [
@@ -45,7 +46,7 @@ class Classifier(nn.Module):
                 nn.ReLU(),
             ]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(FEATURES, 10)
+        self.head = nn.Linear(FEATURES, classes)
 
     def features(self, x: Tensor) -> Tensor:
         return self.body(x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
@@ -55,23 +56,27 @@ class Classifier(nn.Module):
 
 
 def augment(x: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
-    """Each image moved by up to `SHIFT` pixels; or half of the images mirrored, with `flip`."""
+    """Each image moved by up to `SHIFT` pixels; or half of the images mirrored, with `flip`.
+
+    Shapes: x (B, C, H, W) in [-1, 1] -> the same.
+    """
+    height, width = x.shape[2:]
     if flip:
         mirrored = torch.rand(len(x), 1, 1, 1, generator=generator).to(x.device) < 0.5
         return torch.where(mirrored, x.flip(3), x)
     x = F.pad(x, (SHIFT,) * 4, value=-1.0)
     down, right = torch.randint(2 * SHIFT + 1, (2, len(x), 1), generator=generator).to(x.device)
-    pixels = torch.arange(28, device=x.device)
-    rows, columns = (down + pixels)[:, :, None], (right + pixels)[:, None, :]
+    rows = (down + torch.arange(height, device=x.device))[:, :, None]
+    columns = (right + torch.arange(width, device=x.device))[:, None, :]
     every = torch.arange(len(x), device=x.device)[:, None, None]
-    return x[every, 0, rows, columns][:, None]
+    return x.movedim(1, -1)[every, rows, columns].movedim(-1, 1)
 
 
 def train_classifier(data: Dataset, device: torch.device | str = "cpu") -> Classifier:
     """The classifier of a training split; the same one every time on the same machine."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Classifier()
+        model = Classifier(data.shape[0], data.classes)
     model = model.to(device).to(memory_format=torch.channels_last).train()
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_LR, weight_decay=0.02)
@@ -83,7 +88,7 @@ def train_classifier(data: Dataset, device: torch.device | str = "cpu") -> Class
         for _ in range(EPOCHS):
             order = torch.randperm(len(data), generator=generator).to(device)
             for batch in order[: len(data) // BATCH * BATCH].split(BATCH):
-                x = augment(to_unit(images[batch]), data.name in FLIPPED, generator)
+                x = augment(to_unit(images[batch]), data.symmetric, generator)
                 F.cross_entropy(model(x), labels[batch]).backward()
                 optimizer.step()
                 schedule.step()
@@ -106,7 +111,7 @@ def load_classifier(
     path = cache_path(data, data_dir)
     if path.is_file():
         try:
-            model = Classifier().eval().requires_grad_(False)
+            model = Classifier(data.shape[0], data.classes).eval().requires_grad_(False)
             model.load_state_dict(torch.load(path, weights_only=True))
             return model.to(device).to(memory_format=torch.channels_last)
         except Exception as error:  # a damaged file fails in very many ways
@@ -121,7 +126,7 @@ def load_classifier(
 def classify(
     model: Classifier, pixels: Tensor, device: torch.device | str
 ) -> tuple[Tensor, Tensor]:
-    """Features (N, 128) and class probabilities (N, 10) of images uint8 (N, 28, 28), on the CPU."""
+    """Features (N, 128) and class probabilities (N, classes) of images as data, on the CPU."""
     features, probabilities = [], []
     for batch in pixels.split(512):
         found = model.features(to_unit(batch.to(device)))

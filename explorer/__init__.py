@@ -24,7 +24,7 @@ from datasets.units import PointUnits, Units
 from diffusion import Denoiser, Diffusion, NoiseSchedule
 from guidance import conditioned, knows_unlabelled, with_examples
 from models.mlp import MLP
-from plots.images import evenly_spaced
+from plots.figures import evenly_spaced
 from plots.pictures import PointPictures
 from samplers import ddim, trailing_timesteps
 from system.errors import InputError
@@ -75,12 +75,20 @@ def points_part(x0: Tensor, labels: Tensor) -> dict[str, Any]:
 def images_part(
     x0: Tensor, units: Units, diffusion: Diffusion, denoise: Denoiser | None
 ) -> dict[str, Any]:
-    """Images, and what a network makes of noise: x_t and its estimate of x_0 before each step."""
-    part = {"count": len(x0), "pixels": encode(units.to_data(x0), np.uint8)}
+    """Images, and what a network makes of noise: x_t and its estimate of x_0 before each step.
+
+    Raises:
+        InputError: they would be too large for a page.
+    """
+    channels, height, width = units.shape
+    part: dict[str, Any] = {"count": len(x0), "pixels": encode(units.to_data(x0), np.uint8)}
+    part |= {"channels": channels, "height": height, "width": width}
     if denoise is None:
         return part
     schedule = diffusion.schedule
     room = ROOM_FOR_IMAGES // (2 * x0.numel()) - 1
+    if room < 1:
+        raise InputError("these images are too large for a page: show fewer, with --num_images")
     timesteps = trailing_timesteps(len(schedule), min(IMAGE_STEPS, room, len(schedule)))
     estimates: list[Tensor] = []
 
@@ -116,13 +124,13 @@ def save_explorer(
     Args:
         config: for its words, `dataset` and `schedule`; with a model also what it knows of
             classes, `label_counts` and `label_dropout`.
-        x0: the examples, as the network sees them (N, 2) or (N, 1, 28, 28).
+        x0: the examples, as the network sees them (N, 2) or (N, C, H, W).
         labels: theirs, int64 (N,).
         model: a trained network; None shows the forward process, and of points also the reverse
             process by the exact denoiser of the data.
 
     Raises:
-        InputError: the network, or the table of timesteps, is too large for a page.
+        InputError: the network, the table of timesteps or the images are too large for a page.
     """
     T = len(diffusion.schedule)
     by = f"{diffusion.prediction} prediction, " if model is not None else ""

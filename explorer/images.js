@@ -1,17 +1,16 @@
 // The picture of images: a grid of them with noise, or of samples, x_t beside the estimate of x_0.
 
-const SIDE = 28;
-const PIXELS = SIDE * SIDE;
 const HEADING = 0.08; // its height, as a share of the width
 
 class ImagesView {
   constructor(page, schedule, changed) {
     this.schedule = schedule;
     this.changed = changed;
-    const { count, pixels, reverse } = page.images;
-    this.count = count;
+    const { count, channels, height, width, pixels, reverse } = page.images;
+    Object.assign(this, { count, channels });
+    this.values = height * width * channels; // of one image
     this.data = bytes(pixels);
-    this.eps = normals(0, -1, range((count * PIXELS) / 2));
+    this.eps = normals(0, -1, range(Math.ceil((count * this.values) / 2)));
     this.reverse = reverse && {
       timesteps: [...reverse.timesteps, CLEAN],
       x: bytes(reverse.x),
@@ -19,7 +18,8 @@ class ImagesView {
     };
     this.chosen = 0;
     this.tile = document.createElement("canvas");
-    this.tile.width = this.tile.height = SIDE;
+    Object.assign(this.tile, { width, height });
+    this.tall = height / width;
   }
 
   length(process) {
@@ -47,44 +47,48 @@ class ImagesView {
   // Height over width.
   aspect(process) {
     const [columns, panels] = [this.columns(), this.panels(process).length];
-    return Math.ceil(this.count / columns) / columns / panels + HEADING;
+    return (this.tall * Math.ceil(this.count / columns)) / columns / panels + HEADING;
   }
 
-  // Image number i at a position, as 784 grey values.
+  // Image number i at a position: for each pixel its grey value, or red, green and blue.
   pixels(process, position, panel, i) {
     if (process === "reverse") {
       const frames = panel === 0 ? this.reverse.x : this.reverse.x0;
-      const at = (position * this.count + i) * PIXELS;
-      return frames.subarray(at, at + PIXELS);
+      const at = (position * this.count + i) * this.values;
+      return frames.subarray(at, at + this.values);
     }
     const t = this.timestep(process, position);
     const [[alpha, sigma], zoom] = [this.schedule.at(t), this.schedule.zoom(t)];
-    const grey = new Uint8ClampedArray(PIXELS);
-    for (let k = 0; k < PIXELS; k++) {
-      const x0 = this.data[i * PIXELS + k] / 127.5 - 1;
-      const x = (alpha * x0 + sigma * this.eps[i * PIXELS + k]) / zoom;
-      grey[k] = (x + 1) * 127.5;
+    const found = new Uint8ClampedArray(this.values);
+    for (let k = 0; k < this.values; k++) {
+      const x0 = this.data[i * this.values + k] / 127.5 - 1;
+      const x = (alpha * x0 + sigma * this.eps[i * this.values + k]) / zoom;
+      found[k] = (x + 1) * 127.5;
     }
-    return grey;
+    return found;
   }
 
-  drawImage(pen, grey, left, top, size) {
+  drawImage(pen, pixels, left, top, width, height) {
     const tile = this.tile.getContext("2d");
-    const picture = tile.createImageData(SIDE, SIDE);
-    grey.forEach((value, k) => picture.data.set([value, value, value, 255], 4 * k));
+    const picture = tile.createImageData(this.tile.width, this.tile.height);
+    const [green, blue] = this.channels === 1 ? [0, 0] : [1, 2]; // grey is red three times
+    for (let k = 0, at = 0; at < pixels.length; k += 4, at += this.channels) {
+      picture.data.set([pixels[at], pixels[at + green], pixels[at + blue], 255], k);
+    }
     tile.putImageData(picture, 0, 0);
     pen.imageSmoothingEnabled = false;
-    pen.drawImage(this.tile, left, top, size, size);
+    pen.drawImage(this.tile, left, top, width, height);
   }
 
-  // Where image i of a panel is, in pixels: [left, top, size].
+  // Where image i of a panel is, in pixels: [left, top, width, height].
   where(size, process, panel, i) {
     const [columns, panels] = [this.columns(), this.panels(process).length];
     const gap = size / 60;
-    const side = (size - gap * (panels - 1)) / panels / columns;
+    const width = (size - gap * (panels - 1)) / panels / columns;
     const row = Math.floor(i / columns);
-    const left = panel * (side * columns + gap) + (i % columns) * side;
-    return [left, size * HEADING + row * side, side * 0.96];
+    const left = panel * (width * columns + gap) + (i % columns) * width;
+    const top = size * HEADING + row * width * this.tall;
+    return [left, top, width * 0.96, width * 0.96 * this.tall];
   }
 
   draw(pen, size, process, position, palette) {
@@ -101,23 +105,23 @@ class ImagesView {
     this.last = { size, process };
   }
 
-  frameOf(pen, palette, left, top, size) {
+  frameOf(pen, palette, left, top, width, height) {
     Object.assign(pen, { strokeStyle: palette.followed, lineWidth: 2 });
-    pen.strokeRect(left, top, size, size);
+    pen.strokeRect(left, top, width, height);
   }
 
   // The chosen image, large; as wide as the picture, its height over width as `lensAspect`.
   drawLens(pen, size, process, position) {
     const panels = this.panels(process);
-    const side = size / panels.length - 2;
+    const width = size / panels.length - 2;
     panels.forEach((_, panel) => {
-      const grey = this.pixels(process, position, panel, this.chosen);
-      this.drawImage(pen, grey, panel * (side + 4), 0, side);
+      const pixels = this.pixels(process, position, panel, this.chosen);
+      this.drawImage(pen, pixels, panel * (width + 4), 0, width, width * this.tall);
     });
   }
 
   lensAspect(process) {
-    return 1 / this.panels(process).length;
+    return this.tall / this.panels(process).length;
   }
 
   // The pointer is at (left, top) pixels: enlarge the image that is there.
@@ -125,8 +129,8 @@ class ImagesView {
     const { size, process } = this.last;
     for (let panel = 0; panel < this.panels(process).length; panel++) {
       for (let i = 0; i < this.count; i++) {
-        const [x, y, side] = this.where(size, process, panel, i);
-        const inside = left >= x && left < x + side && top >= y && top < y + side;
+        const [x, y, width, height] = this.where(size, process, panel, i);
+        const inside = left >= x && left < x + width && top >= y && top < y + height;
         if (inside && i !== this.chosen) {
           this.chosen = i;
           this.changed();

@@ -47,8 +47,8 @@ function fourierFeatures(x, rows, { data, shape: [, count] }) {
   return found;
 }
 
-// One hidden layer. It is told the time, the same for all rows, and the row's class, if any.
-function block(h, rows, weights, k, told, embedding, labels, offset) {
+// One hidden layer. It depends on the time, the same for all rows, and on the row's class, if any.
+function block(h, rows, weights, k, time, embedding, labels, offset) {
   const weight = weights[`blocks.${k}.linear.weight`];
   const [outputs, inputs] = weight.shape;
   const found = linear(h, rows, weight, weights[`blocks.${k}.linear.bias`]);
@@ -57,7 +57,7 @@ function block(h, rows, weights, k, told, embedding, labels, offset) {
     const from = embedding ? label * embedding.shape[1] + offset : 0;
     for (let j = 0; j < outputs; j++) {
       const at = row * outputs + j;
-      const extra = told[offset + j] + (embedding ? embedding.data[from + j] : 0);
+      const extra = time[offset + j] + (embedding ? embedding.data[from + j] : 0);
       found[at] = silu(found[at] + extra) + (inputs === outputs ? h[at] : 0);
     }
   }
@@ -70,11 +70,11 @@ function makeNetwork({ widths, time, weights }) {
     const rows = x.length / 2;
     const frequencies = weights["features.frequencies"];
     const seen = frequencies ? fourierFeatures(x, rows, frequencies) : x;
-    const told = linear(embedTime(time, weights, t), 1, weights["time_weights.weight"]);
+    const shares = linear(embedTime(time, weights, t), 1, weights["time_weights.weight"]);
     let h = linear(seen, rows, weights["stem.weight"], weights["stem.bias"]).map(silu);
     let offset = 0;
     widths.forEach((width, k) => {
-      h = block(h, rows, weights, k, told, embedding, labels, offset);
+      h = block(h, rows, weights, k, shares, embedding, labels, offset);
       offset += width;
     });
     return linear(h, rows, weights["head.weight"], weights["head.bias"]);

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
-from diffusion import schedule_of
-from models.embeddings import FourierFeatures, TimeEmbedding
+from models.backbone import Backbone
 from models.mlp import MLP
 from models.unet import UNet
 
+MODELS: dict[str, type[Backbone]] = {"unet": UNet, "mlp": MLP}
 
-def build_model(config: dict[str, Any], device: str = "cpu") -> UNet | MLP:
+
+def build_model(config: Mapping[str, Any], device: str = "cpu") -> Backbone:
     """The untrained network that `config` (a run's config.json) describes.
 
     Args:
@@ -21,33 +22,21 @@ def build_model(config: dict[str, Any], device: str = "cpu") -> UNet | MLP:
 
     Raises:
         KeyError: a setting is missing.
-        ValueError: the model is of a kind that is not known here.
+        ValueError: the model is of a kind that is not known here, or not for data of this shape.
     """
-    classes = len(config["label_counts"])
-    if config["model"] == "unet":
-        base, dropout = config["base_channels"], config["dropout"]
-        with torch.device(device):
-            return UNet(1, base, classes, dropout, attention=not config["no_attention"])
-    if config["model"] != "mlp":
-        raise ValueError(f"unknown model {config['model']!r}; known: unet, mlp")
-    size, half_log_snr = config["embedding_size"], schedule_of(config).half_log_snr
-    shape = (2,) if config["kind"] == "points" else (1, 28, 28)
+    if config["model"] not in MODELS:
+        raise ValueError(f"unknown model {config['model']!r}; known: {', '.join(MODELS)}")
     with torch.device(device):
-        time = TimeEmbedding(config["time_embedding"], size, half_log_snr)
-        features = None
-        if config["kind"] == "points" and config["coordinates"] == "sinusoidal":
-            features = FourierFeatures(2, size, config["embedding_scale"])
-        return MLP(shape, config["hidden_dims"], time, features, classes)
+        return MODELS[config["model"]].from_config(config)
 
 
-def describe(config: dict[str, Any], model: nn.Module) -> str:
+def describe(model: Backbone) -> str:
     """Its kind and size, for people."""
-    name = {"unet": "U-Net", "mlp": "MLP"}[config["model"]]
     size = sum(weight.numel() for weight in model.parameters()) / 1e6
-    return f"{name} with {size:.2f} M parameters"
+    return f"{model.title} with {size:.2f} M parameters"
 
 
-def load_model(checkpoint: dict[str, Any], use_ema: bool = True) -> nn.Module:
+def load_model(checkpoint: Mapping[str, Any], use_ema: bool = True) -> Backbone:
     """The trained network of a checkpoint, on the CPU, ready for sampling.
 
     Args:

@@ -1,11 +1,16 @@
-"""Embeddings: how a network is told the time, and how an MLP gets to see fine detail."""
+"""Embeddings: of the time, of labels, and of coordinates, so that an MLP sees fine detail."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from diffusion import schedule_of
+from names import TIME_EMBEDDINGS
 
 
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
@@ -26,9 +31,6 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> T
     exponents = torch.arange(half, dtype=torch.float32, device=t.device) / half
     angles = t.float()[:, None] * torch.exp(-math.log(max_period) * exponents)
     return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-
-TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 
 
 class TimeEmbedding(nn.Module):
@@ -58,6 +60,13 @@ class TimeEmbedding(nn.Module):
         # infinite level, which has no sine.
         levels = (-half_log_snr.float() / 2).clamp(max=10)
         self.register_buffer("noise_level", levels, persistent=False)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TimeEmbedding:
+        """As the options `time_embedding` and `embedding_size` of a run's configuration say."""
+        with torch.device("cpu"):  # also where the network is made without memory
+            half_log_snr = schedule_of(config).half_log_snr
+        return cls(config["time_embedding"], config["embedding_size"], half_log_snr)
 
     def forward(self, t: Tensor) -> Tensor:
         if self.kind == "sinusoidal":

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.backbone import Backbone
 from models.embeddings import FourierFeatures, LabelEmbedding, TimeEmbedding
 
 
 class Block(nn.Module):
-    """One hidden layer, told the time, with a residual connection where the widths allow it.
+    """One hidden layer that depends on the time, with a residual connection if the widths allow it.
 
     Maps (B, inputs) and its share of the time, (B, outputs) or (1, outputs), to (B, outputs).
     """
@@ -28,19 +30,21 @@ class Block(nn.Module):
         return x + h if self.residual else h
 
 
-class MLP(nn.Module):
+class MLP(Backbone):
     """Predict noise (or x_0, or v) from noisy vectors and their timestep.
 
     Args:
-        shape: of one example, (2,) for points, (1, 28, 28) for images; it is flattened.
+        shape: of one example, (2,) for points, (C, H, W) for images; it is flattened.
         widths: of the hidden layers.
         time: how the time is embedded.
         features: how coordinates are embedded; None feeds them in as they are.
-        classes: how many it can be told apart by labels; 0 for a network without labels.
+        classes: how many classes its labels name; 0 for a network without labels.
 
     Shapes: x (B, *shape), t (B,), or (1,) for one timestep shared by all, labels (B,) or none
     -> (B, *shape).
     """
+
+    title: ClassVar[str] = "MLP"
 
     def __init__(
         self,
@@ -56,7 +60,7 @@ class MLP(nn.Module):
         self.widths = list(widths)
         size = math.prod(shape)
         self.stem = nn.Linear(size if features is None else features.size, widths[0])
-        # What all layers are told about the time, in one product.
+        # The embeddings of the time for all layers, in one product.
         self.time_weights = nn.Linear(time.size, sum(widths), bias=False)
         self.label_embedding = LabelEmbedding(classes, sum(widths)) if classes else None
         self.blocks = nn.ModuleList(
@@ -67,8 +71,17 @@ class MLP(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> MLP:
+        shape, time = config["shape"], TimeEmbedding.from_config(config)
+        features = None
+        if len(shape) == 1 and config["coordinates"] == "sinusoidal":
+            size, scale = config["embedding_size"], config["embedding_scale"]
+            features = FourierFeatures(shape[0], size, scale)
+        return cls(shape, config["hidden_dims"], time, features, len(config["label_counts"]))
+
     def hidden_weights(self) -> list[Tensor]:
-        """Those of all layers but the first and the last."""
+        """The weights of all layers but the first and the last."""
         layers = (layer for layer in self.blocks.modules() if isinstance(layer, nn.Linear))
         return [layer.weight for layer in layers]
 
@@ -77,15 +90,15 @@ class MLP(nn.Module):
         if self.features is not None:
             h = self.features(h)
         h = F.silu(self.stem(h))
-        told = self.embed_time(t)
+        embedding = self.embed_time(t)
         if self.label_embedding is not None:
-            told = told + self.label_embedding(labels)
-        for block, time in zip(self.blocks, told.split(self.widths, dim=1), strict=True):
-            h = block(h, time)
+            embedding = embedding + self.label_embedding(labels)
+        for block, share in zip(self.blocks, embedding.split(self.widths, dim=1), strict=True):
+            h = block(h, share)
         return self.head(h).view_as(x)
 
     def embed_time(self, t: Tensor) -> Tensor:
-        """The time as all layers are told it, side by side: (B, sum(widths))."""
+        """The embeddings of the time for all layers, side by side: (B, sum(widths))."""
         if len(t) <= self.time.timesteps:
             return self.time_weights(self.time(t))
         # More examples than timesteps: embed each timestep once, then look the rows up. With

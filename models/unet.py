@@ -1,4 +1,4 @@
-"""A small U-Net for 28x28 images that is quick on a CPU.
+"""A small U-Net for small images that is quick on a CPU; here with the shapes of MNIST:
 
     28x28x1 --unshuffle--> 14x14x4 --> [64 ch, 14x14] --> [128 ch, 7x7] --> middle, attention
     28x28x1 <---shuffle--- 14x14x4 <-- [64 ch, 14x14] <-- [128 ch, 7x7] <------'
@@ -13,11 +13,14 @@ pixel shuffle of Shi et al. 2016), and most weights sit at 7x7.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.backbone import Backbone
 from models.embeddings import LabelEmbedding, sinusoidal_embedding
 
 EMBEDDING_SIZE = 256
@@ -80,7 +83,7 @@ class BatchDropout(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """A 3x3 and a 1x1 convolution, told the time in between by a scale and a shift per channel.
+    """A 3x3 and a 1x1 convolution; the time enters in between as a scale and a shift per channel.
 
     The residual block of DDPM with the scale-shift normalisation of Dhariwal & Nichol 2021. Theirs
     has a second 3x3 convolution, which costs nine times the 1x1; without it a step takes two
@@ -128,19 +131,21 @@ class Attention(nn.Module):
         return x + self.out(h)
 
 
-class UNet(nn.Module):
+class UNet(Backbone):
     """Predict noise (or x_0, or v) from a noisy image and its timestep.
 
     Args:
         channels: of the image.
-        base_channels: width at 14x14; twice that at 7x7.
-        classes: how many it can be told apart by labels; 0 for a network without labels.
+        base_channels: width at half the image's resolution; twice that at a quarter of it.
+        classes: how many classes its labels name; 0 for a network without labels.
         dropout: share of the activations within residual blocks that training sets to zero.
-        attention: whether positions at 7x7 attend to each other.
+        attention: whether positions at a quarter of the resolution attend to each other.
 
     Shapes: x (B, channels, H, W) with H and W divisible by 4, t (B,), or (1,) for
     one timestep shared by all, labels (B,) or none -> (B, channels, H, W).
     """
+
+    title: ClassVar[str] = "U-Net"
 
     def __init__(
         self,
@@ -172,8 +177,24 @@ class UNet(nn.Module):
         # Convolutions on a CPU run up to twice as fast on channels_last tensors.
         self.to(memory_format=torch.channels_last)
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> UNet:
+        shape = tuple(config["shape"])
+        if len(shape) != 3 or shape[0] not in (1, 3) or shape[1] % 4 or shape[2] % 4:
+            raise ValueError(
+                "the U-Net is for images of 1 or 3 channels whose sides are multiples of 4 pixels,"
+                f" not for the shape {shape}"
+            )
+        return cls(
+            shape[0],
+            config["base_channels"],
+            len(config["label_counts"]),
+            config["dropout"],
+            attention=not config["no_attention"],
+        )
+
     def hidden_weights(self) -> list[Tensor]:
-        """Those of all convolutions but the first and the last: nine tenths of the network."""
+        """The weights of all convolutions but the first and the last: nine tenths of them all."""
         ends = (self.stem, self.head)
         layers = (layer for layer in self.modules() if isinstance(layer, nn.Conv2d))
         return [layer.weight for layer in layers if layer not in ends]

@@ -27,7 +27,7 @@ def save_animation(
     sheet: Sheet | None = None,
     progress: Sequence[float] | None = None,
 ) -> None:
-    """A GIF of images (uint8 (images, H, W) for each frame), each frame with its caption.
+    """A GIF of images, (images, H, W) or (images, H, W, 3) for each frame, with their captions.
 
     Args:
         sheet: where they stand; None for a grid.
@@ -36,7 +36,7 @@ def save_animation(
     images = len(frames[0])
     columns = images if images <= 4 else math.ceil(images / max(1, round(math.sqrt(images / 2))))
     sheet = sheet or grid(images, columns)
-    longest = max(sheet.tile(frames[0]).shape)
+    longest = max(sheet.tile(frames[0]).shape[:2])
     zoom = max(1, min(3, LONGEST_SIDE // longest))
     figure, axes = sheet.draw(frames[0], zoom, GIF_HEADER)
     shown = axes.get_images()[0]
@@ -77,11 +77,11 @@ def animate(
         mark.set_width(share)
         frames.append(snapshot(figure))
     durations = [1000 * seconds / len(frames)] * (len(frames) - 1) + [1000 * hold]
-    film = np.stack(frames)
-    if (film == film[..., :1]).all():
-        film = film[..., 0]  # a grey GIF needs no palette search and is far smaller
+    colours = np.stack(frames)
+    if (colours == colours[..., :1]).all():
+        colours = colours[..., 0]  # a grey GIF needs no palette search and is far smaller
     with atomic_write(path) as temporary:
-        iio.imwrite(temporary, film, duration=durations, loop=0)
+        iio.imwrite(temporary, colours, duration=durations, loop=0)
 
 
 def snapshot(figure: Figure) -> np.ndarray:

@@ -1,46 +1,46 @@
-"""Pictures of images: grids of samples, rows of classes, panels over time; and the loss curve.
+"""Pictures of images: grids of samples, rows of classes, panels over time.
 
-Images come in as uint8 tensors (N, H, W), are drawn on one grey scale (0 black, 255 white) and
-written atomically. Figures are made without pyplot, so nothing here needs or opens a display.
+Images come in as uint8 tensors, (N, H, W) on one grey scale (0 black, 255 white) or (N, H, W, 3) in
+RGB.
 """
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
-from system.files import atomic_write
+from plots.figures import DPI, LETTER, LINE, literal, save_figure, wrapped
 
-DPI = 100
 GAP = 2  # pixels between images, before zooming
 PAPER = 255  # colour of the gaps
 MAX_GRID = 2500  # images in one picture
 CLASS_COLUMNS = 20  # most images of a class side by side
 MIN_WIDTH = 5.2  # inches, so that the titles fit above small pictures
-LETTER, LINE = 0.075, 0.2  # inches that a letter, and a line, of the texts beside images take
+PANEL_ZOOM, PANEL_WIDTH = 2.5, 80  # of an image over time: how much larger, up to how many pixels
 
 
 def tile(pixels: Tensor, columns: int) -> np.ndarray:
-    """Images uint8 (N, H, W), row by row, as one grey image with gaps between and around them."""
+    """Images, row by row, as one large image with gaps between and around them.
+
+    uint8 (N, H, W) becomes (height, width), (N, H, W, 3) becomes (height, width, 3).
+    """
     rows = math.ceil(len(pixels) / columns)
-    height, width = pixels.shape[1] + GAP, pixels.shape[2] + GAP
-    cells = np.full((rows * columns, height, width), PAPER, dtype=np.uint8)
+    height, width, colours = pixels.shape[1] + GAP, pixels.shape[2] + GAP, pixels.shape[3:]
+    cells = np.full((rows * columns, height, width, *colours), PAPER, dtype=np.uint8)
     cells[: len(pixels), GAP:, GAP:] = pixels.numpy()
-    grid = cells.reshape(rows, columns, height, width).swapaxes(1, 2)
-    return np.pad(
-        grid.reshape(rows * height, columns * width), ((0, GAP), (0, GAP)), constant_values=PAPER
-    )
+    grid = cells.reshape(rows, columns, height, width, *colours).swapaxes(1, 2)
+    sheet = grid.reshape(rows * height, columns * width, *colours)
+    return np.pad(sheet, [(0, GAP), (0, GAP), (0, 0)][: sheet.ndim], constant_values=PAPER)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Sheet:
     above: Sequence[str] = ()
 
     def tile(self, pixels: Tensor) -> np.ndarray:
-        """Images uint8 (N, H, W) in their places."""
+        """Images in their places."""
         empty = torch.full_like(pixels[:1], PAPER)
         return tile(torch.cat([pixels, empty])[self.cells], self.columns)
 
@@ -95,8 +95,9 @@ def grid(count: int, columns: int) -> Sheet:
 
 
 def class_texts(labels: Sequence[int], names: Sequence[str]) -> list[str]:
-    """Labels as people read them: `names` are those of the classes, and may be empty."""
-    return [f"{names[k]} {k}" if names else str(k) for k in labels]
+    """Labels as people read them, with the names of their classes where those say more."""
+    known = dict(enumerate(map(literal, names)))
+    return [str(k) if known.get(k, str(k)) == str(k) else f"{known[k]} {k}" for k in labels]
 
 
 def by_class(labels: Tensor, names: Sequence[str] = (), most: int = MAX_GRID) -> tuple[Sheet, int]:
@@ -134,26 +135,21 @@ def figure_for(
     Args:
         header, margin: inches above it, and on either side of it.
     """
-    height, width = (side * zoom / DPI for side in canvas.shape)
+    height, width = (side * zoom / DPI for side in canvas.shape[:2])
     full_width = max(width + 2 * margin, MIN_WIDTH)
     figure = Figure(figsize=(full_width, height + header), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     left = (full_width - width) / 2 / full_width
     axes = figure.add_axes((left, 0, width / full_width, height / (height + header)), frameon=False)
-    axes.imshow(canvas, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    show(axes, canvas, aspect="auto")
     axes.set_xticks([])
     axes.set_yticks([])
     return figure, axes
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=DPI)
-
-
-def wrapped(title: str, inches: float) -> list[str]:
-    """A title in lines that fit into so many inches."""
-    return textwrap.wrap(title, int(inches / LETTER)) or [""]
+def show(axes: Axes, image: np.ndarray, aspect: Literal["equal", "auto"] = "equal") -> None:
+    """Draw an image, uint8 (H, W) in grey or (H, W, 3) in RGB, with its own pixels to be seen."""
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=aspect)
 
 
 def save_sheet(sheet: Sheet, pixels: Tensor, path: Path, title: str) -> None:
@@ -186,7 +182,7 @@ def save_classes(
 
 
 def save_rows(rows: Sequence[tuple[str, Tensor]], path: Path, title: str) -> None:
-    """One row of images, uint8 (N, H, W), for each text that stands beside it."""
+    """One row of images for each text that stands beside it."""
     texts, images = zip(*rows, strict=True)
     sheet = replace(grid(sum(map(len, images)), len(images[0])), beside=texts)
     save_sheet(sheet, torch.cat(images), path, title)
@@ -198,64 +194,13 @@ def save_panels(
     """Images over time: one row an image, one column a time.
 
     Args:
-        panels: uint8 (times, images, H, W).
+        panels: images, (times, images, H, W) or (times, images, H, W, 3).
         captions: what stands above each column.
         beside: what stands beside each row.
     """
     times, images = panels.shape[:2]
     sheet = replace(grid(times * images, times), above=captions, beside=beside)
-    figure, _ = sheet.draw(panels.transpose(0, 1).flatten(0, 1), zoom=2.5, header=0.38)
+    zoom = max(1.0, min(PANEL_ZOOM, PANEL_WIDTH / panels.shape[3]))
+    figure, _ = sheet.draw(panels.transpose(0, 1).flatten(0, 1), zoom, header=0.38)
     figure.suptitle(title, fontsize=11, y=1 - 0.08 / figure.get_figheight(), va="top")
     save_figure(figure, path)
-
-
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th ..."""
-    teens = 10 < number % 100 < 20
-    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
-
-
-def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Path) -> None:
-    """The loss of each step, its smoothed course, and where epochs end.
-
-    Args:
-        losses: one for each step, from step 1.
-        epoch_ends: the steps after which an epoch ended.
-    """
-    figure = Figure(figsize=(7, 4), dpi=DPI, layout="constrained")
-    axes = figure.subplots()
-    steps = np.arange(1, len(losses) + 1)
-    every = max(1, math.ceil(len(epoch_ends) / 50))
-    epochs = "end of an epoch" if every == 1 else f"end of every {ordinal(every)} epoch"
-    for i, end in enumerate(epoch_ends[every - 1 :: every]):
-        axes.axvline(end, color="0.85", linewidth=0.8, label=None if i else epochs)
-    axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.7, label="each step")
-    reach = min(max(1, len(losses) // 100), (len(losses) - 1) // 2)
-    label = f"mean over {2 * reach + 1} steps"
-    axes.plot(steps[reach : len(steps) - reach], smooth(losses, reach), "tab:blue", label=label)
-    axes.set(title="Training loss", xlabel="step", ylabel="loss")
-    axes.set_xlim(1, max(2, len(losses)))
-    if max(losses) > 10 * min(losses):  # less has too few round numbers on a logarithmic scale
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.legend(loc="upper right", fontsize=8)
-    save_figure(figure, path)
-
-
-def smooth(values: Sequence[float], reach: int) -> np.ndarray:
-    """Means of each value with `reach` values on either side; without the ends, which lack some.
-
-    A mean over fewer values there would jump about with each of them.
-    """
-    sums = np.cumsum([0.0, *values])
-    width = 2 * reach + 1
-    return (sums[width:] - sums[:-width]) / width
-
-
-def evenly_spaced(count: int, total: int) -> list[int]:
-    """Up to `count` indices spread over range(total), the first and the last among them."""
-    if total <= count:
-        return list(range(total))
-    return sorted({round(i) for i in torch.linspace(0, total - 1, count).tolist()})

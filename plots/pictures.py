@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from torch import Tensor
 
 import plots.animation
@@ -25,9 +26,14 @@ class Pictures(Protocol):
 
     units: Units
     few: int  # examples that are enough to show a process side by side
+    most: int  # examples that a picture of a process shows
+    least: int | None  # examples that make a picture: one image, but of points all (None)
 
     def write(self, data: Tensor, path: Path, title: str, labels: Tensor | None = None) -> None:
         """Write samples in the format that the suffix of `path` names."""
+
+    def draw_small(self, axes: Axes, data: Tensor) -> None:
+        """Draw the `least` examples on axes of someone else's figure."""
 
     def draw_panels(
         self,
@@ -66,7 +72,8 @@ class ImagePictures:
         class_names: for pictures, where they say more than the label.
     """
 
-    few = 8
+    few, most = 8, 100
+    least: int | None = 1
 
     def __init__(self, units: ImageUnits, class_names: Sequence[str] = ()) -> None:
         self.units: Units = units
@@ -79,6 +86,9 @@ class ImagePictures:
             plots.images.save_grid(data, path, title)
         else:
             plots.images.save_classes(data, labels.cpu(), self.class_names, path, title)
+
+    def draw_small(self, axes: Axes, data: Tensor) -> None:
+        plots.images.show(axes, data[0].numpy())
 
     def draw_panels(
         self,
@@ -113,7 +123,8 @@ class PointPictures:
         limits: of the axes: left, right, bottom, top, in the data's units.
     """
 
-    few = 2000
+    few, most = 2000, 2000
+    least: int | None = None
     REACH = 2.9  # scales around the mean: all of the data, most of the noise
 
     def __init__(self, units: PointUnits) -> None:
@@ -138,6 +149,9 @@ class PointPictures:
                 np.savetxt(
                     temporary, data.numpy(), "%.9g", delimiter=",", header="x,y", comments=""
                 )
+
+    def draw_small(self, axes: Axes, data: Tensor) -> None:
+        plots.points.scatter(plots.points.new_axes(axes, self.limits), data)
 
     def draw_panels(
         self,

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from plots.animation import GIF_HEADER, animate
-from plots.images import DPI, save_figure, wrapped
+from plots.figures import DPI, save_figure, wrapped
 
 INK = "#1f4e79"
 MAX_POINTS = 20_000  # points in one panel; more would only hide each other
@@ -141,7 +141,10 @@ def save_arrows(
         x, y = feet.T
         along_x, along_y = (tips - feet).T
         one.quiver(
-            *(x, y, along_x, along_y),
+            x,
+            y,
+            along_x,
+            along_y,
             angles="xy",
             scale_units="xy",
             scale=1,

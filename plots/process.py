@@ -14,7 +14,7 @@ from torch import Tensor
 
 import plots.points
 from diffusion import Denoiser, Diffusion
-from plots.images import evenly_spaced
+from plots.figures import evenly_spaced
 from plots.pictures import Pictures, PointPictures
 from samplers import ddim, final, trailing_timesteps
 
@@ -25,7 +25,6 @@ ARROW_LEVELS = (0.2, 0.6, 1.5)  # small, middle, large noise sigma / alpha
 ARROWS, PATHS, FIELD_SIDE = 150, 25, 22
 STILLS = re.compile(r"(step_\d{4,}|sample|process)\.png")  # what is written of a process
 STRIP_STILLS = 12  # most columns of process.png
-KEPT = {"images": 100, "points": 2000}  # most samples shown in the pictures of their process
 
 
 def still_timesteps(total: int) -> list[int]:
@@ -33,7 +32,7 @@ def still_timesteps(total: int) -> list[int]:
     return sorted({round(t * (total - 1) / 999) for t in STILL_TIMESTEPS})
 
 
-class Film:
+class ProcessPictures:
     """Draws what happens to some examples over time, at stills and in animations.
 
     Args:
@@ -70,9 +69,9 @@ class Film:
             return [path]
         times = evenly_spaced(GIF_FRAMES, total)
         frames, captions = [self.noisy(t) for t in times], [self.caption(t) for t in times]
-        film = path.with_suffix(".gif")
-        self.pictures.draw_animation(frames, captions, film, title, self.labels)
-        return [path, film]
+        animation = path.with_suffix(".gif")
+        self.pictures.draw_animation(frames, captions, animation, title, self.labels)
+        return [path, animation]
 
     def reverse(
         self, denoise: Denoiser, folder: Path, gif: bool, labels: Tensor | None
@@ -90,7 +89,7 @@ class Film:
             self.pictures.units.to_data(x) for x in (x, *ddim(denoise, x, schedule, timesteps))
         ]
         captions = [*(self.caption(t) for t in timesteps), "sample"]
-        still, film = folder / "reverse_diffusion.png", folder / "there_and_back.gif"
+        still, animation = folder / "reverse_diffusion.png", folder / "there_and_back.gif"
         shown = evenly_spaced(8, len(states))
         title = "Reverse process (ddim): from noise to samples"
         above = [captions[i].replace("   ", "\n") for i in shown]
@@ -101,12 +100,14 @@ class Film:
         there = [self.noisy(t) for t in times]
         self.pictures.draw_animation(
             [*there, *states],
-            [*(f"data to noise   {self.caption(t)}" for t in times)]
-            + [f"noise to samples   {caption}" for caption in captions],
-            film,
+            [
+                *(f"data to noise   {self.caption(t)}" for t in times),
+                *(f"noise to samples   {caption}" for caption in captions),
+            ],
+            animation,
             "There (forward) and back (reverse)",
         )
-        return [still, film]
+        return [still, animation]
 
 
 def nearest_timestep(diffusion: Diffusion, level: float) -> int:
@@ -116,15 +117,15 @@ def nearest_timestep(diffusion: Diffusion, level: float) -> int:
 
 
 def draw_arrows(
-    film: Film, pictures: PointPictures, denoise: Denoiser, folder: Path, by: str
+    process: ProcessPictures, pictures: PointPictures, denoise: Denoiser, folder: Path, by: str
 ) -> list[Path]:
     """One-step denoising arrows, the score field, and the paths of a few points."""
-    schedule = film.diffusion.schedule
-    times = [nearest_timestep(film.diffusion, level) for level in ARROW_LEVELS]
+    schedule = process.diffusion.schedule
+    times = [nearest_timestep(process.diffusion, level) for level in ARROW_LEVELS]
     data = pictures.units.to_data
-    clean = data(film.x0)
-    labels = [film.caption(t) for t in times]
-    feet = [film.noisy_x(t) for t in times]
+    clean = data(process.x0)
+    labels = [process.caption(t) for t in times]
+    feet = [process.noisy_x(t) for t in times]
     feet = [x[pictures.shows(data(x))][:ARROWS] for x in feet]  # those in the picture
     tips = [denoise(x, t)[0] for x, t in zip(feet, times, strict=True)]
     arrows = folder / "arrows.png"
@@ -139,7 +140,7 @@ def draw_arrows(
     )
 
     timesteps = trailing_timesteps(len(schedule), min(GIF_FRAMES, len(schedule)))
-    x = film.diffusion.starting_noise(torch.randn(len(film.x0), 2))
+    x = process.diffusion.starting_noise(torch.randn(len(process.x0), 2))
     samples = data(final(ddim(denoise, x, schedule, timesteps)))
     ticks = torch.linspace(-pictures.REACH, pictures.REACH, FIELD_SIDE)
     grid = torch.cartesian_prod(ticks, ticks)
@@ -165,12 +166,12 @@ def draw_arrows(
     return [arrows, field, paths]
 
 
-def shown_examples(kind: str, total: int, labels: Tensor | None) -> int:
+def shown_examples(pictures: Pictures, total: int, labels: Tensor | None) -> int:
     """Of how many samples the process is shown: all, or if they are many as many of each class."""
-    if total <= KEPT[kind]:
+    if total <= pictures.most:
         return total
     classes = 1 if labels is None else labels.unique().numel()
-    return max(1, KEPT[kind] // classes) * classes
+    return max(1, pictures.most // classes) * classes
 
 
 class Process:

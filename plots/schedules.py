@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from diffusion import NoiseSchedule
-from plots.images import DPI, save_figure
-from plots.points import Limits, new_axes, scatter
+from plots.figures import DPI, save_figure
 
 SHOWN = 9  # timesteps shown of each schedule, the first and the last among them
 LOWEST, HIGHEST = -8.0, 8.0  # of the curves of log(alpha / sigma)
@@ -44,13 +43,13 @@ def save_schedules(
     noisy: Sequence[Sequence[Tensor]],
     path: Path,
     title: str,
-    limits: Limits | None = None,
+    draw: Callable[[Axes, Tensor], None],
 ) -> None:
     """Curves above, and below a row for each schedule of what is left of an example.
 
     Args:
-        noisy: for each schedule, at its `shown_timesteps`: an image uint8 (H, W), or points (N, 2).
-        limits: of the axes, for points.
+        noisy: for each schedule, at its `shown_timesteps`: an image (as one of one), or points.
+        draw: draws those on axes, see `Pictures.draw_small`.
     """
     rows = len(schedules)
     figure = Figure(figsize=(10, 3.6 + 1.05 * rows), dpi=DPI, layout="constrained")
@@ -62,10 +61,7 @@ def save_schedules(
     grid = below.subplots(rows, SHOWN, squeeze=False)
     for row, (name, schedule), examples in zip(grid, schedules.items(), noisy, strict=True):
         for axes, t, example in zip(row, shown_timesteps(schedule), examples, strict=True):
-            if limits is None:
-                axes.imshow(example, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            else:
-                scatter(new_axes(axes, limits), example)
+            draw(axes, example)
             axes.set(xticks=[], yticks=[])
             axes.set_title(f"t = {t}" if name == next(iter(schedules)) else "", fontsize=8)
         row[0].set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")

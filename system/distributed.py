@@ -110,7 +110,7 @@ def join(device: torch.device) -> Iterator[Group]:
     with out:
         yield group
     group.wait()  # who left earlier would take the others' connections along
-    gc.collect()  # what still holds the connections (a trainer refers to itself)
+    gc.collect()  # what still holds the connections, in cycles
     dist.destroy_process_group()
 
 

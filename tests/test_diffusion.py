@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from cli.train_options import parse_arguments
-from diffusion import PREDICTIONS, SCHEDULES, Diffusion, make_diffusion, make_schedule
+from diffusion import Diffusion, make_diffusion, make_schedule
+from names import PREDICTIONS, SCHEDULES
 from training.objectives.denoising import denoising
 
 # ------------------------------------------------------------------------------ noise schedules
@@ -158,20 +159,20 @@ def test_given_betas_are_used_as_they_are():
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("name", "timesteps", "options"),
     [
-        ("exponential", 10),
-        ("linear", 0),
-        ("linear", 10, 0.0, 0.1),
-        ("linear", 10, 0.2, 0.1),
-        ("linear", 10, 0.1, 1.0),
-        ("log_linear", 10, None, None, 0.0, 1.0),
-        ("log_linear", 10, None, None, 2.0, 1.0),
+        ("exponential", 10, {}),
+        ("linear", 0, {}),
+        ("linear", 10, {"beta_start": 0.0, "beta_end": 0.1}),
+        ("linear", 10, {"beta_start": 0.2, "beta_end": 0.1}),
+        ("linear", 10, {"beta_start": 0.1, "beta_end": 1.0}),
+        ("log_linear", 10, {"sigma_min": 0.0, "sigma_max": 1.0}),
+        ("log_linear", 10, {"sigma_min": 2.0, "sigma_max": 1.0}),
     ],
 )
-def test_impossible_schedules_are_refused(arguments):
+def test_impossible_schedules_are_refused(name, timesteps, options):
     with pytest.raises(ValueError, match=r"unknown|timestep|beta|sigma"):
-        make_schedule(*arguments)
+        make_schedule(name, timesteps, **options)
 
 
 # --------------------------------------------------------------- forward process and the loss
@@ -205,7 +206,7 @@ def test_estimates_undo_target(prediction, t, name):
     if (prediction, name) == ("eps", "flow"):
         pytest.skip("refused, see above")
     torch.manual_seed(0)
-    diffusion = Diffusion(make_schedule(name), prediction, clip=False)
+    diffusion = Diffusion(make_schedule(name), prediction)
     x0, eps = torch.randn(2, 5, 3, dtype=torch.float64)
     times = torch.full((5,), t)
     x, output = diffusion.add_noise(x0, times, eps), diffusion.target(x0, times, eps)
@@ -221,7 +222,7 @@ def test_clipped_estimates_still_add_up_to_x():
     torch.manual_seed(0)
     schedule = make_schedule("linear")
     x = 3 * torch.randn(100, 2, dtype=torch.float64)
-    x0, eps = Diffusion(schedule, clip=True).estimates(torch.randn_like(x), x, 400)
+    x0, eps = Diffusion(schedule, value_range=(-1, 1)).estimates(torch.randn_like(x), x, 400)
     alpha, sigma = schedule.at(400)
     assert x0.abs().max().item() == 1
     torch.testing.assert_close(alpha * x0 + sigma * eps, x)
@@ -272,7 +273,7 @@ def test_unknown_timestep_sampling_is_refused():
 
 def test_the_loss_draws_the_timesteps_that_the_process_says():
     """With the options that train.py has by default for images."""
-    config = vars(parse_arguments(["--dataset", "digits"])) | {"kind": "images"}
+    config = vars(parse_arguments(["--dataset", "digits"])) | {"value_range": None}
     diffusion, seen = make_diffusion(config), []
 
     def zero(x: Tensor, t: Tensor) -> Tensor:
@@ -293,7 +294,7 @@ def test_estimates_are_not_clipped_unless_that_is_asked_for():
     x, output = torch.full((1, 2), 9.0), torch.zeros(1, 2)
     schedule = make_schedule("linear")
     assert Diffusion(schedule).estimates(output, x, 10)[0].min() > 5
-    assert Diffusion(schedule, clip=True).estimates(output, x, 10)[0].max() == 1
+    assert Diffusion(schedule, value_range=(-1, 1)).estimates(output, x, 10)[0].max() == 1
 
 
 def test_inverse_sigma_weights_the_squared_errors():
@@ -318,7 +319,7 @@ def test_inverse_sigma_weights_the_squared_errors():
 @pytest.mark.parametrize("t", [0, 500, 999])
 def test_the_network_sees_inputs_of_variance_one(name, t):
     torch.manual_seed(0)
-    diffusion = Diffusion(make_schedule(name), clip=False)
+    diffusion = Diffusion(make_schedule(name))
     seen = []
 
     def model(x: Tensor, t: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """The notebook runs from top to bottom, and the example configurations are accepted."""
 
+import ast
 import json
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
@@ -10,6 +12,18 @@ from nbclient import NotebookClient
 from train import parse_arguments
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def test_the_notebook_imports_what_there_is():
+    notebook = nbformat.read(EXAMPLES / "training_example.ipynb", as_version=4)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                import_module(name.name)
+        elif isinstance(node, ast.ImportFrom):
+            module = import_module(node.module)
+            assert all(hasattr(module, name.name) for name in node.names)
 
 
 @pytest.mark.slow

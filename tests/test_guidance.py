@@ -23,15 +23,16 @@ from guidance import (
     drop_labels,
     guided,
     guided_by,
+    in_interval,
     in_proportion,
     with_examples,
-    within,
 )
 from models.unet import UNet
 from plots.pictures import make_pictures
 from samplers import final, heun, trailing_timesteps
+from sampling import restore
 from system.errors import InputError
-from visualize_diffusion import draw_films
+from visualize_diffusion import draw_process
 
 
 def test_labels_are_taken_in_turn():
@@ -116,9 +117,9 @@ def shrinkage(variance: float, r_from: float, r_to: float) -> float:
 def test_guidance_by_a_worse_model_of_a_gaussian_in_closed_form(prediction, interval):
     """The guided flow is linear: both flows' factors, to the powers of w and 1 - w."""
     variance, worse, guidance = 0.25, 0.6, 2.5
-    diffusion = Diffusion(make_schedule("cosine"), prediction, clip=False)
+    diffusion = Diffusion(make_schedule("cosine"), prediction)
     model, guide = (exact_network(diffusion, spread) for spread in (variance, worse))
-    denoise = within(
+    denoise = in_interval(
         interval,
         diffusion.denoiser(guided_by(guide, model, guidance)),
         diffusion.denoiser(model),
@@ -227,10 +228,10 @@ def test_conditional_points_are_evaluated_and_drawn(ring):
 
 
 def test_the_process_is_shown_of_each_class_in_turn(tmp_path):
-    told = []
+    given = []
 
     def network(x, t, labels=None):
-        told.append(labels.tolist())
+        given.append(labels.tolist())
         return x
 
     diffusion = Diffusion(make_schedule("cosine", 10), "v")
@@ -239,8 +240,10 @@ def test_the_process_is_shown_of_each_class_in_turn(tmp_path):
     )
     args.gif = args.arrows = False
     data = (torch.zeros(5, 1, 28, 28), torch.zeros(5, dtype=torch.int64))
-    draw_films(args, data, diffusion, make_pictures(ImageUnits()), network, classes=[0, 1, 2])
-    assert told == [[0, 1, 2, 0, 1]] * 10
+    draw_process(
+        args, data, diffusion, make_pictures(ImageUnits((1, 28, 28))), network, classes=[0, 1, 2]
+    )
+    assert given == [[0, 1, 2, 0, 1]] * 10
 
 
 def test_a_grid_with_a_row_for_each_class(tmp_path):
@@ -308,7 +311,7 @@ def class_conditional(folder, *options):
 def sampling(folder, *options):
     args = sample.parse_arguments(["--checkpoint", str(folder / "model_final.pt"), *options])
     args.output = folder / "samples.png"
-    return sample.prepare(args, torch.device("cpu"))
+    return sample.prepare(args, restore(args.checkpoint))
 
 
 def test_only_classes_with_examples_exist(tmp_path):
@@ -320,7 +323,7 @@ def test_only_classes_with_examples_exist(tmp_path):
     assert absent  # or the test would show nothing
     assert with_examples(counts) == there
     assert set(trainer.preview.labels.tolist()) <= set(there)
-    _, _, labels, _ = sampling(tmp_path)
+    _, _, labels = sampling(tmp_path)
     assert labels.unique().tolist() == there
     with pytest.raises(InputError, match=f"no class {absent[0]}.*saw no examples of.*{absent[0]}"):
         sampling(tmp_path, "--labels", str(absent[0]))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from studio import IMAGES, POINTS, dots, picture, texts_above, texts_beside, title, write_model
 
-import plots.process
 import sample
-import samplers
+from names import SAMPLERS
 from plots.images import GAP
+from plots.pictures import ImagePictures
 from system.errors import InputError
 
 
@@ -20,7 +20,7 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def model(tmp_path):
-    """Of images, told of ten classes; as it is before training."""
+    """Of images, of ten classes; as it is before training."""
     return write_model("outputs/model_final.pt", *IMAGES, "--class_conditional")
 
 
@@ -45,7 +45,7 @@ def test_the_animation_shows_all_samples_in_the_rows_of_the_picture(model, figur
 def test_of_very_many_samples_the_animation_shows_full_rows_and_says_so(
     model, figures, frames, monkeypatch
 ):
-    monkeypatch.setitem(plots.process.KEPT, "images", 29)
+    monkeypatch.setattr(ImagePictures, "most", 29)
     make("--num_images", 40, "--gif")
     rows, columns = (side // 30 for side in frames[-1].content.shape)
     assert (rows, columns) == (10, 2)
@@ -184,8 +184,8 @@ def test_the_examples_of_the_help_can_be_run_as_they_are(model, monkeypatch):
     """In fewer steps, which is all that is changed."""
     examples = [line.split("  ")[0].split() for line in sample.__doc__.splitlines()[2:] if line]
     assert len(examples) == 5
-    for sampler in samplers.DEFAULT_STEPS:
-        monkeypatch.setitem(samplers.DEFAULT_STEPS, sampler, 2)
+    for name, sampler in SAMPLERS.items():
+        monkeypatch.setitem(SAMPLERS, name, sampler._replace(steps=2))
     monkeypatch.setattr(sample, "INPAINT_STEPS", 2)
     for python, script, *options in examples:
         assert (python, script) == ("python", "sample.py")

@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+import names
+import samplers
 import utils
-from diffusion import CLEAN, SCHEDULES, Diffusion, make_schedule
+from diffusion import CLEAN, Diffusion, make_schedule
+from names import SCHEDULES
 from samplers import (
     accelerate,
     ddim,
@@ -419,3 +422,24 @@ def test_acceleration_with_momentum_2_is_more_accurate_in_few_steps():
         map_of_noise = (x[1:] - x[0]).T
         errors[momentum] = (map_of_noise @ map_of_noise.T - COVARIANCE).norm().item()
     assert errors[2.0] < 0.75 * errors[1.0]  # 0.086 and 0.122
+
+
+def test_momentum_is_an_option_of_ddim():
+    schedule = make_schedule("linear", 100)
+    denoise, timesteps = toy_denoiser(schedule), trailing_timesteps(100, 10)
+    accelerated = final(ddim(accelerate(denoise, schedule, 2.0), NOISE, schedule, timesteps))
+    assert torch.equal(final(ddim(denoise, NOISE, schedule, timesteps, momentum=2.0)), accelerated)
+
+
+@pytest.mark.parametrize("name", names.SAMPLERS)
+def test_all_samplers_take_the_same_arguments_and_their_options(name):
+    schedule, sampler = make_schedule("linear", 100), getattr(samplers, name)
+    timesteps = trailing_timesteps(100, 5)
+    options = [{}, *({option.name: 0.5} for option in names.SAMPLERS[name].options)]
+    for given in options:
+        states = sampler(
+            toy_denoiser(schedule), NOISE, schedule, timesteps, randn_like=torch.ones_like, **given
+        )
+        assert len(list(states)) == 5
+    parameters = list(inspect.signature(sampler).parameters)
+    assert parameters[:4] == ["denoise", "x", "schedule", "timesteps"]

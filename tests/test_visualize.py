@@ -10,8 +10,8 @@ from matplotlib.quiver import Quiver
 from studio import IMAGES, POINTS, dots, picture, texts_above, texts_beside, title, write_model
 
 import visualize_diffusion
-from cli.options import POINT_DATASETS, SCHEDULES
 from datasets import load_images, load_points
+from names import SCHEDULES, datasets_of
 from plots.images import GAP
 from plots.process import ARROWS, PATHS
 from system.errors import InputError
@@ -191,7 +191,7 @@ def test_schedules_side_by_side(options, figures):
 
 def test_the_gallery(figures):
     visualize("--gallery", "--num_points", 100)
-    assert [axes.get_title() for axes in figures["gallery"].axes] == list(POINT_DATASETS)
+    assert [axes.get_title() for axes in figures["gallery"].axes] == list(datasets_of("points"))
 
 
 @pytest.mark.parametrize("gif", ["--gif", "--no-gif"])

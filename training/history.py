@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-import plots.images
+import plots.loss
 from system.files import atomic_write
 
 LARGEST_SHARE = 0.05  # of the time, which goes into writing while the training goes on
@@ -57,9 +57,8 @@ class History:
     def draw(self, folder: Path) -> None:
         ends = [a[1] for a, b in pairwise(self.rows) if a[0] != b[0]]
         losses = [row[2] for row in self.rows]
-        plots.images.save_loss_curve(
-            losses, [*ends, self.rows[-1][1]], folder / "training_loss.png"
-        )
+        path = folder / "training_loss.png"
+        plots.loss.save_loss_curve(losses, [*ends, self.rows[-1][1]], path)
 
     def state(self) -> Tensor:
         """All rows as float64 (steps, columns), for a checkpoint."""

@@ -12,8 +12,7 @@ from plots.pictures import make_pictures
 from system.precision import in_precision
 from training.batches import Batch
 from training.loss import compiled_if_worthwhile, make_loss
-from training.objectives import Objective
-from training.objectives.denoising import denoising
+from training.objectives import OBJECTIVES
 from training.preview import Preview
 from training.record import Record
 from training.run import Run
@@ -34,12 +33,11 @@ class Trainer:
 
     Args:
         run: as it is new, or as it was restored from a checkpoint.
-        objective: what the network is to minimise.
     """
 
-    def __init__(self, run: Run, objective: Objective = denoising) -> None:
+    def __init__(self, run: Run) -> None:
         self.run, self.settings = run, run.settings
-        self.loss = make_loss(run, objective)
+        self.loss = make_loss(run, OBJECTIVES[run.settings.objective])
         self.record, self.saver = Record(run), Saver(run)
         self.preview = make_preview(run)
 
@@ -53,7 +51,8 @@ class Trainer:
         run, settings, record, saver = self.run, self.settings, self.record, self.saver
         self.loss = compiled_if_worthwhile(self.loss, run)
         run.start_clock()
-        with saver, record:
+        saver.start_clock()
+        with saver.stop, record:
             for epoch in run.remaining_epochs():
                 record.start_epoch(epoch)
                 for batch in run.batches.of_epoch():

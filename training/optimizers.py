@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.mlp import MLP
-from models.unet import UNet
+from models.backbone import Backbone
 from training.settings import TrainSettings
 
 # Of x -> a x + b x^3 + c x^5, which takes every number in (0, 1] to one near 1 in a few rounds,
@@ -125,7 +124,7 @@ class Together:
 
 
 def make_optimizers(
-    name: str, model: UNet | MLP, lr: float, device: torch.device
+    name: str, model: Backbone, lr: float, device: torch.device
 ) -> list[torch.optim.Optimizer]:
     """The optimisers that together move all weights of a network.
 
@@ -150,7 +149,7 @@ class Optimizers:
     """
 
     def __init__(
-        self, model: UNet | MLP, settings: TrainSettings, precision: str, device: torch.device
+        self, model: Backbone, settings: TrainSettings, precision: str, device: torch.device
     ) -> None:
         self.model, self.parameters = model, list(model.parameters())
         self.largest_norm = settings.grad_clip or math.inf

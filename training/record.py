@@ -1,4 +1,4 @@
-"""What is told of a run while it trains: its bar or lines, history.csv, the curve, TensorBoard."""
+"""What a run shows and writes while it trains: a bar or lines, its history, TensorBoard."""
 
 from __future__ import annotations
 
@@ -59,13 +59,15 @@ class Record:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.bar.close()
-        if kind is None:
-            self.close_tensorboard()
-            return
-        for keep in (self.write_history, self.close_tensorboard):
-            with suppress(Exception):  # what ends the run is what counts
-                keep()
+        try:
+            if kind is None:
+                self.close_tensorboard()
+                return
+            for keep in (self.write_history, self.close_tensorboard):
+                with suppress(Exception):  # what ends the run is what counts
+                    keep()
+        finally:
+            self.bar.close()
 
     def write_history(self, always: bool = True) -> None:
         if self.group.leads:
@@ -132,7 +134,7 @@ class Record:
     # ---------------------------------------------------------------------------- each epoch
 
     def end_of_epoch(self, epoch: int, picture: Path | None) -> None:
-        """Write the record; print a line where there is no bar.
+        """Write the record; with a picture, and where there is no bar, also print a line.
 
         Args:
             picture: of samples after this epoch, if one was drawn.

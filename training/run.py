@@ -52,7 +52,7 @@ class Run:
         self.model = build_model(config).to(device).train()
         self.diffusion = make_diffusion(config, device)
         self.precision = choose_precision(settings.precision, str(config["kind"]), device)
-        label_dropout = settings.label_dropout if config["label_counts"] else None
+        label_dropout = config["label_dropout"] if config["label_counts"] else None
         self.batches = Batches(
             data, self.diffusion, settings.batch_size, label_dropout, device, group
         )

@@ -14,21 +14,18 @@ from training.run import Run
 class Saver:
     """Writes the checkpoints of a run; the first of several processes does, for all of them.
 
-    While in use (`with`), Ctrl-C and SIGTERM ask the run to stop instead of ending it at once.
+    Attributes:
+        stop: while in use (`with`), Ctrl-C and SIGTERM ask the run to stop.
     """
 
     def __init__(self, run: Run) -> None:
         self.run, self.settings, self.group = run, run.settings, run.group
         self.stop = StopRequests()
-        self.last_saving = time.perf_counter()
+        self.start_clock()
 
-    def __enter__(self) -> Saver:
+    def start_clock(self) -> None:
+        """Count the minutes to the next saving from now on."""
         self.last_saving = time.perf_counter()
-        self.stop.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.restore()
 
     @property
     def is_asked_to_stop(self) -> bool:

@@ -17,11 +17,11 @@ class TrainSettings:
     epochs: int
     batch_size: int
     lr: float
+    objective: str = "denoising"
     optimizer: str = "adamw"
     lr_schedule: str = "cosine"
     grad_clip: float = 1.0
     ema_decay: float = 0.9999
-    label_dropout: float | None = None
     num_samples: int = 64
     show_image_step: int | None = None
     sample_interval: int = 1

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
-
+from plots.figures import read_picture
 from system.errors import InputError
-from system.files import check_still_held
+from system.locks import check_still_held
 
 
 class TensorBoard:
@@ -43,7 +42,7 @@ class TensorBoard:
     def picture(self, path: Path, step: int) -> None:
         """A picture of samples, as it was written."""
         self.check_folder()
-        self.writer.add_image("samples", iio.imread(path)[..., :3], step, dataformats="HWC")
+        self.writer.add_image("samples", read_picture(path), step, dataformats="HWC")
         self.writer.flush()
 
     def check_folder(self) -> None:

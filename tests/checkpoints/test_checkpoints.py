@@ -17,6 +17,7 @@ from checkpoints import (
     load_checkpoint,
     newest_checkpoint,
     save_checkpoint,
+    with_shape,
 )
 from checkpoints.schema import check_config
 from models import build_model
@@ -30,12 +31,13 @@ CONFIG = {
     **{"sigma_min": None, "sigma_max": None},
     **{"prediction": "eps", "loss_weighting": "uniform", "model": "unet"},
     **{"base_channels": 8, "dropout": 0.0, "no_attention": False},
+    **{"shape": [1, 28, 28], "value_range": [-1.0, 1.0], "class_names": list("0123456789")},
 }
 POINTS = {
     **{**CONFIG, "kind": "points", "dataset": "dino", "model": "mlp", "hidden_dims": [16, 16]},
     **{"embedding_size": 16, "time_embedding": "sinusoidal", "coordinates": "sinusoidal"},
     **{"embedding_scale": 1.0, "mean": [0.0, 1.0], "scale": 2.0, "num_points": 100},
-    **{"jitter": None},
+    **{"jitter": None, "shape": [2], "value_range": None, "class_names": []},
 }
 
 
@@ -55,6 +57,22 @@ def test_checkpoints_come_back_as_they_were(tmp_path):
     assert torch.equal(checkpoint["model"]["stem.weight"], torch.ones_like(model.stem.weight))
     assert torch.equal(checkpoint["ema"]["stem.weight"], ema.model.stem.weight)
     assert not torch.equal(ema.model.stem.weight, model.stem.weight)
+
+
+@pytest.mark.parametrize("config", [CONFIG, POINTS], ids=["images", "points"])
+def test_what_earlier_releases_did_not_write_follows_from_the_dataset(config):
+    new = ("shape", "value_range", "class_names")
+    before = {name: value for name, value in config.items() if name not in new}
+    assert with_shape(before) == config
+    assert with_shape({**config, "class_names": ["mine"]})["class_names"] == ["mine"]
+    assert "shape" not in with_shape({**before, "kind": "images", "dataset": ["digits"]})
+
+
+def test_a_shape_that_is_not_that_of_the_dataset_is_refused(tmp_path):
+    """Its weights would fit: those of a U-Net are the same for all sizes."""
+    torch.save({**content(CONFIG), "config": {**CONFIG, "shape": [1, 512, 512]}}, tmp_path / "c.pt")
+    with pytest.raises(InputError, match="its shape is not that of digits"):
+        load_checkpoint(tmp_path / "c.pt")
 
 
 def test_v_of_log_linear_meant_something_else_in_the_release_before(tmp_path):
@@ -255,6 +273,17 @@ def test_good_configurations_pass(config):
         (POINTS, {"mean": [0.0, 1e30]}, "mean must be a list"),
         (POINTS, {"scale": float("inf")}, "scale must be a number"),
         (POINTS, {"mean": [1.0]}, "mean must be a list of 2 to 2"),
+        (POINTS, {"shape": [3]}, r"shape must be \[2\]"),
+        (POINTS, {"shape": [1, 28, 28]}, r"shape must be \[2\]"),
+        (POINTS, {"class_names": ["x" * 201]}, "class_names must be a list"),
+        (CONFIG, {"shape": [2]}, "shape must be .channels, height, width. with 1 or 3"),
+        (CONFIG, {"shape": [2, 28, 28]}, "shape must be .channels, height, width. with 1 or 3"),
+        (CONFIG, {"shape": [1, 28, 10**6]}, "shape must be"),
+        (CONFIG, {"shape": [1, 28, 28.0]}, "shape must be"),
+        (CONFIG, {"value_range": [0.0]}, "value_range must be a list of 2 to 2"),
+        (CONFIG, {"value_range": [0.0, float("nan")]}, "value_range must be a list"),
+        (CONFIG, {"class_names": [7]}, "class_names must be a list"),
+        (CONFIG, {"class_names": ["two\nlines"]}, "class_names must be a list"),
     ],
 )
 def test_bad_configurations_are_refused(config, changes, says, tmp_path):

@@ -6,6 +6,7 @@ the names and shapes are kept, and the weights are drawn from a seed.
 """
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import train
 from checkpoints import load_checkpoint
 
 RELEASES = REPOSITORY / "tests"
+POINTS_END = RELEASES / "release_2" / "points.pt"
 OPTIONS = "--sampler ddim --steps 5 --precision fp32 --num_images".split()
 MODELS = [
     ("release_1", "images", 4),
@@ -81,3 +83,17 @@ def test_a_configuration_starts_the_same_run_again(release, name, tmp_path):
     again = train.parse_arguments(["--config", str(config), "--output_dir", str(tmp_path)])
     for option in ("dataset", "hidden_dims", "class_conditional", "optimizer", "lr", "schedule"):
         assert getattr(again, option) == before[option]
+
+
+def test_a_run_goes_on_in_its_own_folder(tmp_path):
+    """Although its config.json lacks what that release did not know."""
+    outputs = tmp_path / "outputs"
+    (outputs / "checkpoints").mkdir(parents=True)
+    shutil.copy(RELEASES / "release_2" / "points.json", outputs / "config.json")
+    checkpoint = outputs / "checkpoints" / "model_epoch_001.pt"
+    shutil.copy(RELEASES / "release_2" / "points_epoch_001.pt", checkpoint)
+    assert "moved" not in succeed("train.py", "--resume", cwd=tmp_path)
+    assert json.loads((outputs / "config.json").read_text())["shape"] == [2]
+    found, end = (load_checkpoint(x) for x in (outputs / "model_final.pt", POINTS_END))
+    for key, weight in found["model"].items():
+        torch.testing.assert_close(weight, end["model"][key], rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""What a person at a terminal gets: voice, colours, errors."""
+"""What a person at a terminal gets: more or less text, colours, errors."""
 
 import contextlib
 import io

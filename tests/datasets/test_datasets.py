@@ -1,5 +1,6 @@
-"""datasets.py and digits.py: the built-in digits, IDX files and which dataset runs."""
+"""The built-in digits, what a dataset says about itself, IDX files, and which dataset runs."""
 
+import json
 import subprocess
 import sys
 import time
@@ -10,9 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import datasets
-from datasets import DatasetUnavailable, load_images, to_pixels, to_unit, wait_while_growing
+import datasets.mnist
+from datasets import (
+    IMAGES,
+    Dataset,
+    DatasetUnavailable,
+    load_dataset,
+    load_images,
+    load_points,
+)
 from datasets.digits import BLOCK, FONTS, glyphs, make_digits
+from datasets.mnist import wait_while_growing
+from datasets.units import ImageUnits, make_units, to_pixels, to_unit
+from names import datasets_of
 from system.errors import InputError
 
 # ------------------------------------------------------------------------------------- digits
@@ -88,6 +99,54 @@ def test_unit_and_pixels_are_inverse():
     assert (x.min().item(), x.max().item(), x.shape) == (-1, 1, (1, 1, 16, 16))
     assert torch.equal(to_pixels(x), pixels)
     assert to_pixels(torch.tensor([-3.0, 3.0]).view(1, 1, 1, 2)).flatten().tolist() == [0, 255]
+
+
+def test_colour_images_have_their_channels_first():
+    pixels = torch.randint(256, (5, 6, 8, 3), dtype=torch.uint8)
+    units = ImageUnits((3, 6, 8))
+    x = units.to_model(pixels)
+    assert x.shape == (5, *units.shape)
+    assert x.is_contiguous()
+    assert x[4, 2, 1, 7].item() == pytest.approx(pixels[4, 1, 7, 2].item() / 127.5 - 1)
+    assert torch.equal(units.to_data(x), pixels)
+
+
+# ------------------------------------------------------------------------- what a data set says
+
+
+@pytest.mark.parametrize(
+    ("examples", "kind", "shape", "value_range"),
+    [
+        (torch.zeros(4, 6, 8, dtype=torch.uint8), "images", (1, 6, 8), [-1.0, 1.0]),
+        (torch.zeros(4, 6, 8, 3, dtype=torch.uint8), "images", (3, 6, 8), [-1.0, 1.0]),
+        (torch.rand(4, 2), "points", (2,), None),
+    ],
+    ids="grey colour points".split(),
+)
+def test_a_dataset_knows_its_shape(examples, kind, shape, value_range):
+    data = Dataset("mine", examples, torch.tensor([0, 2, 2, 1]), ("a", "b", "c"))
+    assert (data.kind, data.shape, data.classes) == (kind, shape, 3)
+    facts = data.facts()
+    assert (facts["kind"], facts["shape"]) == (kind, list(shape))
+    assert (facts["value_range"], facts["class_names"]) == (value_range, ["a", "b", "c"])
+    assert json.loads(json.dumps(facts)) == facts
+    assert type(make_units(facts)) is type(data.units())
+    assert torch.equal(make_units(facts).to_model(examples), data.units().to_model(examples))
+
+
+def test_classes_are_counted_by_names_or_else_by_labels():
+    pixels, labels = torch.zeros(2, 4, 4, dtype=torch.uint8), torch.tensor([0, 3])
+    assert Dataset("mine", pixels, labels).classes == 4
+    assert Dataset("mine", pixels, labels, tuple("abcdef")).classes == 6
+
+
+def test_the_tables_hold_what_can_be_named():
+    assert tuple(IMAGES) == datasets_of("images")
+    digits = load_dataset("digits", Path(), 0, None, 0, 3)
+    assert (digits.shape, digits.class_names) == (IMAGES["digits"].shape, tuple("0123456789"))
+    moons = load_dataset("moons", Path(), 50, None, 0, 20)
+    assert moons.examples.shape == (20, 2)
+    assert torch.equal(moons.examples, load_points("moons", 50, 0.0, 0).examples[:20])
 
 
 # ---------------------------------------------------------------------------------- IDX files
@@ -167,7 +226,7 @@ def no_network(name: str, data_dir: Path) -> None:
 
 
 def test_without_a_name_digits_stand_in_for_mnist(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(datasets, "download", no_network)
+    monkeypatch.setattr(datasets.mnist, "download", no_network)
     assert load_images(None, tmp_path, subset=3).name == "digits"
     assert len(capsys.readouterr().out.splitlines()) == 1
 
@@ -211,14 +270,14 @@ def test_a_download_that_fails_says_why(tmp_path, monkeypatch, capsys):
 
 
 def test_a_download_that_is_silent_is_said_to_be(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "PATIENCE", 0.5)
+    monkeypatch.setattr(datasets.mnist, "PATIENCE", 0.5)
     pretend_to_download("import time; time.sleep(60)", monkeypatch)
     with pytest.raises(DatasetUnavailable, match=r"nothing arrived for 0\.5 seconds"):
         load_images("mnist", tmp_path)
 
 
 def test_a_silent_download_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "PATIENCE", 0.5)
+    monkeypatch.setattr(datasets.mnist, "PATIENCE", 0.5)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
         start = time.monotonic()
         wait_while_growing(child, tmp_path)
@@ -228,7 +287,7 @@ def test_a_silent_download_is_given_up(tmp_path, monkeypatch):
 
 
 def test_a_slow_download_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "PATIENCE", 1.0)
+    monkeypatch.setattr(datasets.mnist, "PATIENCE", 1.0)
     code = (
         "import sys, time\n"
         "for i in range(8):\n"

@@ -19,12 +19,6 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_the_suffixes_are_those_of_the_command_line():
-    import cli.options
-
-    assert cli.options.DRAWING_SUFFIXES == datasets.drawings.TABLES + datasets.drawings.PICTURES
-
-
 @pytest.mark.parametrize(
     "text",
     [

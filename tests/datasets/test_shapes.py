@@ -5,7 +5,6 @@ import sys
 import numpy as np
 import pytest
 
-import cli.options
 from datasets.shapes import (
     FERN_MAPS,
     FERN_SHIFTS,
@@ -19,6 +18,7 @@ from datasets.shapes import (
     smooth_curve,
     tree_lines,
 )
+from names import datasets_of
 
 
 def nearest_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -28,7 +28,7 @@ def nearest_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def test_the_command_line_knows_exactly_these_shapes():
-    assert tuple(SHAPES) == cli.options.POINT_DATASETS
+    assert tuple(SHAPES) == datasets_of("points")
 
 
 @pytest.mark.parametrize("name", SHAPES)

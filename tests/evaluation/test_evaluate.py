@@ -11,13 +11,19 @@ from scripts import assert_picture, refuse, succeed
 from studio import picture, texts_above, title, write_model
 
 import evaluate
-import evaluation.comparison
+import evaluation.images
 from datasets import Dataset, load_images
 from datasets.digits import make_digits
-from evaluation.classifier import Classifier, augment, cache_path, classify, load_classifier
-from evaluation.comparison import draw_extremes, evaluate_images
+from evaluation.classifier import (
+    Classifier,
+    augment,
+    cache_path,
+    classify,
+    load_classifier,
+    train_classifier,
+)
+from evaluation.images import draw_extremes, evaluate_images
 from plots.images import GAP
-from sampling.generation import Trained
 from system.distributed import Group
 from system.errors import InputError
 
@@ -127,11 +133,10 @@ def test_the_classifier_has_not_seen_the_real_images_that_it_judges(tmp_path, mo
         judged.append(pixels)
         return pixels.flatten(1)[:, ::28].float(), torch.rand(len(pixels), 10)
 
-    monkeypatch.setattr(evaluation.comparison, "load_classifier", load)
-    monkeypatch.setattr(evaluation.comparison, "classify", judge)
-    trained = Trained(tmp_path, {"dataset": "mnist"}, *[None] * 4)
+    monkeypatch.setattr(evaluation.images, "load_classifier", load)
+    monkeypatch.setattr(evaluation.images, "classify", judge)
     samples = load_images("mnist", tmp_path, train=False).examples[:80]
-    figures = evaluate_images(samples, trained, tmp_path, tmp_path / "picture.png", "cpu")
+    figures = evaluate_images(samples, "mnist", tmp_path, tmp_path / "picture.png", "cpu")
     seen, real = (
         {image.numpy().tobytes() for image in images} for images in (trained_on[0], judged[-1])
     )
@@ -142,7 +147,7 @@ def test_the_classifier_has_not_seen_the_real_images_that_it_judges(tmp_path, mo
 
 
 def test_classify_gives_features_and_probabilities():
-    features, probabilities = classify(Classifier().eval(), make_digits(True, 7)[0], "cpu")
+    features, probabilities = classify(Classifier(1, 10).eval(), make_digits(True, 7)[0], "cpu")
     assert features.shape == (7, 128)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(7))
 
@@ -157,6 +162,21 @@ def test_augmenting_moves_or_mirrors():
     assert {column for _, column in spots} == {3, 4, 5, 6, 7}
     mirrored = augment(x, True, generator)
     assert {(image[0] == 1).nonzero()[0].tolist()[1] for image in mirrored} == {5, 22}
+
+
+def test_colour_images_of_another_size_are_classified_and_augmented():
+    pixels = torch.randint(256, (7, 32, 24, 3), dtype=torch.uint8)
+    data = Dataset("pictures", pixels.repeat(40, 1, 1, 1), torch.arange(280) % 4)
+    model = train_classifier(data)
+    features, probabilities = classify(model, pixels, "cpu")
+    assert (features.shape, probabilities.shape) == ((7, 128), (7, 4))
+    x = torch.zeros(3, 3, 32, 24)
+    x[:, :, 10, 5] = torch.tensor([0.25, 0.5, 0.75])
+    moved = augment(x, False, torch.Generator().manual_seed(0))
+    assert moved.shape == x.shape
+    for image in moved:  # its channels move together
+        row, column = (image[0] == 0.25).nonzero()[0]
+        assert image[:, row, column].tolist() == [0.25, 0.5, 0.75]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""metrics.py against closed forms."""
+"""point_metrics.py against closed forms."""
 
 import math
 

@@ -44,6 +44,9 @@ def config_of(**changes):
         "embedding_scale": 2.0,
         "label_counts": [],
         "label_dropout": 0.1,
+        "shape": [2],
+        "value_range": None,
+        "class_names": [],
     }
     config |= dict.fromkeys(("beta_start", "beta_end", "sigma_min", "sigma_max"))
     return config | changes
@@ -69,7 +72,7 @@ def write_points(path, config, model=None):
 def write_images(path, config, model=None):
     x0 = torch.rand(9, 1, 28, 28) * 2 - 1
     labels = torch.arange(9)
-    save_explorer(path, config, make_diffusion(config), ImageUnits(), x0, labels, model)
+    save_explorer(path, config, make_diffusion(config), ImageUnits((1, 28, 28)), x0, labels, model)
     return path
 
 
@@ -105,12 +108,12 @@ def test_a_network_too_large_for_a_page_is_refused(tmp_path):
 
 @pytest.mark.parametrize("count", [1, 9, 100])
 def test_images_fit_into_a_page(count, tmp_path):
-    config = config_of(kind="images", schedule="log_linear", timesteps=200, coordinates="raw")
+    config = config_of(kind="images", schedule="log_linear", timesteps=200, shape=[1, 28, 28])
     x0 = torch.zeros(count, 1, 28, 28)
     model = lambda x, t: x  # noqa: E731
     labels = torch.zeros(count, dtype=torch.int64)
     path = tmp_path / "page.html"
-    save_explorer(path, config, make_diffusion(config), ImageUnits(), x0, labels, model)
+    save_explorer(path, config, make_diffusion(config), ImageUnits((1, 28, 28)), x0, labels, model)
     assert path.stat().st_size < explorer.LARGEST
     reverse = embedded(path)["images"]["reverse"]
     steps = len(reverse["timesteps"])
@@ -432,7 +435,7 @@ def test_layers(process, visit, tmp_path):
 
 @in_browser
 def test_images_in_the_page(visit, tmp_path):
-    config = config_of(kind="images", model="mlp", coordinates="raw", hidden_dims=[32])
+    config = config_of(kind="images", shape=[1, 28, 28], hidden_dims=[32])
     path = write_images(tmp_path / "page.html", config, random_network(config))
     with visit(path) as page:
         data = picture(page)
@@ -453,11 +456,50 @@ def test_images_in_the_page(visit, tmp_path):
 
 
 @in_browser
+def test_colour_images_that_are_not_square(visit, tmp_path):
+    """Each is of one colour, so each pixel of its place in the picture has that colour."""
+    config = config_of(kind="images", shape=[3, 4, 7])
+    colours = [[250, 10, 0], [0, 200, 30], [40, 0, 220]]
+    pixels = torch.tensor(colours, dtype=torch.uint8)[:, None, None].expand(-1, 4, 7, -1)
+    units, path = ImageUnits((3, 4, 7)), tmp_path / "page.html"
+    x0, labels = units.to_model(pixels), torch.arange(3)
+    save_explorer(path, config, make_diffusion(config), units, x0, labels)
+    code = """() => {
+        const canvas = document.getElementById("picture");
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        const density = window.devicePixelRatio || 1;
+        return [0, 1, 2].map((i) => {
+            const [left, top, width, height] = view.where(view.last.size, "forward", 0, i);
+            const colours = [0.1, 0.9].map((share) => {
+                const x = Math.round((left + share * width) * density);
+                const y = Math.round((top + share * height) * density);
+                return [...data.subarray(4 * (y * canvas.width + x)).subarray(0, 3)];
+            });
+            return [colours, width / height];
+        });
+    }"""
+    with visit(path) as page:
+        for (found, ratio), colour in zip(page.evaluate(code), colours, strict=True):
+            assert found == [colour, colour]
+            assert ratio == pytest.approx(7 / 4)
+
+
+def test_images_too_large_for_a_page_are_refused(tmp_path):
+    config = config_of(kind="images", shape=[3, 256, 256])
+    units, x0 = ImageUnits((3, 256, 256)), torch.zeros(5, 3, 256, 256)
+    model, labels = (lambda x, t: x), torch.zeros(5, dtype=torch.int64)
+    path = tmp_path / "page.html"
+    with pytest.raises(InputError, match="--num_images"):
+        save_explorer(path, config, make_diffusion(config), units, x0, labels, model)
+
+
+@in_browser
 @pytest.mark.parametrize("kind", ["points", "images"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_it_fits_the_screen_and_the_theme(kind, width, visit, tmp_path):
     write = write_points if kind == "points" else write_images
-    config = config_of(kind=kind, coordinates="raw", hidden_dims=[32])
+    shape = [2] if kind == "points" else [1, 28, 28]
+    config = config_of(kind=kind, shape=shape, coordinates="raw", hidden_dims=[32])
     path = write(tmp_path / "page.html", config, random_network(config))
     viewport = {"width": width, "height": 740}
     with visit(path, viewport=viewport, color_scheme="dark") as page:

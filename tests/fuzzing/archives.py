@@ -54,7 +54,8 @@ def case(base: Base, name: str, recipe: Recipe, rng: random.Random, expected: st
 EXPANDED, META = hostile.TENSORS["vast-expanded"], hostile.TENSORS["vast-meta"]
 HUGE = {"hidden_dims": [8192] * 100, "embedding_size": 8192}
 UNET = {"kind": "images", "model": "unet", "dropout": 0.0, "no_attention": False}
-UNET = {**UNET, "dataset": "digits", "base_channels": 8192}
+UNET = {**UNET, "dataset": "digits", "base_channels": 8192, "shape": [1, 28, 28]}
+VAST_IMAGES = {"kind": "images", "dataset": "digits", "shape": [3, 1024, 1024]}
 
 
 def damaged(damage: Callable[[bytes, random.Random], bytes]) -> Recipe:
@@ -161,6 +162,10 @@ WRONG: dict[str, Recipe] = {
     "hidden_dims-huge-expanded": all_vast(EXPANDED, **HUGE),
     "hidden_dims-huge-meta": all_vast(META, **HUGE),
     "unet-huge": config(**UNET),
+    "images-huge": config(**VAST_IMAGES),
+    "images-huge-expanded": all_vast(EXPANDED, **VAST_IMAGES),
+    "images-huger": config(**{**VAST_IMAGES, "shape": [3, 10**9, 10**9]}),
+    "shape-of-other-data": config(shape=[1, 28, 28]),
     "unet-huge-expanded": all_vast(EXPANDED, **UNET),
     "unet-huge-meta": all_vast(META, **UNET),
     "learned-time-huge-expanded": all_vast(

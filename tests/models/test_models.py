@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from diffusion import make_schedule
-from models import build_model, load_model
+from models import build_model, describe, load_model
 from models.embeddings import (
-    TIME_EMBEDDINGS,
     FourierFeatures,
     TimeEmbedding,
     sinusoidal_embedding,
 )
 from models.unet import UNet
+from names import TIME_EMBEDDINGS
 
 CONFIG = {"model": "unet", "base_channels": 8, "label_counts": []}
-CONFIG |= {"dropout": 0.0, "no_attention": False}
+CONFIG |= {"dropout": 0.0, "no_attention": False, "shape": [1, 28, 28]}
 
 
 def awakened(model: torch.nn.Module) -> torch.nn.Module:
@@ -104,7 +104,7 @@ MLP_CONFIG = {
     **{"model": "mlp", "kind": "points", "hidden_dims": [32, 32], "embedding_size": 16},
     **{"time_embedding": "sinusoidal", "coordinates": "sinusoidal", "embedding_scale": 1.0},
     **{"schedule": "linear", "timesteps": 100, "beta_start": None, "beta_end": None},
-    **{"sigma_min": 0.002, "sigma_max": 10.0, "label_counts": []},
+    **{"sigma_min": 0.002, "sigma_max": 10.0, "label_counts": [], "shape": [2]},
 }
 
 
@@ -123,7 +123,8 @@ def test_mlp_of_points(time_embedding, coordinates):
 
 
 def test_mlp_of_images_has_the_size_its_options_say():
-    config = {**MLP_CONFIG, "kind": "images", "hidden_dims": [2048] * 5, "embedding_size": 100}
+    config = {**MLP_CONFIG, "kind": "images", "shape": [1, 28, 28]}
+    config |= {"hidden_dims": [2048] * 5, "embedding_size": 100}
     model = build_model(config)
     assert 24e6 < sum(p.numel() for p in model.parameters()) < 27e6
     x = torch.randn(3, 1, 28, 28)
@@ -184,7 +185,13 @@ def test_load_model_takes_the_weights_asked_for():
 
 def test_a_network_without_memory_has_the_names_and_shapes_of_a_real_one():
     """Also where that would take terabytes."""
-    mlp = {"model": "mlp", "kind": "points", "hidden_dims": [8, 16], "embedding_size": 8}
+    mlp = {
+        "model": "mlp",
+        "kind": "points",
+        "shape": [2],
+        "hidden_dims": [8, 16],
+        "embedding_size": 8,
+    }
     mlp |= {"time_embedding": "learned", "coordinates": "sinusoidal", "embedding_scale": 2.0}
     mlp |= {"label_counts": [3, 4], "schedule": "flow", "timesteps": 10}
     mlp |= dict.fromkeys(("beta_start", "beta_end", "sigma_min", "sigma_max"))
@@ -200,3 +207,39 @@ def test_a_network_without_memory_has_the_names_and_shapes_of_a_real_one():
 def test_unknown_models_are_refused():
     with pytest.raises(ValueError, match="unknown model"):
         build_model({"model": "transformer", "label_counts": []})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {**CONFIG, "shape": [3, 32, 32]},
+        {**CONFIG, "shape": [1, 12, 40]},
+        {**MLP_CONFIG, "kind": "images", "shape": [3, 8, 8], "coordinates": None},
+    ],
+    ids="unet-colour unet-oblong mlp-colour".split(),
+)
+def test_networks_learn_images_of_other_shapes(config):
+    torch.manual_seed(0)
+    model, x0 = build_model(config), torch.randn(8, *config["shape"])
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    t, losses = torch.arange(8) * 10, []
+    for _ in range(2):
+        answer = model(x0, t)
+        assert answer.shape == x0.shape
+        loss = (answer - x0).square().mean()
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("shape", [[2, 32, 32], [3, 30, 32], [1, 28, 27], [2]])
+def test_shapes_that_the_unet_cannot_have_are_refused_with_the_rule(shape):
+    with pytest.raises(ValueError, match="1 or 3 channels whose sides are multiples of 4"):
+        build_model({**CONFIG, "shape": shape})
+
+
+def test_networks_say_what_they_are():
+    assert describe(build_model(CONFIG)).startswith("U-Net with 0.")
+    assert describe(build_model(MLP_CONFIG)) == "MLP with 0.00 M parameters"

@@ -10,22 +10,21 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from studio import picture, texts_above, texts_beside, title
 
 from plots.animation import save_animation
+from plots.figures import evenly_spaced, read_picture
 from plots.images import (
     CLASS_COLUMNS,
     GAP,
     MAX_GRID,
     PAPER,
     by_class,
-    evenly_spaced,
-    ordinal,
+    class_texts,
     save_classes,
     save_grid,
-    save_loss_curve,
     save_panels,
     save_rows,
-    smooth,
     tile,
 )
+from plots.loss import ordinal, save_loss_curve, smooth
 from plots.points import save_scatter
 
 STEP = 28 + GAP
@@ -286,3 +285,53 @@ def test_evenly_spaced_includes_both_ends():
     assert evenly_spaced(3, 11) == [0, 5, 10]
     assert evenly_spaced(10, 4) == [0, 1, 2, 3]
     assert len(evenly_spaced(10, 1001)) == 10
+
+
+# -------------------------------------------------------------------------------------- colours
+
+HUES = torch.tensor([[200, 0, 0], [0, 150, 0], [0, 0, 250]], dtype=torch.uint8)
+COLOURED = HUES[:, None, None].expand(-1, 6, 8, -1)  # images of one colour, 6 high and 8 wide
+
+
+def test_tiles_in_colour():
+    canvas = tile(COLOURED, columns=2)
+    assert canvas.shape == (2 * (6 + GAP) + GAP, 2 * (8 + GAP) + GAP, 3)
+    for k, colour in enumerate(HUES):
+        row, column = divmod(k, 2)
+        cell = canvas[GAP + row * (6 + GAP) :, GAP + column * (8 + GAP) :][:6, :8]
+        assert (cell == colour.numpy()).all()
+    assert (canvas[-6 - GAP :, -8 - GAP :] == PAPER).all()
+
+
+def test_pictures_in_colour_are_written_in_colour(tmp_path):
+    labels = torch.tensor([1, 0, 1])
+    save_grid(COLOURED, tmp_path / "grid.png", "samples")
+    save_classes(COLOURED, labels, ("a", "b"), tmp_path / "classes.png", "samples")
+    save_rows([("one", COLOURED), ("two", COLOURED)], tmp_path / "rows.png", "rows")
+    panels = torch.stack([COLOURED, COLOURED])
+    save_panels(panels, ["t = 1", "t = 0"], tmp_path / "panels.png", "panels")
+    for path in tmp_path.glob("*.png"):
+        pixels = read_picture(path).reshape(-1, 3)
+        for colour in HUES.numpy():
+            assert (pixels == colour).all(1).sum() >= 6 * 8, path.name
+
+
+def test_animations_are_grey_or_in_colour(tmp_path):
+    grey = COLOURED[..., 0]
+    for name, images in (("grey", grey), ("colour", COLOURED)):
+        save_animation([images, images], ["a", "b"], tmp_path / f"{name}.gif", "title")
+    frames = {name: iio.imread(tmp_path / f"{name}.gif", index=0) for name in ("grey", "colour")}
+    rgb = {name: frame.reshape(-1, 3).astype(int) for name, frame in frames.items()}
+    assert (rgb["grey"] == rgb["grey"][:, :1]).all()
+    for colour in HUES.numpy():
+        assert (abs(rgb["colour"] - colour).max(1) < 12).sum() >= 6 * 8
+
+
+def test_a_name_that_says_no_more_than_the_label_is_left_out():
+    assert class_texts([1, 0], ("0", "1")) == ["1", "0"]
+    assert class_texts([1, 2], ("coat", "bag")) == ["bag 1", "2"]  # no name for each of them
+
+
+def test_names_are_no_formulas(tmp_path):
+    save_classes(images(2), torch.tensor([0, 1]), (r"$\frac$", "$x$"), tmp_path / "c.png", "title")
+    assert (tmp_path / "c.png").stat().st_size > 0

@@ -35,7 +35,7 @@ def test_npy_files(tmp_path):
     make_pictures(PointUnits([0, 0], 1.0)).write(points, tmp_path / "p.npy", "")
     assert np.array_equal(np.load(tmp_path / "p.npy"), points.numpy())
     pixels = torch.randint(256, (3, 28, 28), dtype=torch.uint8)
-    make_pictures(ImageUnits()).write(pixels, tmp_path / "i.npy", "")
+    make_pictures(ImageUnits((1, 28, 28))).write(pixels, tmp_path / "i.npy", "")
     assert np.array_equal(np.load(tmp_path / "i.npy"), pixels.numpy())
 
 
@@ -47,7 +47,7 @@ def test_limits_hold_the_data_and_most_of_the_noise():
 
 
 def test_a_configuration_picks_its_units():
-    assert make_units({"kind": "images", "dataset": "mnist"}).shape == (1, 28, 28)
+    assert make_units({"kind": "images", "shape": [3, 32, 24]}).shape == (3, 32, 24)
     assert make_units({"kind": "points", "mean": [0.0, 1.0], "scale": 2.0}).shape == (2,)
 
 
@@ -56,11 +56,14 @@ NAMES = ("coat", "bag", "shirt")
 
 
 def test_pictures_of_images_name_their_classes(figures, frames, tmp_path):
-    pictures, labels = make_pictures(ImageUnits(), NAMES), torch.tensor([2, 0, 2, 0, 2, 0])
+    pictures, labels = (
+        make_pictures(ImageUnits((1, 28, 28)), NAMES),
+        torch.tensor([2, 0, 2, 0, 2, 0]),
+    )
     pictures.write(IMAGES, tmp_path / "s.png", "samples", labels)
     pictures.draw_panels([IMAGES, IMAGES], ["a", "b"], tmp_path / "p.png", "panels", labels)
     pictures.draw_animation(
-        [IMAGES, IMAGES], ["a", "b"], tmp_path / "a.gif", "film", labels, [0, 1]
+        [IMAGES, IMAGES], ["a", "b"], tmp_path / "a.gif", "animation", labels, [0, 1]
     )
     assert texts_beside(figures["s"].axes[0]) == ["coat 0", "shirt 2"]
     panels = figures["p"].axes[0]
@@ -81,7 +84,7 @@ def test_pictures_of_points_are_in_the_datas_units_and_coloured(figures, frames,
     data = pictures.units.to_data(points)
     pictures.write(data, tmp_path / "s.png", "samples", labels)
     pictures.draw_panels([data, data + 1], ["a", "b"], tmp_path / "p.png", "panels", labels)
-    pictures.draw_animation([data, data + 1], ["a", "b"], tmp_path / "a.gif", "film", labels)
+    pictures.draw_animation([data, data + 1], ["a", "b"], tmp_path / "a.gif", "animation", labels)
     drawn = [figures["s"].axes[0], *figures["p"].axes]
     for axes, expected in zip(drawn, (data, data, data + 1), strict=True):
         assert dots(axes)[0] == pytest.approx(expected.numpy())

@@ -8,9 +8,11 @@ from matplotlib.colors import to_rgba
 from matplotlib.quiver import Quiver
 from studio import dots, picture, texts_above, title
 
-import cli.options
 from datasets.shapes import make_shape
+from datasets.units import ImageUnits, PointUnits
 from diffusion import make_schedule
+from names import datasets_of
+from plots.pictures import make_pictures
 from plots.points import (
     INK,
     MAX_POINTS,
@@ -145,11 +147,11 @@ def test_paths_lead_from_noise_to_samples(figures, tmp_path):
 
 def test_the_gallery_shows_every_set_whole_on_axes_of_its_own(figures, tmp_path):
     sets = []
-    for name in cli.options.POINT_DATASETS:
+    for name in datasets_of("points"):
         made, labels = map(torch.from_numpy, make_shape(name, 200, 0))
         sets.append((name, made, labels))
     save_gallery(sets, tmp_path / "g.png", "title")
-    assert [axes.get_title() for axes in figures["g"].axes] == list(cli.options.POINT_DATASETS)
+    assert [axes.get_title() for axes in figures["g"].axes] == list(datasets_of("points"))
     for axes, (_, made, _) in zip(figures["g"].axes, sets, strict=True):
         shown = dots(axes)[0]
         assert shown == pytest.approx(made.numpy())
@@ -169,12 +171,13 @@ def test_the_gallery_shows_every_set_whole_on_axes_of_its_own(figures, tmp_path)
 @pytest.mark.parametrize("kind", ["images", "points"])
 def test_schedules_have_their_curves_and_a_row_of_examples(kind, figures, tmp_path):
     schedules = {name: make_schedule(name, 50) for name in ("linear", "flow", "log_linear")}
-    shape = (28, 28) if kind == "images" else (30, 2)
+    shape = (1, 28, 28) if kind == "images" else (30, 2)
+    units = ImageUnits((1, 28, 28)) if kind == "images" else PointUnits([0, 0], 1.0)
+    pictures = make_pictures(units)
     noisy = [
         [torch.full(shape, 20 * row + place) for place in range(9)] for row in range(len(schedules))
     ]
-    limits = None if kind == "images" else LIMITS
-    save_schedules(schedules, noisy, tmp_path / "s.png", "title", limits)
+    save_schedules(schedules, noisy, tmp_path / "s.png", "title", pictures.draw_small)
     left, right, *cells = figures["s"].axes
     for axes in (left, right):
         assert [line.get_label() for line in axes.lines] == list(schedules)
@@ -197,5 +200,6 @@ def test_schedules_have_their_curves_and_a_row_of_examples(kind, figures, tmp_pa
         shown = picture(axes) if kind == "images" else dots(axes)[0]
         assert (shown == 20 * (k // 9) + k % 9).all()
         assert kind == "points" or axes.get_images()[0].get_clim() == (0, 255)
-        assert kind == "images" or has_the_limits(axes)
+        limits = (*axes.get_xlim(), *axes.get_ylim())
+        assert kind == "images" or limits == pytest.approx(pictures.limits)
         assert texts_above(axes) == []

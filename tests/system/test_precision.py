@@ -1,4 +1,4 @@
-"""compute.py: the machine chooses precision and compilation; both only change the speed."""
+"""precision.py, compilation.py, threads.py: the machine chooses; only the speed changes."""
 
 import inspect
 from operator import attrgetter

@@ -1,19 +1,18 @@
 """The training loop, in this process: compiled against eager, and one graph for a whole run."""
 
-import argparse
-
 import numpy as np
 import pytest
 import torch
 from torch._dynamo.utils import counters
 
-import cli.options
 import train
 from datasets.units import make_units
 from guidance import cycle_labels
+from names import LOSS_WEIGHTINGS, PREDICTIONS, SCHEDULES
 from plots.pictures import make_pictures
 from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps
-from sampling.generation import Trained, generate, prepare_network
+from sampling import SampleSettings, Trained, generate
+from sampling.denoising import prepare_network
 from system.errors import InputError
 
 RUN = "--dataset digits --subset 70 --batch_size 32 --epochs 3 --base_channels 8 --num_samples 4"
@@ -49,9 +48,9 @@ def test_bf16_learns_almost_the_same(tmp_path):
     assert 0.9 < similarity < 0.99999
 
 
-@pytest.mark.parametrize("weighting", cli.options.LOSS_WEIGHTINGS)
-@pytest.mark.parametrize("prediction", cli.options.PREDICTIONS)
-@pytest.mark.parametrize("schedule", cli.options.SCHEDULES)
+@pytest.mark.parametrize("weighting", LOSS_WEIGHTINGS)
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_combination_trains_and_samples_or_is_refused(
     schedule, prediction, weighting, tmp_path
 ):
@@ -137,22 +136,15 @@ def test_a_compiled_sampler_has_one_graph(tmp_path):
     units = make_units(run.config)
     for parameter in run.model.parameters():  # a new network answers zero
         torch.nn.init.normal_(parameter, std=0.05)
-    args = argparse.Namespace(
-        **{"num_images": 20, "batch_size": 8, "seed": 0, "sampler": "dpmpp", "guidance": 2.0},
-        **{"eta": None, "momentum": None, "precision": "fp32"},
-        **{"guide": None, "guidance_interval": None},
-    )
+    settings = SampleSettings(count=20, steps=5, guidance=2.0, batch_size=8)
     torch._dynamo.reset()
     counters.clear()
     samples = {}
-    for args.compile in ("on", "off"):
+    for compile in ("on", "off"):
         network = run.model.eval().requires_grad_(False)
         trained = Trained(tmp_path, run.config, network, run.diffusion, units, make_pictures(units))
-        prepare_network(trained, args, 5, torch.device("cpu"))
-        labels, timesteps = cycle_labels(range(10), 20), trailing_timesteps(1000, 5)
-        samples[args.compile] = generate(
-            trained, args, timesteps, torch.device("cpu"), labels=labels
-        )
+        trained, _ = prepare_network(trained, settings, "fp32", compile)
+        samples[compile] = generate(trained, settings, cycle_labels(range(10), 20))
         assert counters["stats"]["unique_graphs"] == 1
         assert counters["recompile_limit"] == {}
     difference = (samples["on"].float() - samples["off"].float()).abs()

@@ -19,7 +19,7 @@ def answers_with_the_label(x, t, labels=None):
 
 
 def draw(folder, units, labels=(), count=9, network=answers_with_the_label, stride=None):
-    diffusion = Diffusion(make_schedule("cosine", 100), "x0", clip=False)
+    diffusion = Diffusion(make_schedule("cosine", 100), "x0")
     settings = TrainSettings(
         output_dir=folder, epochs=9, batch_size=9, lr=0.1, num_samples=count, show_image_step=stride
     )
@@ -29,7 +29,7 @@ def draw(folder, units, labels=(), count=9, network=answers_with_the_label, stri
 
 @pytest.mark.parametrize(("count", "columns"), [(64, 7), (70, 7), (20, 2), (11, 2)])
 def test_every_class_has_a_full_row_of_its_own_samples(count, columns, figures, tmp_path):
-    draw(tmp_path, ImageUnits(), labels=range(10), count=count)
+    draw(tmp_path, ImageUnits((1, 28, 28)), labels=range(10), count=count)
     axes = figures["epoch_003"].axes[0]
     assert texts_beside(axes) == [str(k) for k in range(10)]
     cells = picture(axes)[2:, 2:].reshape(10, 30, columns, 30)[:, :28, :, :28]
@@ -40,21 +40,21 @@ def test_every_class_has_a_full_row_of_its_own_samples(count, columns, figures, 
 
 
 def test_fewer_samples_than_classes_stay_so_few(figures, tmp_path):
-    draw(tmp_path, ImageUnits(), labels=range(10), count=4)
+    draw(tmp_path, ImageUnits((1, 28, 28)), labels=range(10), count=4)
     axes = figures["epoch_003"].axes[0]
     assert picture(axes).shape == (32, 4 * 30 + 2)
     assert texts_above(axes) == ["0", "1", "2", "3"]
 
 
 def test_the_process_has_its_labels(figures, tmp_path):
-    draw(tmp_path, ImageUnits(), labels=range(10), count=20, stride=50)
+    draw(tmp_path, ImageUnits((1, 28, 28)), labels=range(10), count=20, stride=50)
     axes = figures["epoch_003_process"].axes[0]
     assert texts_beside(axes) == [str(k) for k in range(8)]
     assert texts_above(axes) == ["t = 99", "t = 49", "sample"]
 
 
 def test_without_classes_there_are_as_many_as_asked_for(figures, tmp_path):
-    draw(tmp_path, ImageUnits(), count=64)
+    draw(tmp_path, ImageUnits((1, 28, 28)), count=64)
     axes = figures["epoch_003"].axes[0]
     assert picture(axes).shape == (8 * 30 + 2, 8 * 30 + 2)
     assert texts_beside(axes) == []

@@ -7,7 +7,7 @@ from scripts import succeed
 
 import training.tensorboard
 from system.errors import InputError, RunError
-from system.files import locked
+from system.locks import locked
 
 TRAIN = "--dataset line --num_points 200 --batch_size 20 --hidden_size 8 --save_interval 1".split()
 

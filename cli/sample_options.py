@@ -1,0 +1,160 @@
+"""The options of sample.py: what they are, and what they exclude."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cli.options
+import cli.terminal
+from cli.parser import Parser
+from cli.tables import in_a_row
+from names import MASKS, SAMPLERS, SEED
+from system.errors import InputError
+from system.options import Option
+from system.values import ANY_SEED, POSITIVE, File, Flag, Labels, Pair, Text, Whole
+
+SUFFIXES = {"images": (".png", ".npy"), "points": (".png", ".npy", ".csv")}  # of the output
+ENDS = ("sample.png", "process.png")  # of the stills, those whose names are known beforehand
+
+OUTPUT = (
+    Option(
+        "num_images",
+        Whole(1, 10_000_000),
+        "how many images (default: 64, or 8 of each class) or points (default: 1000) to make",
+    ),
+    Option(
+        "labels",
+        Labels(),
+        "class-conditional models: the classes to make, in turn; 3, 0,1,7 or 0-9, say",
+        default_text="all",
+    ),
+    Option(
+        "output",
+        File(),
+        ".png for a picture; .npy for the samples (images uint8, N x H x W; points float32,"
+        " N x 2); .csv for points",
+        default_text="outputs/generated_samples.png, or interpolation.png or inpainting.png there",
+    ),
+    Option(
+        "show_intermediate",
+        Flag(),
+        "also write pictures of the process into the folder intermediate/ beside the output",
+    ),
+    Option(
+        "show_image_step",
+        POSITIVE,
+        "with a picture every so many denoising steps, instead of about ten in all;"
+        " implies --show_intermediate",
+        metavar="STEPS",
+    ),
+    Option("gif", Flag(), "also write the process as an animation"),
+    Option(
+        "export",
+        File(),
+        "make nothing, but write the weights for passing on: a .safetensors file, which"
+        " --checkpoint takes too",
+    ),
+)
+EDITING = (
+    Option(
+        "interpolate",
+        Pair(ANY_SEED),
+        "make the way from the samples of seed A to those of seed B: a strip and an animation",
+        metavar=("A", "B"),
+    ),
+    Option(
+        "inpaint",
+        Text(),
+        "make anew what --mask covers, by RePaint; of a square picture file (light on dark, as the"
+        " training images are), or of a test image of the model's dataset by its number, from 0"
+        " (./7 is a file of that name)",
+        metavar="IMAGE",
+    ),
+    Option(
+        "mask",
+        Text(),
+        f"of --inpaint: {', '.join(MASKS)}, or a picture that is white where to make anew",
+        metavar="MASK",
+    ),
+    Option(
+        "data_dir",
+        File(),
+        "of --inpaint: where the model's dataset is kept and downloaded to",
+        metavar="DIR",
+        default=Path("data"),
+        needs="belongs to --inpaint",
+    ),
+    Option(
+        "visits",
+        POSITIVE,
+        "of --inpaint: how often each timestep is visited; more take longer and fit better",
+        default=10,
+        needs="belongs to --inpaint",
+    ),
+)
+
+
+def parse_arguments(argv: list[str] | None = None, document: str | None = "") -> argparse.Namespace:
+    """The options of sample.py, checked.
+
+    Args:
+        document: what `--help` says, see `cli.parser.Parser`.
+    """
+    parser = Parser(document)
+    parser.add_options((cli.options.CHECKPOINT,))
+    parser.add_options(OUTPUT, "what to make")
+    parser.add_options(EDITING, "from given noise or images")
+    parser.add_options(cli.options.sampling("ddpm; dpmpp with --interpolate"), "sampling")
+    parser.add_options(cli.options.MACHINE, "machine")
+    parser.add_options((SEED,), "randomness")
+    cli.terminal.add_verbosity_options(parser)
+    args = parser.parse_args(argv)
+    check_editing_options(args)
+    cli.options.check_suffix(args.output, SUFFIXES["points"], "--output")
+    if args.export is not None:
+        cli.options.check_suffix(args.export, (".safetensors",), "--export")
+    animated = args.gif or args.interpolate is not None
+    outputs = [args.export or args.output] + [args.output.with_suffix(".gif")] * animated
+    if args.show_intermediate or args.show_image_step is not None:
+        outputs += [args.output.parent / "intermediate" / name for name in ENDS]
+    cli.options.check_outputs(outputs, [args.checkpoint, args.guide, args.inpaint, args.mask])
+    return args
+
+
+def check_editing_options(args: argparse.Namespace) -> None:
+    """Fill in the output and the sampler, and refuse what does not go together.
+
+    Raises:
+        InputError: naming the option.
+    """
+    name = "generated_samples"
+    if args.inpaint is None:
+        cli.options.refuse_given(args, ["mask"], "belongs to --inpaint")
+    else:
+        name = "inpainting"
+        cli.options.refuse_given(args, ["interpolate"], "cannot go with --inpaint")
+        cli.options.refuse_given(args, ["sampler"], "cannot go with --inpaint, which has its own")
+        if args.guidance is not None and args.guide is None and args.labels is None:
+            raise InputError("--guidance with --inpaint needs --labels, whose class it exaggerates")
+        if args.mask is None:
+            raise InputError(f"--inpaint needs a --mask: {', '.join(MASKS)}, or a picture")
+    for option in EDITING:
+        if option.needs:
+            cli.options.fill_or_refuse(args, option, args.inpaint is not None)
+    cli.options.check_sampler_options(args, default="ddpm" if args.interpolate is None else "dpmpp")
+    if args.interpolate is not None:
+        name = "interpolation"
+        if args.interpolate[0] == args.interpolate[1]:
+            raise InputError("--interpolate needs two seeds that differ")
+        if SAMPLERS[args.sampler].fresh_noise or args.eta:
+            without = [name for name, sampler in SAMPLERS.items() if not sampler.fresh_noise]
+            raise InputError(
+                "--interpolate needs a sampler without fresh noise:"
+                f" {in_a_row(without, 'or')}, with eta 0"
+            )
+    args.output = args.output or Path(f"outputs/{name}.png")
+    if name != "generated_samples":
+        cli.options.refuse_given(args, ["show_image_step", "export"], "is not for " + name)
+        if args.show_intermediate or args.gif:
+            raise InputError(f"--show_intermediate and --gif are not for {name}")

@@ -1,0 +1,47 @@
+"""What follows from the tables of names.py: which names take an option, and how that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from names import names_of
+from system.options import Option
+
+
+class Entry(Protocol):
+    """What a table of names.py maps a name to."""
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Those that it takes."""
+
+
+def takers(table: Mapping[str, Entry], option: str) -> list[str]:
+    """The names in a table that take an option."""
+    return [name for name, entry in table.items() if option in names_of(entry.options)]
+
+
+def options_of(
+    table: Mapping[str, Entry], choice: str, verb: str = "applies to"
+) -> tuple[Option, ...]:
+    """The options of all entries of a table, each once, with the names of those that take it.
+
+    Args:
+        choice: the option that picks an entry.
+        verb: of the words with which an option is refused that the chosen entry does not take.
+    """
+    found = {option.name: option for entry in table.values() for option in entry.options}
+    marked = []
+    for name, option in found.items():
+        taken_by = takers(table, name)
+        where = ", ".join(taken_by) + (" on points" if option.points_only else "")
+        needs = f"{verb} --{choice} {in_a_row(taken_by, 'and')} only"
+        marked.append(option._replace(help=f"{where}: {option.help}", needs=needs))
+    return tuple(marked)
+
+
+def in_a_row(words: Sequence[str], last: str) -> str:
+    """Words as a sentence has them: `a, b and c`."""
+    *before, end = words
+    return f"{', '.join(before)} {last} {end}" if before else end

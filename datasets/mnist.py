@@ -1,0 +1,151 @@
+"""MNIST and Fashion-MNIST: IDX files on disk, which torchvision downloads if need be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from system.errors import InputError
+
+# Our name -> (torchvision class, name for people). The class name is also its folder's name.
+TORCHVISION = {"mnist": ("MNIST", "MNIST"), "fashion_mnist": ("FashionMNIST", "Fashion-MNIST")}
+SIZE = 28  # pixels, of both sides of an image
+SHAPE = (1, SIZE, SIZE)
+IMAGE_MAGIC, LABEL_MAGIC = (0x0803, 0x0801)  # the IDX format: 08 = uint8, then the dimensions
+PATIENCE = 20.0  # seconds without a new byte after which a download is given up
+
+
+class DatasetUnavailable(InputError):
+    """The dataset is neither on disk nor to be downloaded.
+
+    Args:
+        message: for the user.
+        reason: why it could not be downloaded.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def load_torchvision(name: str, data_dir: Path, train: bool) -> tuple[Tensor, Tensor]:
+    """Pixels, uint8 (N, 28, 28), and labels, int64 (N,), of one split; downloaded if need be.
+
+    Args:
+        name: one of `TORCHVISION`.
+
+    Raises:
+        DatasetUnavailable: it is not on disk and cannot be downloaded.
+        InputError: its files are there but damaged; the message names the file.
+    """
+    raw = data_dir / TORCHVISION[name][0] / "raw"
+    split = "train" if train else "t10k"
+    paths = raw / f"{split}-images-idx3-ubyte", raw / f"{split}-labels-idx1-ubyte"
+    if not all(path.is_file() for path in paths):
+        download(name, data_dir)
+    images_shape = check_idx(paths[0], IMAGE_MAGIC)
+    labels_shape = check_idx(paths[1], LABEL_MAGIC)
+    if images_shape[1:] != (SIZE, SIZE):
+        raise InputError(
+            f"{paths[0]} holds images of {images_shape[1:]} pixels, not {(SIZE, SIZE)}"
+        )
+    if images_shape[0] != labels_shape[0]:
+        raise InputError(
+            f"{paths[1]} holds {labels_shape[0]} labels for {images_shape[0]} images;"
+            " delete the folder to download it again"
+        )
+    return read_idx(paths[0], images_shape), read_idx(paths[1], labels_shape).long()
+
+
+def read_idx(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """The data of an IDX file whose header was checked: uint8 of that shape.
+
+    torchvision could read it too, but takes two seconds to import.
+    """
+    header = 4 + 4 * len(shape)
+    return torch.from_numpy(np.fromfile(path, dtype=np.uint8, offset=header)).view(shape)
+
+
+def check_idx(path: Path, magic: int) -> tuple[int, ...]:
+    """The shape that the header of an IDX file gives, after checking that the data is all there.
+
+    Raises:
+        InputError: wrong magic number, or a length that does not fit the shape.
+    """
+    dimensions = magic & 0xFF
+    with path.open("rb") as file:
+        header = file.read(4 + 4 * dimensions)
+    words = [int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4)]
+    advice = "delete it to download it again"
+    if len(header) < 4 + 4 * dimensions:
+        raise InputError(f"{path} is too short to be an IDX file; {advice}")
+    if words[0] != magic:
+        raise InputError(
+            f"{path} is not the IDX file it should be (it begins with {words[0]:#010x}, not"
+            f" {magic:#010x}); {advice}"
+        )
+    shape = tuple(words[1:])
+    expected = len(header) + torch.Size(shape).numel()
+    actual = path.stat().st_size
+    if actual != expected:
+        raise InputError(
+            f"{path} is damaged: {actual} bytes instead of the {expected} that its header"
+            f" promises; {advice}"
+        )
+    if shape[0] == 0:
+        raise InputError(f"{path} is empty: its header promises no examples; {advice}")
+    return shape
+
+
+def download(name: str, data_dir: Path) -> None:
+    """Let torchvision download a dataset, but give up when nothing arrives for `PATIENCE` seconds.
+
+    It runs in a process of its own, since a thread that waits for a silent server (or for a name
+    that does not resolve) cannot be stopped.
+    """
+    class_name, title = TORCHVISION[name]
+    print(f"Downloading {title} to {data_dir} ...", flush=True)
+    code = (
+        "import sys, torchvision.datasets as d; getattr(d, sys.argv[1])(sys.argv[2], download=True)"
+    )
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, class_name, str(data_dir)],
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+        try:
+            wait_while_growing(child, data_dir / class_name / "raw")
+            ended = child.poll() is not None
+        finally:
+            child.kill()
+            child.wait()
+        errors.seek(0)
+        said = errors.read().decode(errors="replace").split("\n")
+    if child.returncode != 0:
+        last = next((line.strip() for line in reversed(said) if line.strip()), "no reason given")
+        reason = last if ended else f"nothing arrived for {PATIENCE:g} seconds"
+        raise DatasetUnavailable(
+            f"{title} is not in {data_dir} and could not be downloaded ({reason}). Put its four IDX"
+            f" files into {data_dir / class_name / 'raw'}, or point --data_dir to a folder that has"
+            f" {class_name}/raw, or use --dataset digits, which needs no download.",
+            reason,
+        )
+
+
+def wait_while_growing(child: subprocess.Popen[bytes], folder: Path) -> None:
+    """Return when `child` has ended, or when `folder` has not changed for `PATIENCE` seconds."""
+    size, since = -2, time.monotonic()
+    while child.poll() is None and time.monotonic() - since < PATIENCE:
+        time.sleep(0.1)
+        files = list(folder.iterdir()) if folder.is_dir() else None
+        now = -1 if files is None else sum(file.stat().st_size for file in files)
+        if now != size:
+            size, since = now, time.monotonic()

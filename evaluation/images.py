@@ -1,0 +1,140 @@
+"""The figures of images: each for the samples, and for real images in their place.
+
+Samples are compared with images that the model has not seen, the test split. The second number of
+each pair is what as many real images reach in their place: no model can be expected to do better.
+Those are a sixth of the training split that is kept from the classifier, which recognises what it
+was trained on better than any other real image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import plots.images
+from datasets import Dataset, load_images
+from evaluation import Figures
+from evaluation.classifier import classify, load_classifier
+from evaluation.image_metrics import frechet_distance, kernel_distance, precision_and_recall
+from evaluation.point_metrics import nearest
+
+HELD_OUT = 6  # one in so many training images is kept from the classifier
+CONFIDENT = 0.9  # probability from which on the classifier is sure of a class
+SHOWN = 16
+
+
+def hold_out(train: Dataset) -> tuple[Dataset, Dataset]:
+    """What the classifier is trained on, and the real images that it has not seen."""
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+    count = len(train) // HELD_OUT
+    kept, held = (
+        replace(train, examples=train.examples[part], labels=train.labels[part])
+        for part in (order[count:], order[:count])
+    )
+    return kept, held
+
+
+def evaluate_images(
+    samples: Tensor,
+    name: str,
+    data_dir: Path,
+    picture: Path,
+    device: torch.device,
+    labels: Tensor | None = None,
+) -> Figures:
+    """Figures for images; also draws the most and the least typical of them.
+
+    Args:
+        samples: uint8, as the dataset's own images: (N, H, W) or (N, H, W, 3).
+        name: of the dataset.
+        data_dir: where datasets are, and classifiers are kept.
+        picture: where to draw.
+        labels: of the classes that were asked for, int64 (N,).
+    """
+    train, test = load_images(name, data_dir), load_images(name, data_dir, train=False)
+    kept, held = hold_out(train)
+    model = load_classifier(kept, data_dir, device)
+    of_samples, classes = classify(model, samples, device)
+    of_test, _ = classify(model, test.examples, device)
+    of_train, _ = classify(model, train.examples, device)
+    # As many as samples, as far as they go: some figures depend on the number.
+    of_real, real_classes = classify(model, held.examples[: len(samples)], device)
+    fewer = ", fewer than the samples: their FID is too high" if len(of_real) < len(samples) else ""
+    print(f"real data: {len(of_real):,} images that the classifier has not seen{fewer}", flush=True)
+
+    draw_extremes(samples, nearest(of_samples, of_test), picture)
+    shares = torch.bincount(train.labels, minlength=train.classes) / len(train)
+    # Far below the value for unseen real images, it would mean copies of training images.
+    distances = [nearest(found, of_train).median().item() for found in (of_samples, of_test)]
+    figures = {
+        **both(distribution_figures, (of_samples, of_test), (of_real, of_test)),
+        **both(class_figures, (classes, shares), (real_classes, shares)),
+        "median distance to a training image": (distances[0], distances[1]),
+    }
+    if labels is not None:
+        figures["share of the class asked for"] = (
+            share_right(classes, labels),
+            share_right(real_classes, held.labels[: len(samples)]),
+        )
+    return figures
+
+
+def both(
+    figures: Callable[[Tensor, Tensor], dict[str, float]],
+    of_samples: tuple[Tensor, Tensor],
+    of_real: tuple[Tensor, Tensor],
+) -> Figures:
+    """Figures for the samples beside the same figures for real images in their place."""
+    found, floor = figures(*of_samples), figures(*of_real)
+    return {name: (found[name], floor[name]) for name in found}
+
+
+def distribution_figures(found: Tensor, real: Tensor) -> dict[str, float]:
+    """How alike two sets of images are as a whole, by their features (N, D) and (M, D)."""
+    precision, recall = precision_and_recall(real, found)
+    return {
+        "FID": frechet_distance(found, real),
+        "KID x 1000": 1000 * kernel_distance(found, real),
+        "precision": precision,
+        "recall": recall,
+    }
+
+
+def class_figures(probabilities: Tensor, shares: Tensor) -> dict[str, float]:
+    """How clear the classes of images are, and how often each is there, beside its true share."""
+    return {
+        f"share classified with p >= {CONFIDENT}": confident_share(probabilities),
+        "largest error of a class's share": largest_error(probabilities, shares),
+    }
+
+
+def confident_share(probabilities: Tensor) -> float:
+    return (probabilities.max(1).values >= CONFIDENT).float().mean().item()
+
+
+def share_right(probabilities: Tensor, labels: Tensor) -> float:
+    """The share of images that the classifier takes for what they should be."""
+    return (probabilities.argmax(1) == labels).float().mean().item()
+
+
+def largest_error(probabilities: Tensor, shares: Tensor) -> float:
+    """The largest difference of a class's share among the samples from its true one."""
+    found = torch.bincount(probabilities.argmax(1), minlength=len(shares)) / len(probabilities)
+    return (found - shares).abs().max().item()
+
+
+def draw_extremes(samples: Tensor, distance: Tensor, path: Path) -> None:
+    """The samples nearest to real images, in features, above those farthest from any."""
+    order = distance.argsort()
+    count = min(SHOWN, len(samples) // 2)
+    rows = torch.stack([samples[order[:count]], samples[order[-count:].flip(0)]])
+    plots.images.save_panels(
+        rows.transpose(0, 1),
+        [str(i + 1) for i in range(count)],
+        path,
+        "Samples nearest to real images (above) and farthest from any (below)",
+    )

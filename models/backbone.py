@@ -1,0 +1,36 @@
+"""What all networks have in common: how they are called, and how a configuration makes one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """Predicts noise (or x_0, or v) from noisy examples and their timestep.
+
+    Shapes: x (B, *shape), t (B,), or (1,) for one timestep shared by all, labels (B,) or none
+    -> (B, *shape). A new network is a subclass in a file of its own and a line in `models.MODELS`.
+    """
+
+    title: ClassVar[str]  # for people
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The untrained network that a run's configuration describes.
+
+        It reads its own options, `shape`, that of one example, and `label_counts`, one for each
+        class that it learns.
+
+        Raises:
+            KeyError: a setting is missing.
+            ValueError: it is not for data of this shape.
+        """
+
+    @abstractmethod
+    def hidden_weights(self) -> list[Tensor]:
+        """The weights of all layers but the first and the last, which Muon trains."""

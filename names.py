@@ -1,0 +1,404 @@
+"""Every name that can be typed, with what belongs to it: data, networks, schedules, samplers.
+
+A table maps each name to what it needs, and all else follows from the tables: `--help`, what is
+checked of a command line, what a checkpoint may say, the tests. What a name does is written where
+its kind of thing is: a schedule in diffusion.py, a sampler in samplers.py, a network in a file of
+models/, a data set in datasets/.
+
+Here too stand the options that belong to a name, and those that describe a model: with the data
+they rebuild its network and its process, so they are in its checkpoint. Options that only say how
+to run are in cli/.
+
+Imports nothing heavy, so that `--help` and wrong usage answer at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from system.options import ByData, Option
+from system.values import ANY_SEED, Flag, ListOf, OneOf, Real, Whole
+
+KINDS = ("images", "points")  # of data
+DEVICES = ("auto", "cuda", "mps", "cpu")
+PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
+OPTIMIZERS = ("adamw", "muon")
+LR_SCHEDULES = ("constant", "cosine")
+PREDICTIONS = ("eps", "x0", "v")
+LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
+OBJECTIVES = ("denoising",)
+TIMESTEP_SAMPLINGS = ("uniform", "logit_normal")
+TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
+COORDINATES = ("sinusoidal", "raw")
+# What config.json says of a run beside its options: the data, and what followed from what.
+FACTS = ("kind", "mean", "scale", "label_counts", "shape", "value_range", "class_names", "derived")
+MASKS = ("upper_half", "lower_half", "left_half", "right_half", "centre")
+
+
+def names_of(options: Iterable[Option]) -> list[str]:
+    """The names of some options."""
+    return [option.name for option in options]
+
+
+# ------------------------------------------------------------------------------------ the data
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")  # files of points, one a line
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+DRAWING_SUFFIXES = TABLE_SUFFIXES + PICTURE_SUFFIXES
+MOST_POINTS = 10_000_000
+LARGEST = 1e18  # of coordinates; datasets/drawings.py reads up to 1e15, jitter makes them larger
+
+
+class DataSet(NamedTuple):
+    """A built-in data set.
+
+    Attributes:
+        kind: `images` or `points`.
+    """
+
+    kind: str
+
+
+SHAPES = (
+    "barnsley_fern sierpinski spiral koch mandelbrot swiss_roll heart dino cat circle line moons"
+    " checkerboard gaussians tree"
+)
+DATASETS = {
+    "mnist": DataSet("images"),
+    "fashion_mnist": DataSet("images"),
+    "digits": DataSet("images"),
+    **{name: DataSet("points") for name in SHAPES.split()},
+}
+
+
+def datasets_of(kind: str) -> tuple[str, ...]:
+    """The built-in data sets of `images` or of `points`."""
+    return tuple(name for name, data in DATASETS.items() if data.kind == kind)
+
+
+def is_drawing(name: str) -> bool:
+    """Whether a data set is a person's own drawing, a file of points."""
+    return Path(name).suffix.lower() in DRAWING_SUFFIXES
+
+
+def is_points(name: str) -> bool:
+    """Whether a data set is a set of points."""
+    return name in datasets_of("points") or is_drawing(name)
+
+
+def kind_of(dataset: str | None) -> str:
+    """`images` or `points`, whichever a data set holds; None is a data set of images."""
+    return "images" if dataset is None or dataset in datasets_of("images") else "points"
+
+
+class DataSetName(OneOf):
+    """A built-in data set, or the path of a drawing."""
+
+    def parse(self, text: str) -> str:
+        return text if is_drawing(text) else super().parse(text)
+
+
+DATASET = Option(
+    "dataset",
+    DataSetName("dataset", tuple(DATASETS)),
+    f"images: {', '.join(datasets_of('images'))}; points: {', '.join(datasets_of('points'))}; or"
+    f" your own drawing, a file ending in {', '.join(DRAWING_SUFFIXES)}",
+    default_text="mnist, or digits, which needs no download, where mnist cannot be had",
+)
+NUM_POINTS = Option(
+    "num_points",
+    Whole(3, MOST_POINTS),
+    "points: how many",
+    default=8000,
+    needs="is for sets of points only",
+    points_only=True,
+)
+JITTER = Option(
+    "jitter",
+    Real(0, 100, low_included=True),
+    "drawings: noise added to the points, as a share of their spread",
+    metavar="SHARE",
+    default=0.01,
+    needs="is for drawings (files of points) only",
+    optional=True,
+    stored=Real(0, LARGEST, low_included=True),
+    points_only=True,
+)
+
+# ---------------------------------------------------------------------------------- the networks
+
+WIDTH = Whole(1, 8192)
+
+
+class Network(NamedTuple):
+    """A network, in a file of its own in models/.
+
+    Attributes:
+        kinds: of the data that it can learn; `--model auto` is the first that fits.
+        optimizer: what trains it best.
+        options: those that describe it.
+    """
+
+    kinds: tuple[str, ...]
+    optimizer: str
+    options: tuple[Option, ...]
+
+
+MODELS = {
+    "unet": Network(
+        kinds=("images",),
+        optimizer="muon",
+        options=(
+            Option("base_channels", WIDTH, "width", metavar="C", default=64),
+            Option(
+                "dropout",
+                Real(0, 0.99, low_included=True),
+                "share of the activations that training sets to zero",
+                metavar="SHARE",
+                default=0.0,
+                stored=Real(0, 1, low_included=True),
+            ),
+            Option(
+                "no_attention",
+                Flag(),
+                "without self-attention at its lowest resolution",
+                default=False,
+            ),
+        ),
+    ),
+    "mlp": Network(
+        kinds=("images", "points"),
+        optimizer="adamw",
+        options=(
+            Option(
+                "hidden_size", WIDTH, "width of its layers", default=128, short_for="hidden_dims"
+            ),
+            Option(
+                "hidden_layers",
+                Whole(1, 100),
+                "how many layers",
+                default=3,
+                short_for="hidden_dims",
+            ),
+            Option(
+                "hidden_dims",
+                ListOf(WIDTH, longest=100),
+                "the width of each layer, instead of the two options above",
+            ),
+            Option(
+                "embedding_size",
+                Whole(2, 8192),
+                "size of the embeddings of time and coordinates, even",
+                default=128,
+            ),
+            Option(
+                "time_embedding",
+                OneOf("time embedding", TIME_EMBEDDINGS),
+                f"one of {', '.join(TIME_EMBEDDINGS)}",
+                default="sinusoidal",
+            ),
+            Option(
+                "coordinates",
+                OneOf("coordinate embedding", COORDINATES),
+                "sinusoidal (Fourier features) or raw",
+                default="sinusoidal",
+                points_only=True,
+            ),
+            Option(
+                "embedding_scale",
+                Real(0, 1000),
+                "larger for finer detail in Fourier features",
+                metavar="SCALE",
+                default=2.0,
+                points_only=True,
+            ),
+        ),
+    ),
+}
+
+
+def models_for(kind: str) -> tuple[str, ...]:
+    """The networks that can learn `images` or `points`, the usual one first."""
+    return tuple(name for name, network in MODELS.items() if kind in network.kinds)
+
+
+def with_kinds(model: str) -> str:
+    """A network's name, with what it can learn where that is not everything."""
+    kinds = MODELS[model].kinds
+    return model if kinds == KINDS else f"{model} ({', '.join(kinds)} only)"
+
+
+# -------------------------------------------------------------------------- the noise schedules
+
+SIGMA_MIN, SIGMA_MAX = 0.002, 10.0  # of log_linear, in units of the data's spread
+BETA_START, BETA_END = 1e-4, 0.02  # for 1000 timesteps
+# Half of the timesteps should have less noise than the thin parts of a drawing are wide: in images
+# little is finer than a pixel, in sets of points much is.
+POINTS_BETA_START = 2e-6
+
+
+def beta(end: str, default: str) -> Option:
+    """The option of one end of a schedule of variances."""
+    return Option(
+        f"beta_{end}",
+        Real(1e-12, 0.9999, low_included=True),
+        f"variance at the {end} of the schedule",
+        metavar="BETA",
+        default_text=f"{default} x 1000/T",
+        optional=True,
+    )
+
+
+def sigma(end: str, which: str, default: float) -> Option:
+    """The option of one end of a schedule of noise levels."""
+    return Option(
+        f"sigma_{end}",
+        Real(1e-5, 1e6, low_included=True),
+        f"{which} noise level, in units of the data's spread",
+        metavar="SIGMA",
+        default_text=f"{default:g}",
+        optional=True,
+    )
+
+
+BETAS = (beta("start", "1e-4 (points 2e-6)"), beta("end", "0.02"))
+SIGMAS = (sigma("min", "smallest", SIGMA_MIN), sigma("max", "largest", SIGMA_MAX))
+
+
+class Schedule(NamedTuple):
+    """A noise schedule, made by what has its name in `SCHEDULES` of diffusion.py.
+
+    Attributes:
+        options: of the function, beside the number of timesteps.
+        ends_in_pure_noise: whether nothing is left of the data at the last timestep.
+    """
+
+    options: tuple[Option, ...] = ()
+    ends_in_pure_noise: bool = False
+
+
+SCHEDULES = {
+    "linear": Schedule(BETAS),
+    "quadratic": Schedule(BETAS),
+    "sigmoid": Schedule(BETAS),
+    "cosine": Schedule(),
+    "log_linear": Schedule(SIGMAS),
+    "flow": Schedule(ends_in_pure_noise=True),
+}
+
+# ---------------------------------------------------------------------------------- the samplers
+
+GUIDANCE_BY_GUIDE = 2.0  # the scale of guidance by a worse network, where none is given
+
+
+class Sampler(NamedTuple):
+    """A sampler, the function of its name in samplers.py.
+
+    Attributes:
+        steps: denoising steps when none are asked for; None means every timestep of the process.
+        options: those that it takes.
+        fresh_noise: whether it adds noise whatever its options are.
+    """
+
+    steps: int | None
+    options: tuple[Option, ...] = ()
+    fresh_noise: bool = False
+
+
+ETA = Option(
+    "eta",
+    Real(0, 1, low_included=True),
+    "share of fresh noise, from 0 (deterministic) to 1 (that of ddpm)",
+    metavar="ETA",
+    default_text="0",
+)
+MOMENTUM = Option(
+    "momentum",
+    Real(0, 10),
+    "with eta 0, 2 comes closer to the data in few steps",
+    metavar="GAMMA",
+    default_text="1, none",
+)
+SAMPLERS = {
+    "ddpm": Sampler(None, fresh_noise=True),
+    "ddim": Sampler(50, (ETA, MOMENTUM)),
+    "heun": Sampler(20),
+    "dpmpp": Sampler(20, (ETA,)),
+}
+
+# --------------------------------------------------------------- the options that describe a model
+
+SUBSET = Option("subset", Whole(1, 10**12), "train on the first N examples only", optional=True)
+OBJECTIVE = Option(
+    "objective",
+    OneOf("objective", OBJECTIVES),
+    f"what the network is trained to minimise, one of {', '.join(OBJECTIVES)}",
+    default="denoising",
+)
+LOSS_WEIGHTING = Option(
+    "loss_weighting",
+    OneOf("loss weighting", LOSS_WEIGHTINGS),
+    "weights of the squared errors: uniform, min_snr (of x0's by min(SNR, 5)), or inverse_sigma,"
+    " 1 / (sigma^2 + 1e-4)",
+    default_text="inverse_sigma for x0, else uniform",
+)
+TIMESTEP_SAMPLING = Option(
+    "timestep_sampling",
+    OneOf("timestep sampling", TIMESTEP_SAMPLINGS),
+    "which timesteps to learn from: uniform, all alike, or logit_normal, most past the middle",
+    default=ByData("logit_normal", "uniform"),
+)
+PREDICTION = Option(
+    "prediction",
+    OneOf("prediction", PREDICTIONS),
+    "what the network predicts: eps (the noise), x0 or v",
+    default=ByData("x0", "v"),
+)
+LABEL_DROPOUT = Option(
+    "label_dropout",
+    Real(0, 0.99, low_included=True),
+    "class_conditional: share of examples without their label, from which guidance learns what all"
+    " classes have in common",
+    metavar="SHARE",
+    default=0.1,
+    needs="is for --class_conditional only",
+    optional=True,
+    stored=Real(0, 1, low_included=True),
+)
+TIMESTEPS = Option(
+    "timesteps",
+    Whole(2, 100_000),
+    "timesteps of the diffusion process",
+    aliases=("num_timesteps",),
+    metavar="T",
+    default=ByData(1000, 200),
+)
+SCHEDULE = Option(
+    "schedule",
+    OneOf("schedule", tuple(SCHEDULES)),
+    f"noise schedule, one of {', '.join(SCHEDULES)}",
+    aliases=("beta_schedule",),
+    default=ByData("cosine", "quadratic"),
+)
+SEED = Option("seed", ANY_SEED, "seed of all randomness", default=0)
+MODEL = Option(
+    "model",
+    OneOf("model", ("auto", *MODELS)),
+    f"{' or '.join(with_kinds(name) for name in MODELS)}; auto is"
+    f" {', '.join(f'{models_for(kind)[0]} for {kind}' for kind in KINDS)}",
+    default="auto",
+)
+# What is in the checkpoint of every model; the options of its network come on top.
+OF_EVERY_MODEL = (
+    LABEL_DROPOUT,
+    SUBSET,
+    SEED,
+    TIMESTEPS,
+    TIMESTEP_SAMPLING,
+    SCHEDULE,
+    *{option.name: option for one in SCHEDULES.values() for option in one.options}.values(),
+    PREDICTION,
+    LOSS_WEIGHTING,
+)

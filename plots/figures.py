@@ -1,0 +1,47 @@
+"""What all pictures have in common: how they are written and read, and how texts fit them.
+
+Figures are made without pyplot, so nothing here needs or opens a display.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from system.files import atomic_write
+
+DPI = 100
+LETTER, LINE = 0.075, 0.2  # inches that a letter, and a line, of the texts beside images take
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure, whole or not at all."""
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=DPI)
+
+
+def wrapped(title: str, inches: float) -> list[str]:
+    """A title in lines that fit into so many inches."""
+    return textwrap.wrap(title, int(inches / LETTER)) or [""]
+
+
+def literal(text: str) -> str:
+    """A text from elsewhere, such as the name of a file, that matplotlib takes for no formula."""
+    return text.replace("$", r"\$")
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A picture that was written, as uint8 (H, W, 3)."""
+    return iio.imread(path)[..., :3]
+
+
+def evenly_spaced(count: int, total: int) -> list[int]:
+    """Up to `count` indices spread over range(total), the first and the last among them."""
+    if total <= count:
+        return list(range(total))
+    return sorted({round(i) for i in torch.linspace(0, total - 1, count).tolist()})

@@ -1,0 +1,103 @@
+"""All samples of a trained network, made batch by batch, by one process or by several."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets.units import Units
+from guidance import cycle_labels
+from sampling.denoising import check_guidance, run_sampler
+from sampling.settings import SampleSettings
+from sampling.trained import Trained
+from system.console import shows_bars
+from system.distributed import Group
+from system.errors import RunError
+from utils import SeededNoise
+
+ALONE = Group()
+Watch = Callable[[int, Tensor], None]  # it is given the number of steps done, and x (B, ...)
+
+
+def as_data(x: Tensor, units: Units) -> Tensor:
+    """The last states (B, ...) as data.
+
+    Raises:
+        RunError: they are not finite.
+    """
+    if not bool(torch.isfinite(x).all()):
+        raise RunError("the samples are not finite numbers; the model is broken")
+    return units.to_data(x)
+
+
+def generate(
+    trained: Trained,
+    settings: SampleSettings,
+    labels: Tensor | None = None,
+    watch: Watch = lambda steps_done, x: None,
+    group: Group = ALONE,
+) -> Tensor:
+    """All samples, as data, made batch by batch; `watch` sees each state of the first batch.
+
+    All batches are of one size, so that a compiled network sees one shape; the surplus of the last
+    is cut off. Processes take the batches in turn, so the samples do not depend on how many
+    processes there are.
+
+    Args:
+        labels: of the samples, int64 (count,); None for the classes that the network knows, in
+            turn. A network without classes takes none.
+
+    Raises:
+        InputError: see `check_guidance` and `SampleSettings.timesteps`.
+        RunError: the samples are not finite.
+    """
+    check_guidance(trained, settings)
+    count = settings.batch(trained.kind)
+    starts = range(0, settings.count, count)
+    mine = starts[group.rank :: group.size]
+    if labels is None and trained.classes:
+        labels = cycle_labels(trained.labels, settings.count)
+    if labels is not None:
+        labels = labels[torch.arange(len(starts) * count) % len(labels)]
+    done = [trained.units.to_data(torch.empty(0, *trained.units.shape))]
+    hidden = not (shows_bars(sys.stderr) and group.leads)
+    steps = len(settings.timesteps(trained.last + 1))
+    with tqdm(total=len(mine) * steps, unit="step", disable=hidden) as bar:
+        for start in mine:
+            its_labels = None if labels is None else labels[start : start + count]
+            states = batch_states(trained, settings, start, count, its_labels)
+            for steps_done, x in enumerate(states):
+                if start == 0:
+                    watch(steps_done, x)
+                bar.update(steps_done > 0)
+            done.append(as_data(x, trained.units))
+    return gathered(torch.cat(done), starts, count, group)[: settings.count]
+
+
+def batch_states(
+    trained: Trained, settings: SampleSettings, start: int, count: int, labels: Tensor | None
+) -> Iterator[Tensor]:
+    """The starting noise and the state after each step of samples start ... start + count - 1."""
+    noise = SeededNoise(settings.seed, start, count, trained.device)
+    x = trained.diffusion.starting_noise(noise.draw(*trained.units.shape))
+    yield x
+    labels = None if labels is None else labels.to(trained.device)
+    yield from run_sampler(trained, settings, x, noise, labels)
+
+
+def gathered(part: Tensor, starts: range, count: int, group: Group) -> Tensor:
+    """The samples of all processes, in order.
+
+    Args:
+        part: those of this process, which made every `group.size`-th batch.
+        starts: of each batch, the number of its first sample.
+        count: the size of each batch.
+    """
+    shares = [starts[rank :: group.size] for rank in range(group.size)]
+    found = group.gather(part, [len(share) * count for share in shares])
+    order = torch.tensor([start for share in shares for start in share]).argsort()
+    return found.view(-1, count, *found.shape[1:])[order].flatten(0, 1)

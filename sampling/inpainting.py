@@ -1,0 +1,149 @@
+"""Inpainting: images that are a given one outside a hole, and made anew inside it."""
+
+from __future__ import annotations
+
+import os.path
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets import load_images
+from datasets.drawings import open_picture, over
+from plots.images import save_panels
+from samplers import final, repaint
+from sampling.batches import as_data
+from sampling.denoising import make_denoiser
+from sampling.settings import SampleSettings
+from sampling.trained import Trained
+from system.console import shows_bars
+from system.errors import InputError
+from utils import SeededNoise
+
+WHITE = 128  # from which grey value on a mask counts as white
+MASKS = {  # name: from and to which share of the height, and of the width
+    "upper_half": ((0, 1 / 2), (0, 1)),
+    "lower_half": ((1 / 2, 1), (0, 1)),
+    "left_half": ((0, 1), (0, 1 / 2)),
+    "right_half": ((0, 1), (1 / 2, 1)),
+    "centre": ((1 / 4, 3 / 4), (1 / 4, 3 / 4)),
+}
+
+
+def read_image(path: Path, shape: Sequence[int]) -> Tensor:
+    """A picture file as an image of a model's data, uint8; what is transparent becomes black.
+
+    Args:
+        shape: [C, H, W] of the model's images: grey for one channel, else in colour. The picture
+            may be larger or smaller, but must have their proportions.
+
+    Returns:
+        (H, W), or of images in colour (H, W, 3).
+
+    Raises:
+        InputError: it is missing, no picture, or of other proportions.
+    """
+    channels, height, width = shape
+    picture = open_picture(path)
+    if picture.width * height != picture.height * width:
+        size = f"{picture.width} x {picture.height}"
+        needed = "square picture" if height == width else f"picture of {width} : {height}"
+        raise InputError(f"{path} is {size} pixels; a {needed} is needed")
+    flat = over("black", picture, "L" if channels == 1 else "RGB")
+    return torch.from_numpy(np.array(flat.resize((width, height), Image.Resampling.BOX)))
+
+
+def find_image(source: str, dataset: str, data_dir: Path, shape: Sequence[int]) -> Tensor:
+    """A picture file, or by its number an image that the model of a dataset has not seen.
+
+    Args:
+        shape: [C, H, W] of the model's images.
+
+    Raises:
+        InputError: as for `read_image` and `load_images`, or there is no image of that number.
+    """
+    if not source.isdecimal():
+        return read_image(Path(source), shape)
+    images = load_images(dataset, data_dir, train=False).examples
+    number = int(source[:18])  # Python refuses to read thousands of digits
+    if number >= len(images):
+        last = len(images) - 1
+        raise InputError(f"--inpaint: the test images of {dataset} are 0-{last}, not {number}")
+    return images[number]
+
+
+def find_hole(source: str, shape: Sequence[int]) -> Tensor:
+    """A part of the image by its name in `MASKS`, or the white pixels of a mask: bool (H, W).
+
+    Args:
+        shape: [C, H, W] of the model's images.
+
+    Raises:
+        InputError: as for `read_image`, or there is no white.
+    """
+    _, height, width = shape
+    if source in MASKS:
+        (top, bottom), (left, right) = MASKS[source]
+        hole = torch.zeros(height, width, dtype=torch.bool)
+        rows = slice(int(top * height), int(bottom * height))
+        hole[rows, int(left * width) : int(right * width)] = True
+        return hole
+    if not os.path.isfile(source):
+        raise InputError(f"--mask: {source} is no picture and none of {', '.join(MASKS)}")
+    hole = read_image(Path(source), (1, height, width)) >= WHITE
+    if not bool(hole.any()):
+        raise InputError(f"{source} has no white pixels, and only those would be made anew")
+    return hole
+
+
+def inpaint(
+    trained: Trained,
+    settings: SampleSettings,
+    image: Tensor,
+    hole: Tensor,
+    labels: Tensor | None = None,
+    visits: int = 10,
+) -> Tensor:
+    """`settings.count` images that are `image` outside the hole, by RePaint.
+
+    Args:
+        settings: their sampler is not used.
+        image: one image of the model's data, uint8 (H, W) or (H, W, C).
+        hole: bool (H, W), true where to make it anew.
+        labels: of the samples, int64 (count,); None for samples of no class.
+        visits: see `samplers.repaint`.
+
+    Returns:
+        (count, *image.shape), uint8.
+    """
+    device, schedule = trained.device, trained.diffusion.schedule
+    labels = None if labels is None else labels.to(device)
+    timesteps = settings.timesteps(len(schedule))
+    noise = SeededNoise(settings.seed, 0, settings.count, device)
+    states = repaint(
+        make_denoiser(trained, settings, labels),
+        trained.diffusion.starting_noise(noise.draw(*trained.units.shape)),
+        schedule,
+        timesteps,
+        trained.units.to_model(image[None].to(device))[0],
+        hole.to(device),
+        visits,
+        noise.randn_like,
+    )
+    hidden = not shows_bars(sys.stderr)
+    made = final(tqdm(states, total=len(timesteps), unit="step", disable=hidden))
+    return as_data(made, trained.units)
+
+
+def draw_inpainting(samples: Tensor, image: Tensor, hole: Tensor, title: str, path: Path) -> None:
+    """The image, the image with its hole in grey, and what was made of it."""
+    cut = image.clone()
+    cut[hole] = WHITE
+    columns = torch.stack([image, cut, *samples])
+    texts = ["given", "cut out", *map(str, range(1, len(samples) + 1))]
+    save_panels(columns[:, None], texts, path, title)

@@ -1,0 +1,146 @@
+"""From a checkpoint to a trained network, with its process, its units and its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from checkpoints import find_checkpoint, load_checkpoint
+from datasets.units import Units, make_units
+from diffusion import Diffusion, make_diffusion
+from guidance import Network, knows_unlabelled, with_examples
+from models import describe, load_model
+from plots.pictures import ImagePictures, PointPictures, make_pictures
+from system.errors import InputError
+
+DEFAULT_CHECKPOINT = Path("outputs/model_final.pt")
+# What a guide must share with the model that it guides, beside the dataset.
+SHARED_WITH_GUIDE = (
+    "prediction",
+    "timesteps",
+    "schedule",
+    "beta_start",
+    "beta_end",
+    "sigma_min",
+    "sigma_max",
+    "mean",
+    "scale",
+)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network with all that its checkpoint says about it.
+
+    Attributes:
+        guide: a worse network of the same data, whose answers guidance goes away from.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    network: Network
+    diffusion: Diffusion
+    units: Units
+    pictures: ImagePictures | PointPictures
+    guide: Network | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.config["kind"]
+
+    @property
+    def classes(self) -> int:
+        """How many classes the network was trained with; 0 for a network without labels."""
+        return len(self.config["label_counts"])
+
+    @property
+    def labels(self) -> list[int]:
+        """The classes that it has seen examples of."""
+        return with_examples(self.config["label_counts"])
+
+    @property
+    def knows_unlabelled(self) -> bool:
+        return knows_unlabelled(self.config)
+
+    @property
+    def last(self) -> int:
+        """The noisiest timestep."""
+        return len(self.diffusion.schedule) - 1
+
+    @property
+    def device(self) -> torch.device:
+        return self.diffusion.alphas.device
+
+
+def locate(path: Path | None) -> tuple[Path, dict[str, Any]]:
+    """A checkpoint and where it is; None looks in the default places.
+
+    Raises:
+        InputError: there is no checkpoint, or it is not a valid one.
+    """
+    path = path or find_checkpoint(DEFAULT_CHECKPOINT)
+    return path, load_checkpoint(path)
+
+
+def restore(
+    path: Path | None = None, device: torch.device | str = "cpu", use_ema: bool = True
+) -> Trained:
+    """The network, process and units of a checkpoint, see `locate`."""
+    path, checkpoint = locate(path)
+    config = checkpoint["config"]
+    try:
+        model = load_model(checkpoint, use_ema=use_ema).to(device)
+        units = make_units(config)
+        pictures = make_pictures(units, config["class_names"])
+        trained = Trained(path, config, model, make_diffusion(config, device), units, pictures)
+        network = describe(model)
+        print(f"{path}: {config['dataset']}, T = {trained.last + 1}; {network} on {device}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its configuration is not valid ({error!r})") from error
+    return trained
+
+
+def with_guide(trained: Trained, path: Path, use_ema: bool = True) -> Trained:
+    """The same, guided by the network of another checkpoint.
+
+    Raises:
+        InputError: it is not of the same data, process and labels.
+    """
+    guide = restore(path, trained.device, use_ema)
+    found, wanted = meaning_of_x(guide.config), meaning_of_x(trained.config)
+    for name in wanted:
+        if found[name] != wanted[name]:
+            its, models = found[name], wanted[name]
+            raise InputError(f"--guide {path}: its {name} is {its}, the model's {models}")
+    if (guide.labels, guide.knows_unlabelled) != (trained.labels, trained.knows_unlabelled):
+        raise InputError(f"--guide {path}: it and the model must have learned the same labels")
+    return replace(trained, guide=guide.network)
+
+
+def meaning_of_x(config: dict[str, Any]) -> dict[str, Any]:
+    """All that decides what x means to a network, and what the network answers."""
+    # Where somebody's drawing is says nothing, and exported weights do not tell it.
+    data = {"dataset": Path(config["dataset"]).name}
+    return data | {name: config.get(name) for name in SHARED_WITH_GUIDE}
+
+
+def choose_labels(wanted: Sequence[int] | None, known: Sequence[int]) -> list[int]:
+    """The labels asked for, or all that the model knows.
+
+    Raises:
+        InputError: it does not know one of them.
+    """
+    if wanted is None:
+        return list(known)
+    if not known:
+        raise InputError("--labels: this model was trained without --class_conditional")
+    for label in wanted:
+        if label not in known:
+            missing = ", ".join(str(k) for k in range(known[-1]) if k not in known)
+            every = f"0-{known[-1]}" + (missing and f", but saw no examples of {missing}")
+            raise InputError(f"--labels: no class {label}; the model knows {every}")
+    return list(wanted)

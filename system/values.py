@@ -1,0 +1,249 @@
+"""Kinds of values: what can be typed as an option, and what a file may say of it.
+
+One declaration bounds both. `parse` makes a value of what was typed, and says what is wrong with
+it; `fits` tells whether something read from a file is such a value, and `text` says what that is.
+
+Imports nothing heavy, so that `--help` and wrong usage answer at once.
+"""
+
+from __future__ import annotations
+
+import math
+from argparse import ArgumentTypeError, BooleanOptionalAction
+from pathlib import Path
+from typing import Any
+
+
+class Kind:
+    """What the value of an option is.
+
+    Attributes:
+        text: what a value must be, in words.
+        metavar: what stands for it in `--help`.
+    """
+
+    text = ""
+    metavar: str | None = None
+
+    def fits(self, value: Any) -> bool:
+        """Whether something read from a file is such a value."""
+        raise NotImplementedError
+
+    def parse(self, text: str) -> Any:
+        """The value that was typed.
+
+        Raises:
+            ArgumentTypeError: saying what is wrong.
+        """
+        raise NotImplementedError
+
+    def arguments(self) -> dict[str, Any]:
+        """What tells argparse of this kind, for its `add_argument`."""
+        return {"type": self.parse}
+
+
+# ------------------------------------------------------------------------- on the line, in a file
+
+
+class Whole(Kind):
+    """An integer of at least `low`, and at most `high` if there is one."""
+
+    metavar = "N"
+
+    def __init__(self, low: int, high: int | None = None) -> None:
+        self.low, self.high = low, high
+        limits = f"of at least {low}" if high is None else f"from {low:g} to {high:g}"
+        self.text = f"a whole number {limits}"
+
+    def fits(self, value: Any) -> bool:
+        return type(value) is int and self.holds(value)
+
+    def parse(self, text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ArgumentTypeError(f"expected a whole number, not {text!r}") from None
+        if not self.holds(value):
+            limits = f"at least {self.low}" if self.high is None else f"{self.low} to {self.high}"
+            raise ArgumentTypeError(f"must be {limits}, not {value}")
+        return value
+
+    def holds(self, value: int) -> bool:
+        """Whether a whole number is within the limits."""
+        return self.low <= value and (self.high is None or value <= self.high)
+
+
+class Real(Kind):
+    """A finite number in (low, high], or with `low_included` in [low, high]."""
+
+    def __init__(self, low: float, high: float, low_included: bool = False) -> None:
+        self.low, self.high, self.low_included = low, high, low_included
+        self.text = f"a number {'from' if low_included else 'above'} {low:g} to {high:g}"
+
+    def fits(self, value: Any) -> bool:
+        return type(value) in (int, float) and self.holds(value)
+
+    def parse(self, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ArgumentTypeError(f"expected a number, not {text!r}") from None
+        if not self.holds(value):
+            lower = f"at least {self.low:g}" if self.low_included else f"above {self.low:g}"
+            upper = "" if math.isinf(self.high) else f" and at most {self.high:g}"
+            raise ArgumentTypeError(f"must be {lower}{upper}, not {text}")
+        return value
+
+    def holds(self, value: float) -> bool:
+        """Whether a number is within the limits; none is where it is not finite."""
+        above = value >= self.low if self.low_included else value > self.low
+        return above and value <= self.high and value != math.inf
+
+
+class OneOf(Kind):
+    """One of some names; an unknown one is answered with the nearest.
+
+    Args:
+        what: they name.
+    """
+
+    metavar = "NAME"
+
+    def __init__(self, what: str, names: tuple[str, ...]) -> None:
+        self.what, self.names = what, names
+        self.text = f"one of {', '.join(names)}"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.names
+
+    def parse(self, text: str) -> str:
+        name = text.lower().replace("-", "_")
+        if name in self.names:
+            return name
+        import difflib  # only now: it is rarely needed
+
+        near = difflib.get_close_matches(name, self.names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        known = ", ".join(self.names)
+        raise ArgumentTypeError(f"unknown {self.what} {text!r}; known: {known}.{hint}")
+
+
+class ListOf(Kind):
+    """Several values of one kind, typed with commas between them."""
+
+    metavar = "N,N,..."
+
+    def __init__(self, kind: Kind, longest: int, shortest: int = 1) -> None:
+        self.kind, self.longest, self.shortest = kind, longest, shortest
+        self.text = f"a list of {shortest} to {longest} values, each {kind.text}"
+
+    def fits(self, value: Any) -> bool:
+        right = isinstance(value, list) and self.shortest <= len(value) <= self.longest
+        return right and all(map(self.kind.fits, value))
+
+    def parse(self, text: str) -> list[Any]:
+        parts = text.split(",")
+        if len(parts) > self.longest:
+            raise ArgumentTypeError(f"at most {self.longest} values, not {len(parts)}")
+        return [self.kind.parse(part) for part in parts]
+
+
+class Text(Kind):
+    """A line of text, of at most so many characters if that is bounded."""
+
+    def __init__(self, longest: int | None = None) -> None:
+        self.longest = longest
+        self.text = "a text" if longest is None else f"a line of up to {longest} characters"
+
+    def fits(self, value: Any) -> bool:
+        if not isinstance(value, str):
+            return False
+        return self.longest is None or (len(value) <= self.longest and value.isprintable())
+
+    def parse(self, text: str) -> str:
+        return text
+
+
+class Flag(Kind):
+    """True where the option is given; it takes no value."""
+
+    text = "true or false"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, bool)
+
+    def arguments(self) -> dict[str, Any]:
+        return {"action": "store_true"}
+
+
+class Maybe(Kind):
+    """In a file: a value of some kind, or none."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind, self.text = kind, kind.text
+
+    def fits(self, value: Any) -> bool:
+        return value is None or self.kind.fits(value)
+
+
+# ------------------------------------------------------------------------------- on the line alone
+
+
+class Choice(Kind):
+    """One of a few words, which `--help` lists in the place of the value."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.words = words
+
+    def arguments(self) -> dict[str, Any]:
+        return {"choices": self.words}
+
+
+class Pair(Kind):
+    """Two values of one kind, typed one after the other."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+
+    def arguments(self) -> dict[str, Any]:
+        return {"type": self.kind.parse, "nargs": 2}
+
+
+class Switch(Kind):
+    """True for `--name`, false for `--no-name`."""
+
+    def arguments(self) -> dict[str, Any]:
+        return {"action": BooleanOptionalAction}
+
+
+class File(Kind):
+    """Where a file or a folder is."""
+
+    metavar = "FILE"
+
+    def parse(self, text: str) -> Path:
+        return Path(text)
+
+
+class Labels(Kind):
+    """Class labels, such as `3`, `0,1,7`, `0-9` or `0-3,7`."""
+
+    metavar = "LABELS"
+
+    def parse(self, text: str) -> list[int]:
+        labels: list[int] = []
+        for part in text.split(","):
+            first, dash, last = (end.strip() for end in part.partition("-"))
+            if not (first.isdecimal() and (last.isdecimal() if dash else True)):
+                raise ArgumentTypeError(f"expected labels such as 3, 0,1,7 or 0-9: {text!r}")
+            low, high = int(first), int(last or first)
+            if not low <= high < MOST_CLASSES:
+                raise ArgumentTypeError(f"no labels: {part!r}")
+            labels += range(low, high + 1)
+        return labels
+
+
+MOST_CLASSES = 10_000
+POSITIVE = Whole(1)
+NOT_NEGATIVE = Real(0, math.inf, low_included=True)
+ANY_SEED = Whole(0, 2**63 - 1)

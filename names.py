@@ -69,6 +69,7 @@ DATASETS = {
     "mnist": DataSet("images"),
     "fashion_mnist": DataSet("images"),
     "digits": DataSet("images"),
+    "sprites": DataSet("images"),
     **{name: DataSet("points") for name in SHAPES.split()},
 }
 

@@ -24,6 +24,9 @@ from datasets.drawings import read_drawing, resample
 from datasets.mnist import SHAPE as MNIST_SHAPE
 from datasets.mnist import DatasetUnavailable, load_torchvision
 from datasets.shapes import make_shape
+from datasets.sprites import CLASS_NAMES as SPRITES
+from datasets.sprites import SHAPE as SPRITES_SHAPE
+from datasets.sprites import make_sprites
 from datasets.units import ImageUnits, PointUnits
 from names import is_drawing, is_points
 
@@ -62,6 +65,9 @@ IMAGES = {  # the sets of points are in `shapes.SHAPES`
     "mnist": ImageSet(partial(first_of, "mnist"), MNIST_SHAPE, DIGITS),
     "fashion_mnist": ImageSet(partial(first_of, "fashion_mnist"), MNIST_SHAPE, CLOTHES, True),
     "digits": ImageSet(lambda _, train, count: make_digits(train, count), DIGITS_SHAPE, DIGITS),
+    "sprites": ImageSet(
+        lambda _, train, count: make_sprites(train, count), SPRITES_SHAPE, SPRITES, symmetric=True
+    ),
 }
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 SIZE = 32
+SHAPE = (3, SIZE, SIZE)  # as a network sees one image: channels, height, width
 TRAIN_COUNT, TEST_COUNT = 60_000, 10_000
 BLOCK = 1000  # images made at a time, each block from a seed of its own
 PIXEL = 2 / SIZE  # the side of a pixel: a drawing is 2 x 2 units, with (0, 0) in its middle

@@ -32,8 +32,8 @@ OUTPUT = (
     Option(
         "output",
         File(),
-        ".png for a picture; .npy for the samples (images uint8, N x H x W, or N x H x W x 3 in colour; points float32,"
-        " N x 2); .csv for points",
+        ".png for a picture; .npy for the samples (images uint8, N x H x W, or N x H x W x 3 in"
+        " colour; points float32, N x 2); .csv for points",
         default_text="outputs/generated_samples.png, or interpolation.png or inpainting.png there",
     ),
     Option(

@@ -319,6 +319,11 @@ class Diffusion:
         self.velocity = tuple(table.float().to(device) for table in schedule.velocity)
         self.weights = loss_weights(schedule, prediction, weighting).float().to(device)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the tables for training live."""
+        return self.alphas.device
+
     def coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """alpha_t and sigma_t for t of shape (B,), shaped (B, 1, ...) to multiply `like`."""
         return self.rows(self.alphas, t, like), self.rows(self.sigmas, t, like)
@@ -349,7 +354,7 @@ class Diffusion:
         which leaves few near both ends: at the one there is nothing left to remove, at the other
         nothing to be seen.
         """
-        timesteps, device = len(self.schedule), self.alphas.device
+        timesteps, device = len(self.schedule), self.device
         if self.timestep_sampling == "uniform":
             return torch.randint(timesteps, (count,), generator=generator, device=device)
         normal = torch.randn(count, generator=generator, device=device)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import cli.options
 import cli.terminal
 from cli.parser import Parser
+from cli.parser import settings as settings_of
 from names import SEED
 from system.options import Option
 from system.values import File, Whole
@@ -97,7 +98,7 @@ def prepare(
     from sampling.trained import with_guide
 
     count, counts = args.num_images, trained.config["label_counts"]
-    settings = SampleSettings.from_options(vars(args), count=count, steps=args.timesteps)
+    settings = settings_of(SampleSettings, args, count=count, steps=args.timesteps)
     steps = len(settings.timesteps(trained.last + 1))
     if args.guide is not None:
         trained = with_guide(trained, args.guide, use_ema=not args.no_ema)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import cli.options
 import cli.sample_options
 import cli.terminal
+from cli.parser import settings as settings_of
 from cli.sample_options import SUFFIXES
 from system.errors import InputError
 
@@ -100,7 +101,7 @@ def prepare(
     usual = images or EACH_CLASS * len(labels) or DEFAULT_NUMBER["images"]
     count = args.num_images or (usual if kind == "images" else DEFAULT_NUMBER["points"])
     steps = args.timesteps or (steps and min(steps, total))
-    settings = SampleSettings.from_options(vars(args), count=count, steps=steps)
+    settings = settings_of(SampleSettings, args, count=count, steps=steps)
     made_by = cli.options.made_by(args, len(settings.timesteps(total)))
     check_writable(args.output.parent)
     if args.guide is not None:

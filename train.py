@@ -101,11 +101,11 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     config = make_config(args) | facts_of(data, args.class_conditional)
     settings = settings_of(TrainSettings, args)
     try:
-        make_diffusion(config)
+        diffusion = make_diffusion(config, device)
     except ValueError as error:
         raise InputError(f"--schedule {args.schedule}: {error}") from None
     try:
-        run = Run(data, config, settings, device, group)
+        run = Run(data, config, diffusion, settings, group)
     except ValueError as error:
         raise InputError(f"--model {args.model}: {error}") from None
     if args.resume is not None:

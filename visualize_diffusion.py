@@ -75,7 +75,7 @@ PICTURES = (
         "checkpoint",
         File(),
         "a model written by train.py: shows its reverse process too, with the data options,"
-        " the schedule and the seed of its run, and in its own space",
+        " the schedule and the seed of its run, and in its own units",
     ),
     Option(
         "arrows",
@@ -212,7 +212,7 @@ def compare_schedules(
     print(f"wrote {args.save_path}")
 
 
-def examples_and_space(
+def examples_and_pictures(
     data: Dataset, args: argparse.Namespace, config: dict[str, Any] | None
 ) -> tuple[Tensor, Tensor, ImagePictures | PointPictures]:
     """What to show, x (N, ...), with its labels, and what draws it: in the units of a model.
@@ -311,7 +311,7 @@ def show_process(args: argparse.Namespace) -> None:
     )
     args.dataset = data.name
     torch.manual_seed(args.seed)
-    x0, labels, pictures = examples_and_space(data, args, config)
+    x0, labels, pictures = examples_and_pictures(data, args, config)
     if args.compare_schedules:
         compare_schedules(args, x0, pictures)
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from system.errors import one_line
 from system.options import Option
@@ -76,8 +76,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\n'{self.prog} --help' lists the options.\n")
 
 
-def settings(cls: type[T], args: argparse.Namespace) -> T:
-    """A frozen dataclass filled in with the parsed arguments of the same names as its fields."""
+def settings(cls: type[T], args: argparse.Namespace, **others: Any) -> T:
+    """A frozen dataclass filled in with `others`, and with the parsed arguments of the names of the
+    rest of its fields."""
     from dataclasses import fields  # which takes a while to import
 
-    return cls(**{field.name: getattr(args, field.name) for field in fields(cls)})
+    rest = {field.name for field in fields(cls)} - others.keys()
+    return cls(**{name: getattr(args, name) for name in rest}, **others)

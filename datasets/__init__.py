@@ -61,13 +61,18 @@ def first_of(name: str, data_dir: Path, train: bool, count: int | None) -> tuple
     return pixels[:count], labels[:count]
 
 
+def drawn(
+    make: Callable[[bool, int | None], tuple[Tensor, Tensor]],
+) -> Callable[[Path, bool, int | None], tuple[Tensor, Tensor]]:
+    """What loads images that code draws, which needs no folder of datasets."""
+    return lambda data_dir, train, count: make(train, count)
+
+
 IMAGES = {  # the sets of points are in `shapes.SHAPES`
     "mnist": ImageSet(partial(first_of, "mnist"), MNIST_SHAPE, DIGITS),
     "fashion_mnist": ImageSet(partial(first_of, "fashion_mnist"), MNIST_SHAPE, CLOTHES, True),
-    "digits": ImageSet(lambda _, train, count: make_digits(train, count), DIGITS_SHAPE, DIGITS),
-    "sprites": ImageSet(
-        lambda _, train, count: make_sprites(train, count), SPRITES_SHAPE, SPRITES, symmetric=True
-    ),
+    "digits": ImageSet(drawn(make_digits), DIGITS_SHAPE, DIGITS),
+    "sprites": ImageSet(drawn(make_sprites), SPRITES_SHAPE, SPRITES, True),
 }
 
 

@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from datasets.blocks import BLOCK, first_drawn
+
 SIZE = 28  # pixels, of both sides of an image
 SHAPE = (1, SIZE, SIZE)
-TRAIN_COUNT, TEST_COUNT = 60_000, 10_000
 FONTS = (
     *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
     *(f"DejaVuSerif{style}" for style in ("", "-Bold", "-Italic", "-BoldItalic")),
@@ -34,7 +35,6 @@ FONTS = (
 CANVAS = 64  # pixels, side of the square on which a glyph is typeset
 GLYPH_HEIGHT = 44  # pixels of the canvas, so 20 of the 28 pixels of an image, as in MNIST
 BLUR = 2.0  # canvas pixels; what lets a threshold make strokes thinner or thicker
-BLOCK = 1000  # images made at a time, each block from a seed of its own
 
 
 def font_folder() -> Path:
@@ -109,9 +109,4 @@ def make_digits(train: bool, count: int | None = None) -> tuple[Tensor, Tensor]:
     Returns:
         Images, uint8 (N, 28, 28), white on black, and labels, int64 (N,).
     """
-    total = TRAIN_COUNT if train else TEST_COUNT
-    count = total if count is None else min(count, total)
-    first_seed = 0 if train else TRAIN_COUNT // BLOCK
-    blocks = [make_block(first_seed + i) for i in range(-(-count // BLOCK))]
-    images, labels = (torch.cat(part)[:count] for part in zip(*blocks, strict=True))
-    return images, labels
+    return first_drawn(make_block, train, count)

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from datasets.blocks import BLOCK, first_drawn
+
 SIZE = 32
 SHAPE = (3, SIZE, SIZE)  # as a network sees one image: channels, height, width
-TRAIN_COUNT, TEST_COUNT = 60_000, 10_000
-BLOCK = 1000  # images made at a time, each block from a seed of its own
 PIXEL = 2 / SIZE  # the side of a pixel: a drawing is 2 x 2 units, with (0, 0) in its middle
 
 Number = Tensor | float
@@ -423,7 +423,7 @@ def make_block(seed: int) -> tuple[Tensor, Tensor]:
         brush = Brush(int(chosen.sum()), generator)
         draw(brush)
         pixels[chosen] = brush.pixels
-    return pixels.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1), labels
+    return pixels.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).contiguous(), labels
 
 
 def make_sprites(train: bool, count: int | None = None) -> tuple[Tensor, Tensor]:
@@ -432,9 +432,4 @@ def make_sprites(train: bool, count: int | None = None) -> tuple[Tensor, Tensor]
     Returns:
         Images, uint8 (N, 32, 32, 3), and labels, int64 (N,).
     """
-    total = TRAIN_COUNT if train else TEST_COUNT
-    count = total if count is None else min(count, total)
-    first_seed = 0 if train else TRAIN_COUNT // BLOCK
-    blocks = [make_block(first_seed + i) for i in range(-(-count // BLOCK))]
-    images, labels = (torch.cat(part)[:count] for part in zip(*blocks, strict=True))
-    return images.contiguous(), labels
+    return first_drawn(make_block, train, count)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from names import SAMPLERS, names_of
 from samplers import trailing_timesteps
@@ -57,12 +56,6 @@ class SampleSettings:
             raise InputError("momentum needs eta 0")
         if self.count < 1 or self.steps == 0:
             raise InputError("there must be at least one sample, and one step")
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any], **others: Any) -> SampleSettings:
-        """Those of a script's options that have the name of a setting, and `others`."""
-        names = {field.name for field in fields(cls)} & options.keys()
-        return cls(**({name: options[name] for name in names} | others))
 
     @property
     def sampler_options(self) -> dict[str, float]:

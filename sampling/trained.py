@@ -73,7 +73,7 @@ class Trained:
 
     @property
     def device(self) -> torch.device:
-        return self.diffusion.alphas.device
+        return self.diffusion.device
 
 
 def locate(path: Path | None) -> tuple[Path, dict[str, Any]]:

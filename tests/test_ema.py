@@ -4,7 +4,6 @@ import pytest
 import torch
 
 import train
-from datasets.units import make_units
 from samplers import ddim, exact_denoiser, final, trailing_timesteps
 
 
@@ -24,7 +23,7 @@ def errors_after(epochs: int, points: int, seed: int, folder) -> list[float]:
     schedule = diffusion.schedule
     timesteps = trailing_timesteps(len(schedule), 25)
     x = diffusion.starting_noise(torch.randn(500, 2, generator=torch.Generator().manual_seed(0)))
-    best = exact_denoiser(make_units(run.config).to_model(run.batches.examples), schedule)
+    best = exact_denoiser(run.units.to_model(run.batches.examples), schedule)
     exact, averaged, last = (
         final(ddim(denoise, x, schedule, timesteps))
         for denoise in (best, *map(diffusion.denoiser, (run.ema.model, run.model)))

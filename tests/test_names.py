@@ -13,9 +13,11 @@ from scripts import REPOSITORY
 
 import diffusion
 import evaluate
+import models
 import sample
 import samplers
 import train
+import training.objectives
 from checkpoints.schema import check_config, rules_for
 from cli.tables import takers
 from cli.train_options import OPTIONS, make_parser, parse_arguments
@@ -28,6 +30,7 @@ from names import (
     KINDS,
     MASKS,
     MODELS,
+    OBJECTIVES,
     OF_EVERY_MODEL,
     SAMPLERS,
     SCHEDULES,
@@ -145,6 +148,11 @@ def test_every_sampler_samples_and_takes_its_own_options_alone(name, entry):
 
 def test_every_mask_has_its_place():
     assert tuple(inpainting.MASKS) == MASKS
+
+
+def test_every_network_and_objective_that_can_be_named_is_there_and_no_other():
+    assert tuple(models.MODELS) == tuple(MODELS)
+    assert tuple(training.objectives.OBJECTIVES) == OBJECTIVES
 
 
 # ------------------------------------------------------------------------------- the networks

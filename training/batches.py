@@ -32,9 +32,11 @@ class Batches:
     what is learned depends on the size of the whole batch and not on how many processes there are.
 
     Args:
+        diffusion: draws the timesteps; the batches are on its device.
         batch_size: of one process, at most; with fewer examples it is smaller.
-        label_dropout: the share of examples without their label; None for a network without
-            classes.
+        classes: how many the network knows, which is also the label for none; 0 for batches
+            without labels.
+        label_dropout: the share of examples without their label.
 
     Attributes:
         size: examples in a batch, of all processes together.
@@ -50,20 +52,19 @@ class Batches:
         data: Dataset,
         diffusion: Diffusion,
         batch_size: int,
+        classes: int,
         label_dropout: float | None,
-        device: torch.device,
         group: Group,
     ) -> None:
         if len(data) < group.size:
             raise InputError(f"{len(data)} examples are too few for {group.size} processes")
         self.digest, self.shape = data.digest(), data.shape
-        self.classes = int(data.labels.max()) + 1
-        self.examples, self.labels = data.examples.to(device), data.labels.to(device)
-        self.diffusion, self.label_dropout = diffusion, label_dropout
-        self.device, self.group = device, group
+        self.diffusion, self.device, self.group = diffusion, diffusion.device, group
+        self.examples, self.labels = (x.to(self.device) for x in (data.examples, data.labels))
+        self.classes, self.label_dropout = classes, label_dropout or 0.0
         self.size = min(batch_size, len(data) // group.size) * group.size
         self.per_epoch = len(data) // self.size
-        self.order = torch.arange(len(data), device=device)
+        self.order = torch.arange(len(data), device=self.device)
         self.position = 0
 
     def __len__(self) -> int:
@@ -97,7 +98,7 @@ class Batches:
         each = self.size // self.group.size
         part = slice(self.group.rank * each, (self.group.rank + 1) * each)
         labels = None
-        if self.label_dropout is not None:
+        if self.classes:
             whole = self.labels[indices]
             labels = drop_labels(whole, self.classes, self.label_dropout, generator)[part]
         return Batch(self.examples[indices[part]], labels, t[part], eps[part])

@@ -6,7 +6,6 @@ import math
 
 from torch import Tensor
 
-from datasets.units import make_units
 from guidance import with_examples
 from plots.pictures import make_pictures
 from system.precision import in_precision
@@ -91,6 +90,6 @@ class Trainer:
 def make_preview(run: Run) -> Preview:
     """The samples of the averaged weights that are drawn after an epoch."""
     network = in_precision(run.ema.model, run.precision, run.device)
-    pictures = make_pictures(make_units(run.config), run.config["class_names"])
+    pictures = make_pictures(run.units, run.config["class_names"])
     labels = with_examples(run.config["label_counts"])
     return Preview(network, run.diffusion, pictures, labels, run.settings)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from datasets.units import make_units
 from guidance import conditioned
 from models.unet import BatchDropout
 from system.compilation import compile_or_fall_back, reason_not_to_compile
@@ -36,7 +35,7 @@ def make_loss(run: Run, objective: Objective) -> BatchLoss:
     """The loss of a batch as it is stored. All that depends on the network is in here, and no
     randomness: it is what gets compiled."""
     network = in_precision(shared(run.model, run.group), run.precision, run.device)
-    units, diffusion = make_units(run.config), run.diffusion
+    units, diffusion = run.units, run.diffusion
 
     def loss(examples: Tensor, labels: Tensor | None, t: Tensor, eps: Tensor) -> Tensor:
         model = conditioned(network, labels)

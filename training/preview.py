@@ -37,7 +37,7 @@ class Preview:
     ) -> None:
         self.diffusion, self.pictures = diffusion, pictures
         self.stride = settings.show_image_step
-        device, count = diffusion.alphas.device, settings.num_samples
+        device, count = diffusion.device, settings.num_samples
         if labels and count > len(labels):
             count = math.ceil(count / len(labels)) * len(labels)
         self.labels = cycle_labels(labels, count).to(device) if labels else None

@@ -11,7 +11,8 @@ import torch
 
 from checkpoints import check_like, load_checkpoint, reading
 from datasets import Dataset
-from diffusion import make_diffusion
+from datasets.units import make_units
+from diffusion import Diffusion
 from models import build_model
 from system.distributed import Group
 from system.errors import InputError
@@ -28,6 +29,7 @@ class Run:
 
     Args:
         config: what is stored with the weights; it rebuilds the network and its process.
+        diffusion: that process; the run is on its device.
         group: the processes that train together.
 
     Attributes:
@@ -36,28 +38,27 @@ class Run:
 
     Raises:
         InputError: too few examples, or a precision that this device does not have.
-        ValueError: the schedule or the network of the configuration is not possible.
+        ValueError: the network of the configuration is not possible for these data.
     """
 
     def __init__(
         self,
         data: Dataset,
         config: dict[str, Any],
+        diffusion: Diffusion,
         settings: TrainSettings,
-        device: torch.device,
         group: Group,
     ) -> None:
         torch.manual_seed(settings.seed)
-        self.config, self.settings, self.device, self.group = config, settings, device, group
-        self.model = build_model(config).to(device).train()
-        self.diffusion = make_diffusion(config, device)
-        self.precision = choose_precision(settings.precision, str(config["kind"]), device)
-        label_dropout = config["label_dropout"] if config["label_counts"] else None
-        self.batches = Batches(
-            data, self.diffusion, settings.batch_size, label_dropout, device, group
-        )
+        self.config, self.settings, self.group = config, settings, group
+        self.diffusion, self.device = diffusion, diffusion.device
+        self.units = make_units(config)
+        self.model = build_model(config).to(self.device).train()
+        self.precision = choose_precision(settings.precision, config["kind"], self.device)
+        classes, dropout = len(config["label_counts"]), config["label_dropout"]
+        self.batches = Batches(data, diffusion, settings.batch_size, classes, dropout, group)
         self.ema = EMA(self.model, settings.ema_decay)
-        self.optimizers = Optimizers(self.model, settings, self.precision, device)
+        self.optimizers = Optimizers(self.model, settings, self.precision, self.device)
         self.history = History()
         self.step = 0
         self.epoch = 1

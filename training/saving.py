@@ -45,7 +45,7 @@ class Saver:
             return
         folder = self.settings.output_dir
         path = self.save(f"model_step_{run.step:07d}.pt") if self.group.leads else folder
-        self.last_saving = time.perf_counter()
+        self.start_clock()
         if not asked:
             return
         if not self.group.leads:

@@ -6,7 +6,6 @@ import torch
 from torch._dynamo.utils import counters
 
 import train
-from datasets.units import make_units
 from guidance import cycle_labels
 from names import LOSS_WEIGHTINGS, PREDICTIONS, SCHEDULES
 from plots.pictures import make_pictures
@@ -14,6 +13,7 @@ from samplers import ddim, ddpm, dpmpp, final, heun, trailing_timesteps
 from sampling import SampleSettings, Trained, generate
 from sampling.denoising import prepare_network
 from system.errors import InputError
+from training.objectives import OBJECTIVES
 
 RUN = "--dataset digits --subset 70 --batch_size 32 --epochs 3 --base_channels 8 --num_samples 4"
 
@@ -133,7 +133,7 @@ def test_a_compiled_sampler_has_one_graph(tmp_path):
     options = f"{RUN} --class_conditional --precision fp32 --output_dir {tmp_path}"
     trainer = train.make_trainer(train.parse_arguments(options.split()))
     run = trainer.run
-    units = make_units(run.config)
+    units = run.units
     for parameter in run.model.parameters():  # a new network answers zero
         torch.nn.init.normal_(parameter, std=0.05)
     settings = SampleSettings(count=20, steps=5, guidance=2.0, batch_size=8)
@@ -149,3 +149,20 @@ def test_a_compiled_sampler_has_one_graph(tmp_path):
         assert counters["recompile_limit"] == {}
     difference = (samples["on"].float() - samples["off"].float()).abs()
     assert difference.max() <= 1  # of 255: rounding
+
+
+def test_the_objective_asked_for_is_what_is_minimised(tmp_path, monkeypatch):
+    """A new network answers zero, so its error is the data themselves."""
+    args = train.parse_arguments(f"{RUN} --objective denoising --output_dir {tmp_path}".split())
+    trainer = train.make_trainer(args)
+    batch = trainer.run.batches.draw(torch.arange(32))
+    x0 = trainer.run.units.to_model(batch.examples)
+    weighted = (trainer.run.diffusion.weights[batch.t][:, None, None, None] * x0.square()).mean()
+    assert trainer.loss(*batch).item() == pytest.approx(weighted.item(), rel=1e-4)
+
+    def plain(diffusion, model, x0, t, eps):
+        return (model(x0, t) - x0).square().mean()
+
+    monkeypatch.setitem(OBJECTIVES, "denoising", plain)
+    other = train.make_trainer(args)
+    assert other.loss(*batch).item() == pytest.approx(x0.square().mean().item(), rel=1e-4)

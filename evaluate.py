@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from datasets import Dataset
     from evaluation import Figures
     from sampling import SampleSettings, Trained
     from system.distributed import Group
@@ -70,6 +71,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     """Make samples, compare them with data, and write and print the figures."""
+    from evaluation.images import load_splits
     from sampling import generate, restore
     from system.files import check_writable
 
@@ -77,10 +79,12 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     inputs = [trained.path, args.guide, trained.config["dataset"]]
     cli.options.check_outputs([args.json, args.json.with_suffix(".png")], inputs)
+    # Before the samples, which take long: what they are compared with must be there.
+    data = load_splits(trained.config, args.data_dir) if trained.kind == "images" else None
     trained, settings, labels, made_by = prepare(args, trained)
     samples = generate(trained, settings, labels, group=group)
     if group.leads:
-        write_figures(args, trained, samples, labels, made_by)
+        write_figures(args, trained, data, samples, labels, made_by)
 
 
 def prepare(
@@ -111,7 +115,12 @@ def prepare(
 
 
 def write_figures(
-    args: argparse.Namespace, trained: Trained, samples: Tensor, labels: Tensor | None, made_by: str
+    args: argparse.Namespace,
+    trained: Trained,
+    data: tuple[Dataset, Dataset] | None,
+    samples: Tensor,
+    labels: Tensor | None,
+    made_by: str,
 ) -> None:
     """Compare samples with data, and write and print the figures."""
     from evaluation.images import evaluate_images
@@ -120,11 +129,12 @@ def write_figures(
     from system.files import write_json
 
     picture, config = args.json.with_suffix(".png"), trained.config
-    if isinstance(trained.pictures, PointPictures):
+    if data is None:
+        assert isinstance(trained.pictures, PointPictures)
         figures = evaluate_points(samples, config, trained.pictures, picture)
     else:
         where = (args.data_dir, picture, trained.device)
-        figures = evaluate_images(samples, config["dataset"], *where, labels)
+        figures = evaluate_images(samples, data, *where, labels)
     content = {
         "checkpoint": str(trained.path),
         "num_samples": args.num_images,

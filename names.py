@@ -14,12 +14,13 @@ Imports nothing heavy, so that `--help` and wrong usage answer at once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from system.options import ByData, Option
-from system.values import ANY_SEED, Flag, ListOf, OneOf, Real, Whole
+from system.values import ANY_SEED, Colour, Flag, ListOf, OneOf, Real, Whole
 
 KINDS = ("images", "points")  # of data
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -47,6 +48,10 @@ def names_of(options: Iterable[Option]) -> list[str]:
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")  # files of points, one a line
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 DRAWING_SUFFIXES = TABLE_SUFFIXES + PICTURE_SUFFIXES
+ARRAY_SUFFIXES = (".npy", ".npz")
+PACKED_SUFFIXES = (*ARRAY_SUFFIXES, ".zip")  # files of images
+SMALLEST_SIDE, LARGEST_SIDE = 16, 64  # of images, in pixels
+USUAL_SIDES = (28, 32, 48, 64)
 MOST_POINTS = 10_000_000
 LARGEST = 1e18  # of coordinates; datasets/drawings.py reads up to 1e15, jitter makes them larger
 
@@ -79,9 +84,21 @@ def datasets_of(kind: str) -> tuple[str, ...]:
     return tuple(name for name, data in DATASETS.items() if data.kind == kind)
 
 
+def suffix_of(name: str) -> str:
+    """The suffix of a file, in small letters; a folder has none."""
+    return "" if os.path.isdir(name) else Path(name).suffix.lower()
+
+
 def is_drawing(name: str) -> bool:
     """Whether a data set is a person's own drawing, a file of points."""
-    return Path(name).suffix.lower() in DRAWING_SUFFIXES
+    return suffix_of(name) in DRAWING_SUFFIXES
+
+
+def is_own_images(name: str) -> bool:
+    """Whether a data set is a folder or a file of a person's own images."""
+    if name in DATASETS:
+        return False
+    return os.path.isdir(name) or suffix_of(name) in PACKED_SUFFIXES
 
 
 def is_points(name: str) -> bool:
@@ -91,23 +108,69 @@ def is_points(name: str) -> bool:
 
 def kind_of(dataset: str | None) -> str:
     """`images` or `points`, whichever a data set holds; None is a data set of images."""
-    return "images" if dataset is None or dataset in datasets_of("images") else "points"
+    return "points" if dataset is not None and is_points(dataset) else "images"
 
 
 class DataSetName(OneOf):
-    """A built-in data set, or the path of a drawing."""
+    """A built-in data set, or the path of a person's own."""
 
     def parse(self, text: str) -> str:
-        return text if is_drawing(text) else super().parse(text)
+        if is_own_images(text) or is_drawing(text):
+            return text
+        return super().parse(text)
 
 
 DATASET = Option(
     "dataset",
-    DataSetName("dataset", tuple(DATASETS)),
-    f"images: {', '.join(datasets_of('images'))}; points: {', '.join(datasets_of('points'))}; or"
-    f" your own drawing, a file ending in {', '.join(DRAWING_SUFFIXES)}",
+    DataSetName("dataset", tuple(DATASETS), "; and there is no such folder"),
+    f"images: {', '.join(datasets_of('images'))}; points: {', '.join(datasets_of('points'))}; your"
+    f" own images: a folder or a .zip of pictures, or a file ending in {', '.join(ARRAY_SUFFIXES)};"
+    f" your own drawing: a file ending in {', '.join(DRAWING_SUFFIXES)}",
     default_text="mnist, or digits, which needs no download, where mnist cannot be had",
 )
+IMAGE_SIZE = Option(
+    "image_size",
+    Whole(SMALLEST_SIDE, LARGEST_SIDE),
+    "images: the middle square of each, with sides of so many pixels",
+    default_text="the data set's own; for a folder the nearest of"
+    f" {', '.join(map(str, USUAL_SIDES))} to the median of its pictures",
+    needs="is for images only",
+    optional=True,
+)
+CHANNELS = Option(
+    "channels",
+    OneOf("number of channels", ("auto", "1", "3")),
+    "images: 1 for grey, 3 for colour; auto is 1 if every image is grey",
+    default="auto",
+    needs="is for images only",
+    optional=True,
+)
+BACKGROUND = Option(
+    "background",
+    Colour(),
+    "own images: what shows where they are transparent, such as black or #ffd700",
+    default="white",
+    needs="is for your own images only",
+    optional=True,
+)
+HOLDOUT = Option(
+    "holdout",
+    Real(0, 0.9, low_included=True),
+    "own images: share that is not learned from, but kept for evaluate.py",
+    metavar="SHARE",
+    default=0.1,
+    needs="is for your own images only",
+    optional=True,
+)
+FLIP = Option(
+    "flip",
+    Flag(),
+    "images: mirror half of the examples",
+    default=False,
+    needs="is for images only",
+    optional=True,
+)
+OF_IMAGES = (IMAGE_SIZE, CHANNELS, BACKGROUND)
 NUM_POINTS = Option(
     "num_points",
     Whole(3, MOST_POINTS),

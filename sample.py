@@ -91,13 +91,14 @@ def prepare(
     """
     from guidance import cycle_labels
     from sampling.denoising import prepare_network
+    from sampling.labels import choose_labels
     from sampling.settings import SampleSettings
-    from sampling.trained import choose_labels, with_guide
+    from sampling.trained import with_guide
     from system.files import check_writable
 
     kind, total = trained.kind, trained.last + 1
     cli.options.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
-    labels = choose_labels(args.labels, trained.labels)
+    labels = choose_labels(args.labels, trained.labels, trained.config["class_names"])
     usual = images or EACH_CLASS * len(labels) or DEFAULT_NUMBER["images"]
     count = args.num_images or (usual if kind == "images" else DEFAULT_NUMBER["points"])
     steps = args.timesteps or (steps and min(steps, total))
@@ -161,7 +162,7 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     if trained.kind != "images":
         raise InputError("--inpaint is for models of images; this one is of points")
     hole = find_hole(args.mask, trained.units.shape)
-    image = find_image(args.inpaint, trained.config["dataset"], args.data_dir, trained.units.shape)
+    image = find_image(args.inpaint, trained.config, args.data_dir)
     trained, settings, labels = prepare(args, trained, INPAINTED, INPAINT_STEPS)
     # Without --labels nothing need be known of the image's class.
     labels = None if args.labels is None else labels

@@ -24,6 +24,7 @@ from system.errors import InputError
 if TYPE_CHECKING:
     from datasets import Dataset
     from system.distributed import Group
+    from system.options import Option
     from training.loop import Trainer
     from training.run import Run
 
@@ -75,8 +76,15 @@ def is_its_own(checkpoint: Path, folder: Path, config: dict[str, Any]) -> bool:
         there = read_config(folder / "config.json")
     except InputError:  # a damaged one is none
         return False
-    # What an earlier release did not know yet has its default there.
-    return all(there.get(one.name, one.default) == config[one.name] for one in FIXED)
+
+    def is_same(option: Option) -> bool:
+        now = config[option.name]
+        if option.name in there:
+            return there[option.name] == now
+        # An earlier release did not know it yet; some are of no use to these data.
+        return now is None or now == option.default
+
+    return all(map(is_same, FIXED))
 
 
 def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Trainer:
@@ -86,6 +94,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
         group: the processes that train together; None for this one alone.
     """
     from datasets import load_dataset
+    from datasets.settings import ImageSettings
     from diffusion import make_diffusion
     from system.distributed import Group
     from training.loop import Trainer
@@ -96,7 +105,13 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     device, group = choose_device(args.device), group or Group()
     with group.leader_first():  # which downloads what is not there
         data = load_dataset(
-            args.dataset, args.data_dir, args.num_points, args.jitter, args.seed, args.subset
+            args.dataset,
+            args.data_dir,
+            args.num_points,
+            args.jitter,
+            args.seed,
+            args.subset,
+            settings_of(ImageSettings, args),
         )
     config = make_config(args) | facts_of(data, args.class_conditional)
     settings = settings_of(TrainSettings, args)

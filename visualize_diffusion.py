@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import cli.options
 import cli.terminal
 from cli.parser import Parser
-from names import SCHEDULES, SEED, datasets_of, kind_of, names_of
+from cli.parser import settings as settings_of
+from names import HOLDOUT, SCHEDULES, SEED, datasets_of, kind_of, names_of
 from system.errors import InputError, one_line
 from system.options import Option
 from system.values import File, Flag, Switch, Whole
@@ -127,6 +128,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
     """Fill in what was not given: from the checkpoint's configuration, or else the defaults."""
+    from dataclasses import asdict
+
+    from datasets.settings import ImageSettings
     from guidance import knows_unlabelled
 
     kind = kind_of(args.dataset)
@@ -146,6 +150,9 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
         raise InputError("--arrows is for sets of points; add --dataset dino, for example")
     cli.options.fill_or_refuse(args, NUM_IMAGES, kind == "images")
     of_run = {} if config is None else config
+    if config is not None and kind == "images":
+        of_run = {**config, **asdict(ImageSettings.of_run(config))}  # as its model sees images
+    args.holdout, args.flip = of_run.get("holdout", HOLDOUT.default), False
     args.subset = of_run.get("subset") if args.num_points is None else None
     cli.options.check_data_options(args, of_run)
     args.seed = of_run.get("seed", 0) if args.seed is None else args.seed
@@ -287,6 +294,7 @@ def show_process(args: argparse.Namespace) -> None:
 
     from checkpoints import load_checkpoint
     from datasets import load_dataset
+    from datasets.settings import ImageSettings
     from diffusion import Diffusion, make_diffusion, schedule_of
     from explorer import save_explorer
     from guidance import with_examples
@@ -307,7 +315,13 @@ def show_process(args: argparse.Namespace) -> None:
     else:
         diffusion = make_diffusion(config)
     data = load_dataset(
-        args.dataset, args.data_dir, args.num_points, args.jitter, args.seed, args.subset
+        args.dataset,
+        args.data_dir,
+        args.num_points,
+        args.jitter,
+        args.seed,
+        args.subset,
+        settings_of(ImageSettings, args),
     )
     args.dataset = data.name
     torch.manual_seed(args.seed)

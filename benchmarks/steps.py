@@ -24,11 +24,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from datasets import load_images
 from diffusion import NoiseSchedule
 from evaluation.classifier import classify, load_classifier
 from evaluation.image_metrics import frechet_distance, kernel_distance
-from evaluation.images import hold_out
+from evaluation.images import hold_out, load_splits
 from guidance import in_proportion
 from plots.figures import save_figure
 from samplers import trailing_timesteps
@@ -102,8 +101,7 @@ def main() -> None:
     with start(device):
         trained = restore(args.checkpoint, device)
         trained, _ = prepare_network(trained, SampleSettings(count), compile="off")
-        data = trained.config["dataset"]
-        train, test = (load_images(data, args.data_dir, train=part) for part in (True, False))
+        train, test = load_splits(trained.config, args.data_dir)
         kept, held = hold_out(train)
         model = load_classifier(kept, args.data_dir, device)
         of_test, _ = classify(model, test.examples, device)

@@ -108,7 +108,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         read = read_safetensors if path.suffix.lower() == ".safetensors" else read_archive
         content = read(path)
         if isinstance(content, dict) and isinstance(content.get("config"), dict):
-            content["config"] = with_shape(content["config"])
+            content["config"] = completed(content["config"])
         check_checkpoint(content, path.stat().st_size)
     return content
 
@@ -136,18 +136,20 @@ def read_archive(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def with_shape(config: dict[str, Any]) -> dict[str, Any]:
+def completed(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration with what earlier releases, which knew one shape of images, left out.
 
-    That is `shape`, `value_range` and `class_names`, which follow from the dataset. Of what no such
-    release knew, nothing is filled in.
+    That is `shape`, `value_range` and `class_names`, which follow from the dataset, and what else
+    there is to say of images now. Of what no such release knew, nothing is filled in.
     """
-    name, known = config.get("dataset"), {}
+    name = config.get("dataset")
+    known: dict[str, Any] = {}
     if config.get("kind") == "points":
         known = {"shape": [2], "value_range": None, "class_names": []}
     elif isinstance(name, str) and name in IMAGES:
         data = IMAGES[name]
         known = ImageUnits(data.shape).facts() | {"class_names": list(data.class_names)}
+        known |= {"background": None, "holdout": None, "flip": False}
     return {**known, **config}
 
 
@@ -164,9 +166,6 @@ def check_checkpoint(content: Any, size: int) -> None:
     check_config(config)
     if format == 1 and (config["schedule"], config["prediction"]) == ("log_linear", "v"):
         raise ValueError("since it was trained, v of log_linear means something else: train anew")
-    data = IMAGES.get(config["dataset"])
-    if data is not None and tuple(config["shape"]) != data.shape:
-        raise ValueError(f"its shape is not that of {config['dataset']}: {config['shape']}")
     expected = build_model(config, device="meta").state_dict()
     if sum(weight.nbytes for weight in expected.values()) > size + ROOM:
         raise ValueError("its weights are too few for the network of its configuration")

@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from names import (
+    BACKGROUND,
+    FLIP,
+    HOLDOUT,
     JITTER,
     KINDS,
     LARGEST,
+    LARGEST_SIDE,
     MODELS,
     NUM_POINTS,
     OF_EVERY_MODEL,
@@ -35,10 +39,19 @@ class SetOfPoints(Kind):
         return isinstance(value, str) and is_points(value)
 
 
+class SetOfImages(Kind):
+    """The name of a set of images: a built-in one, or where a person's own were."""
+
+    text = "a set of images"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, str) and value not in datasets_of("points")
+
+
 class ShapeOfImages(Kind):
     """The shape of an image as the network sees it."""
 
-    text = "[channels, height, width] with 1 or 3 channels"
+    text = f"[channels, height, width] with 1 or 3 channels and sides of up to {LARGEST_SIDE}"
 
     def fits(self, value: Any) -> bool:
         return SIDES.fits(value) and value[0] in (1, 3)
@@ -53,15 +66,15 @@ class ShapeOfPoints(Kind):
         return isinstance(value, list) and value == [2] and type(value[0]) is int
 
 
-SIDES = ListOf(Whole(1, 1024), longest=3, shortest=3)
+SIDES = ListOf(Whole(1, LARGEST_SIDE), longest=3, shortest=3)
 COORDINATE = Real(-LARGEST, LARGEST, low_included=True)
 EVERY: dict[str, Kind] = {
     "kind": OneOf("kind", KINDS),
     "label_counts": ListOf(Whole(0, 10**12), longest=MOST_CLASSES, shortest=0),
     "value_range": Maybe(ListOf(COORDINATE, longest=2, shortest=2)),
-    "class_names": ListOf(Text(longest=200), longest=MOST_CLASSES, shortest=0),
+    "class_names": ListOf(Text(longest=255), longest=MOST_CLASSES, shortest=0),
 }
-IMAGES: dict[str, Kind] = {"dataset": OneOf("dataset", datasets_of("images"))}
+IMAGES: dict[str, Kind] = {"dataset": SetOfImages()}
 POINTS: dict[str, Kind] = {
     "dataset": SetOfPoints(),
     "mean": ListOf(COORDINATE, longest=2, shortest=2),
@@ -77,7 +90,8 @@ def rules_for(config: Mapping[str, Any]) -> dict[str, Kind]:
     rules = EVERY | rules_of(OF_EVERY_MODEL) | {"model": OneOf("model", possible)}
     if network is not None:
         rules |= rules_of(one for one in network.options if points or not one.points_only)
-    rules |= POINTS | rules_of((NUM_POINTS, JITTER)) if points else IMAGES
+    rules |= POINTS if points else IMAGES
+    rules |= rules_of((NUM_POINTS, JITTER) if points else (BACKGROUND, HOLDOUT, FLIP))
     return rules | {"shape": ShapeOfPoints() if points else ShapeOfImages()}
 
 

@@ -14,7 +14,15 @@ from typing import Any
 
 import names
 from cli.tables import Entry, in_a_row, options_of, takers
-from names import GUIDANCE_BY_GUIDE, SAMPLERS, SCHEDULES, is_drawing, kind_of, names_of
+from names import (
+    GUIDANCE_BY_GUIDE,
+    SAMPLERS,
+    SCHEDULES,
+    is_drawing,
+    is_own_images,
+    kind_of,
+    names_of,
+)
 from system.errors import InputError
 from system.options import Option
 from system.values import POSITIVE, Choice, File, Flag, OneOf, Pair, Real, Whole
@@ -89,7 +97,7 @@ DATA_DIR = Option(
     default=Path("data"),
     changeable=True,
 )
-DATA = (names.DATASET, DATA_DIR, names.NUM_POINTS, names.JITTER)
+DATA = (names.DATASET, DATA_DIR, *names.OF_IMAGES, names.NUM_POINTS, names.JITTER)
 
 
 def check_data_options(
@@ -103,6 +111,9 @@ def check_data_options(
     points, drawing = kind_of(args.dataset) == "points", is_drawing(args.dataset or "")
     fill_or_refuse(args, names.NUM_POINTS, points, otherwise)
     fill_or_refuse(args, names.JITTER, drawing, otherwise)
+    fill_or_refuse(args, names.IMAGE_SIZE, not points, otherwise)
+    fill_or_refuse(args, names.CHANNELS, not points, otherwise)
+    fill_or_refuse(args, names.BACKGROUND, is_own_images(args.dataset or ""), otherwise)
 
 
 # --------------------------------------------------------------------------- the noise schedule

@@ -26,7 +26,7 @@ OUTPUT = (
     Option(
         "labels",
         Labels(),
-        "class-conditional models: the classes to make, in turn; 3, 0,1,7 or 0-9, say",
+        "class-conditional models: the classes to make, in turn; 3, 0,1,7, 0-9 or cat,dog, say",
         default_text="all",
     ),
     Option(

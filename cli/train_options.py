@@ -12,16 +12,18 @@ import cli.options
 import cli.terminal
 import names
 from cli.config import NEWEST, OUTPUT_DIR, as_arguments, read_config, resumed, without_derived
-from cli.options import fill, refuse_given, refuse_others
+from cli.options import fill, fill_or_refuse, refuse_given, refuse_others
 from cli.parser import Parser
 from cli.tables import options_of
-from names import MODELS, SCHEDULES, kind_of, names_of
+from names import MODELS, SCHEDULES, is_own_images, kind_of, names_of
 from system.errors import InputError
 from system.options import ByData, Option
 from system.values import NOT_NEGATIVE, POSITIVE, Choice, File, Flag, OneOf, Real, Whole
 
 TRAINING = (
     names.SUBSET,
+    names.HOLDOUT,
+    names.FLIP,
     Option(
         "epochs",
         POSITIVE,
@@ -215,6 +217,8 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
     args.output_dir = args.output_dir or OUTPUT_DIR
     fill_defaults(args)
     cli.options.check_data_options(args)
+    fill_or_refuse(args, names.HOLDOUT, is_own_images(args.dataset or ""))
+    fill_or_refuse(args, names.FLIP, kind_of(args.dataset) == "images")
     cli.options.check_schedule_options(args)
     check_pure_noise(args)
     fill_network(args)
@@ -258,7 +262,7 @@ def fill_network(args: argparse.Namespace) -> None:
         InputError: naming the option.
     """
     kind = kind_of(args.dataset)
-    cli.options.fill_or_refuse(args, names.LABEL_DROPOUT, args.class_conditional)
+    fill_or_refuse(args, names.LABEL_DROPOUT, args.class_conditional)
     possible = names.models_for(kind)
     if args.model == "auto":
         args.model = possible[0]

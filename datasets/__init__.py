@@ -23,6 +23,9 @@ from datasets.digits import make_digits
 from datasets.drawings import read_drawing, resample
 from datasets.mnist import SHAPE as MNIST_SHAPE
 from datasets.mnist import DatasetUnavailable, load_torchvision
+from datasets.own import load_own
+from datasets.pictures import fitted
+from datasets.settings import AS_THEY_ARE, ImageSettings
 from datasets.shapes import make_shape
 from datasets.sprites import CLASS_NAMES as SPRITES
 from datasets.sprites import SHAPE as SPRITES_SHAPE
@@ -140,6 +143,7 @@ def load_dataset(
     jitter: float | None,
     seed: int,
     subset: int | None,
+    settings: ImageSettings = AS_THEY_ARE,
 ) -> Dataset:
     """The training data of that name, or their first `subset` examples.
 
@@ -147,6 +151,7 @@ def load_dataset(
         name: of images, see `load_images`, or of points, see `load_points`.
         data_dir: where datasets of images are.
         num_points, jitter, seed: how a set of points is made; of no effect on images.
+        settings: how images are made; of no effect on points.
 
     Raises:
         InputError: as `load_images` and `load_points`.
@@ -154,22 +159,30 @@ def load_dataset(
     if name is not None and is_points(name):
         data = load_points(name, num_points, jitter or 0.0, seed)
         return Dataset(data.name, data.examples[:subset], data.labels[:subset])
-    return load_images(name, data_dir, subset=subset)
+    return load_images(name, data_dir, subset=subset, settings=settings)
 
 
 def load_images(
-    name: str | None, data_dir: Path, train: bool = True, subset: int | None = None
+    name: str | None,
+    data_dir: Path,
+    train: bool = True,
+    subset: int | None = None,
+    settings: ImageSettings = AS_THEY_ARE,
 ) -> Dataset:
     """The training (or test) split of an image dataset, or its first `subset` images.
 
     Args:
-        name: one of `IMAGES`. None means mnist, or digits (with a line that says so) where mnist
-            is neither on disk nor to be downloaded.
+        name: one of `IMAGES`, or where a person's own images are, see `own.load_own`. None means
+            mnist, or digits (with a line that says so) where mnist is neither on disk nor to be
+            downloaded.
 
     Raises:
         DatasetUnavailable: a named dataset is not on disk and cannot be downloaded.
         InputError: its files are there but damaged; the message names the file.
     """
+    if name is not None and name not in IMAGES:
+        pixels, labels, names = load_own(Path(name), data_dir, train, settings)
+        return Dataset(name, pixels[:subset], labels[:subset], names, settings.flip)
     source = IMAGES[name or "mnist"]
     try:
         pixels, labels = source.load(data_dir, train, subset)
@@ -178,7 +191,9 @@ def load_images(
             raise
         why = f" ({error.reason})" if error.reason else ""
         print(f"MNIST is not on disk and could not be downloaded{why}; using the built-in digits.")
-        return load_images("digits", data_dir, train, subset)
+        return load_images("digits", data_dir, train, subset, settings)
+    side = settings.image_size or source.shape[-1]
+    pixels = torch.from_numpy(fitted(pixels.numpy(), side, settings.channels))
     return Dataset(name or "mnist", pixels, labels, source.class_names, source.symmetric)
 
 

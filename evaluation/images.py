@@ -8,22 +8,27 @@ was trained on better than any other real image.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 import plots.images
 from datasets import Dataset, load_images
+from datasets.settings import ImageSettings
 from evaluation import Figures
 from evaluation.classifier import classify, load_classifier
 from evaluation.image_metrics import frechet_distance, kernel_distance, precision_and_recall
 from evaluation.point_metrics import nearest
+from system.errors import InputError
 
 HELD_OUT = 6  # one in so many training images is kept from the classifier
 CONFIDENT = 0.9  # probability from which on the classifier is sure of a class
+TRUSTED = 0.8  # accuracy of the classifier below which its features say little
 SHOWN = 16
 
 
@@ -38,9 +43,39 @@ def hold_out(train: Dataset) -> tuple[Dataset, Dataset]:
     return kept, held
 
 
+def load_splits(config: Mapping[str, Any], data_dir: Path) -> tuple[Dataset, Dataset]:
+    """The images that the model of a run has learned from, and others of their kind.
+
+    Args:
+        config: of that run.
+        data_dir: where datasets are.
+
+    Raises:
+        InputError: there are none, or they cannot be compared with.
+    """
+    name = config["dataset"]
+    if len(config["class_names"]) < 2:
+        raise InputError(
+            f"{name} has no classes, and images are compared by what a classifier of them sees;"
+            " put the pictures of each class into a folder of their own"
+        )
+    load = partial(load_images, name, data_dir, settings=ImageSettings.of_run(config))
+    return load(), load(train=False)
+
+
+def report_accuracy(accuracy: float) -> None:
+    """Say how good the classifier is, whose features decide what the figures are worth."""
+    print(f"the classifier is right about {accuracy:.1%} of the test images", flush=True)
+    if accuracy < TRUSTED:
+        print(
+            f"warning: below {TRUSTED:.0%} its features say little, so do not trust the figures",
+            flush=True,
+        )
+
+
 def evaluate_images(
     samples: Tensor,
-    name: str,
+    data: tuple[Dataset, Dataset],
     data_dir: Path,
     picture: Path,
     device: torch.device,
@@ -50,16 +85,17 @@ def evaluate_images(
 
     Args:
         samples: uint8, as the dataset's own images: (N, H, W) or (N, H, W, 3).
-        name: of the dataset.
-        data_dir: where datasets are, and classifiers are kept.
+        data: of the model that made them, see `load_splits`.
+        data_dir: where classifiers are kept.
         picture: where to draw.
         labels: of the classes that were asked for, int64 (N,).
     """
-    train, test = load_images(name, data_dir), load_images(name, data_dir, train=False)
+    train, test = data
     kept, held = hold_out(train)
     model = load_classifier(kept, data_dir, device)
     of_samples, classes = classify(model, samples, device)
-    of_test, _ = classify(model, test.examples, device)
+    of_test, test_classes = classify(model, test.examples, device)
+    report_accuracy(share_right(test_classes, test.labels))
     of_train, _ = classify(model, train.examples, device)
     # As many as samples, as far as they go: some figures depend on the number.
     of_real, real_classes = classify(model, held.examples[: len(samples)], device)

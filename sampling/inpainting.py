@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os.path
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from datasets import load_images
 from datasets.drawings import open_picture, over
+from datasets.settings import ImageSettings
 from plots.images import save_panels
 from samplers import final, repaint
 from sampling.batches import as_data
@@ -35,12 +37,13 @@ MASKS = {  # name: from and to which share of the height, and of the width
 }
 
 
-def read_image(path: Path, shape: Sequence[int]) -> Tensor:
-    """A picture file as an image of a model's data, uint8; what is transparent becomes black.
+def read_image(path: Path, shape: Sequence[int], background: str = "black") -> Tensor:
+    """A picture file as an image of a model's data, uint8.
 
     Args:
         shape: [C, H, W] of the model's images: grey for one channel, else in colour. The picture
             may be larger or smaller, but must have their proportions.
+        background: the colour that shows where the picture is transparent.
 
     Returns:
         (H, W), or of images in colour (H, W, 3).
@@ -54,26 +57,27 @@ def read_image(path: Path, shape: Sequence[int]) -> Tensor:
         size = f"{picture.width} x {picture.height}"
         needed = "square picture" if height == width else f"picture of {width} : {height}"
         raise InputError(f"{path} is {size} pixels; a {needed} is needed")
-    flat = over("black", picture, "L" if channels == 1 else "RGB")
+    flat = over(background, picture, "L" if channels == 1 else "RGB")
     return torch.from_numpy(np.array(flat.resize((width, height), Image.Resampling.BOX)))
 
 
-def find_image(source: str, dataset: str, data_dir: Path, shape: Sequence[int]) -> Tensor:
-    """A picture file, or by its number an image that the model of a dataset has not seen.
+def find_image(source: str, config: Mapping[str, Any], data_dir: Path) -> Tensor:
+    """A picture file, or by its number an image that the model of a run has not seen.
 
     Args:
-        shape: [C, H, W] of the model's images.
+        config: of that run.
 
     Raises:
         InputError: as for `read_image` and `load_images`, or there is no image of that number.
     """
     if not source.isdecimal():
-        return read_image(Path(source), shape)
-    images = load_images(dataset, data_dir, train=False).examples
+        return read_image(Path(source), config["shape"], config["background"] or "black")
+    name, settings = config["dataset"], ImageSettings.of_run(config)
+    images = load_images(name, data_dir, train=False, settings=settings).examples
     number = int(source[:18])  # Python refuses to read thousands of digits
     if number >= len(images):
         last = len(images) - 1
-        raise InputError(f"--inpaint: the test images of {dataset} are 0-{last}, not {number}")
+        raise InputError(f"--inpaint: the test images of {name} are 0-{last}, not {number}")
     return images[number]
 
 

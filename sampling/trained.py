@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -126,21 +125,3 @@ def meaning_of_x(config: dict[str, Any]) -> dict[str, Any]:
     # Where somebody's drawing is says nothing, and exported weights do not tell it.
     data = {"dataset": Path(config["dataset"]).name}
     return data | {name: config.get(name) for name in SHARED_WITH_GUIDE}
-
-
-def choose_labels(wanted: Sequence[int] | None, known: Sequence[int]) -> list[int]:
-    """The labels asked for, or all that the model knows.
-
-    Raises:
-        InputError: it does not know one of them.
-    """
-    if wanted is None:
-        return list(known)
-    if not known:
-        raise InputError("--labels: this model was trained without --class_conditional")
-    for label in wanted:
-        if label not in known:
-            missing = ", ".join(str(k) for k in range(known[-1]) if k not in known)
-            every = f"0-{known[-1]}" + (missing and f", but saw no examples of {missing}")
-            raise InputError(f"--labels: no class {label}; the model knows {every}")
-    return list(wanted)

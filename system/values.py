@@ -105,12 +105,13 @@ class OneOf(Kind):
 
     Args:
         what: they name.
+        besides: what else an unknown name is not.
     """
 
     metavar = "NAME"
 
-    def __init__(self, what: str, names: tuple[str, ...]) -> None:
-        self.what, self.names = what, names
+    def __init__(self, what: str, names: tuple[str, ...], besides: str = "") -> None:
+        self.what, self.names, self.besides = what, names, besides
         self.text = f"one of {', '.join(names)}"
 
     def fits(self, value: Any) -> bool:
@@ -124,7 +125,7 @@ class OneOf(Kind):
 
         near = difflib.get_close_matches(name, self.names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        known = ", ".join(self.names)
+        known = ", ".join(self.names) + self.besides
         raise ArgumentTypeError(f"unknown {self.what} {text!r}; known: {known}.{hint}")
 
 
@@ -162,6 +163,31 @@ class Text(Kind):
 
     def parse(self, text: str) -> str:
         return text
+
+
+class Colour(Kind):
+    """A colour by its name, or as #rrggbb."""
+
+    text = "a colour"
+    metavar = "COLOUR"
+
+    def fits(self, value: Any) -> bool:
+        return isinstance(value, str) and self.holds(value)
+
+    def parse(self, text: str) -> str:
+        if not self.holds(text):
+            raise ArgumentTypeError(f"expected a colour such as black or #ffd700, not {text!r}")
+        return text
+
+    def holds(self, text: str) -> bool:
+        """Whether Pillow knows the colour."""
+        from PIL import ImageColor  # only now: it is rarely needed
+
+        try:
+            ImageColor.getrgb(text)
+        except ValueError:
+            return False
+        return True
 
 
 class Flag(Kind):
@@ -226,21 +252,21 @@ class File(Kind):
 
 
 class Labels(Kind):
-    """Class labels, such as `3`, `0,1,7`, `0-9` or `0-3,7`."""
+    """Class labels or their names, such as `3`, `0-3,7` or `cat,dog`; in double quotes where a name
+    holds a comma. What they are is known only with the model."""
 
     metavar = "LABELS"
 
-    def parse(self, text: str) -> list[int]:
-        labels: list[int] = []
-        for part in text.split(","):
-            first, dash, last = (end.strip() for end in part.partition("-"))
-            if not (first.isdecimal() and (last.isdecimal() if dash else True)):
-                raise ArgumentTypeError(f"expected labels such as 3, 0,1,7 or 0-9: {text!r}")
-            low, high = int(first), int(last or first)
-            if not low <= high < MOST_CLASSES:
-                raise ArgumentTypeError(f"no labels: {part!r}")
-            labels += range(low, high + 1)
-        return labels
+    def parse(self, text: str) -> list[str]:
+        import csv  # only now: it is rarely needed
+
+        try:
+            parts = [part.strip() for part in next(csv.reader([text], skipinitialspace=True))]
+        except (csv.Error, StopIteration):
+            parts = []
+        if not all(parts) or not parts:
+            raise ArgumentTypeError(f"expected labels such as 3, 0,1,7, 0-9 or names: {text!r}")
+        return parts
 
 
 MOST_CLASSES = 10_000

@@ -59,6 +59,7 @@ FACTS = {
 TYPED = [
     *"0 1 2 3 7 8192 8193 100000 0.5 0.99 1.0 1e-12 0.9999 1e-5 1e6 1000 -1 nan inf 8,16".split(),
     *(*SCHEDULES, *MODELS, *TIME_EMBEDDINGS, "eps", "x0", "v", "uniform", "min_snr", "raw"),
+    *("auto", "gold"),
 ]
 
 

@@ -25,6 +25,11 @@ class Batch(NamedTuple):
     eps: Tensor  # noise, float32 (B, *shape)
 
 
+def mirror(images: Tensor, chosen: Tensor) -> Tensor:
+    """Images (B, H, W) or (B, H, W, C), those chosen, bool (B,), with left and right exchanged."""
+    return torch.where(chosen.view(-1, *[1] * (images.dim() - 1)), images.flip(2), images)
+
+
 class Batches:
     """Shuffled batches with their timesteps and noise.
 
@@ -37,6 +42,7 @@ class Batches:
         classes: how many the network knows, which is also the label for none; 0 for batches
             without labels.
         label_dropout: the share of examples without their label.
+        flip: whether half of the images are mirrored.
 
     Attributes:
         size: examples in a batch, of all processes together.
@@ -55,13 +61,14 @@ class Batches:
         classes: int,
         label_dropout: float | None,
         group: Group,
+        flip: bool = False,
     ) -> None:
         if len(data) < group.size:
             raise InputError(f"{len(data)} examples are too few for {group.size} processes")
         self.digest, self.shape = data.digest(), data.shape
         self.diffusion, self.device, self.group = diffusion, diffusion.device, group
         self.examples, self.labels = (x.to(self.device) for x in (data.examples, data.labels))
-        self.classes, self.label_dropout = classes, label_dropout or 0.0
+        self.classes, self.label_dropout, self.flip = classes, label_dropout or 0.0, flip
         self.size = min(batch_size, len(data) // group.size) * group.size
         self.per_epoch = len(data) // self.size
         self.order = torch.arange(len(data), device=self.device)
@@ -101,7 +108,11 @@ class Batches:
         if self.classes:
             whole = self.labels[indices]
             labels = drop_labels(whole, self.classes, self.label_dropout, generator)[part]
-        return Batch(self.examples[indices[part]], labels, t[part], eps[part])
+        examples = self.examples[indices[part]]
+        if self.flip:
+            chosen = torch.rand(self.size, generator=generator, device=self.device)[part] < 0.5
+            examples = mirror(examples, chosen)
+        return Batch(examples, labels, t[part], eps[part])
 
     def state(self) -> dict[str, Any]:
         """Which examples are taken when, for a checkpoint."""

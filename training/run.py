@@ -56,7 +56,9 @@ class Run:
         self.model = build_model(config).to(self.device).train()
         self.precision = choose_precision(settings.precision, config["kind"], self.device)
         classes, dropout = len(config["label_counts"]), config["label_dropout"]
-        self.batches = Batches(data, diffusion, settings.batch_size, classes, dropout, group)
+        self.batches = Batches(
+            data, diffusion, settings.batch_size, classes, dropout, group, bool(config.get("flip"))
+        )
         self.ema = EMA(self.model, settings.ema_decay)
         self.optimizers = Optimizers(self.model, settings, self.precision, self.device)
         self.history = History()

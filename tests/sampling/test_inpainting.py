@@ -119,8 +119,9 @@ def test_test_images_are_found_by_their_numbers(tmp_path):
     from datasets.digits import make_digits
 
     images, _ = make_digits(False, 30)
-    assert torch.equal(find_image("0", "digits", tmp_path, SHAPE), images[0])
-    assert torch.equal(find_image("29", "digits", tmp_path, SHAPE), images[29])
+    config = {"dataset": "digits", "shape": [1, 28, 28], "background": None}
+    assert torch.equal(find_image("0", config, tmp_path), images[0])
+    assert torch.equal(find_image("29", config, tmp_path), images[29])
 
 
 def test_named_parts_cover_the_halves_and_the_middle():

@@ -1,0 +1,161 @@
+"""Pictures of any size and format as small square images of one size.
+
+Each picture is turned upright, laid over a background where it is transparent, cropped to its
+middle square and resized.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from datasets.sources import Source, in_text
+from names import USUAL_SIDES
+from system.console import shows_bars
+from system.errors import InputError, one_line
+
+ENOUGH = 0.9  # the share of pictures that must be readable
+MOST_PIXELS = 100_000_000  # of one picture: 300 MB once decoded
+NAMED = 3  # unreadable pictures that are named one by one
+T = TypeVar("T")
+
+
+# ------------------------------------------------------------------------------- one picture
+
+
+def open_picture(source: Source) -> Image.Image:
+    """A picture of which only the header has been read.
+
+    Raises:
+        ValueError: it has too many pixels; or any error of Pillow's.
+    """
+    opened = Image.open(source.open())
+    if opened.width * opened.height > MOST_PIXELS:
+        raise ValueError(f"{opened.width:,} x {opened.height:,} pixels are too many")
+    return opened
+
+
+def short_side(source: Source) -> int:
+    """The shorter side of a picture, in pixels."""
+    with open_picture(source) as opened:
+        return min(opened.size)
+
+
+def flattened(picture: Image.Image, background: str) -> Image.Image:
+    """A picture in RGB, with the colour of the background where it is transparent."""
+    if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip, not scale
+        picture = picture.point(lambda value: value / 257).convert("L")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    paper = Image.new("RGBA", picture.size, background)
+    paper.alpha_composite(picture.convert("RGBA"))
+    return paper.convert("RGB")
+
+
+def middle_square(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The box (left, upper, right, lower) of the largest square in the middle of a picture."""
+    side = min(size)
+    left, upper = ((length - side) // 2 for length in size)
+    return left, upper, left + side, upper + side
+
+
+def resized(picture: Image.Image, side: int) -> Image.Image:
+    """The middle square of a picture, as `side` x `side` pixels."""
+    square = picture.crop(middle_square(picture.size))
+    return square.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def read_picture(source: Source, side: int, background: str) -> np.ndarray:
+    """A picture as uint8 (side, side, 3); of an animation its first frame."""
+    with open_picture(source) as opened:
+        return np.asarray(resized(flattened(ImageOps.exif_transpose(opened), background), side))
+
+
+# -------------------------------------------------------------------------------- all of them
+
+
+def nearest_side(sides: Sequence[int]) -> int:
+    """Which of the `USUAL_SIDES` is nearest to the median of these."""
+    median = float(np.median(sides))
+    return min(USUAL_SIDES, key=lambda side: abs(side - median))
+
+
+def attempt(read: Callable[[Source], T], source: Source) -> T | Exception:
+    """What reading gives, or what went wrong, which with damaged pictures can be anything."""
+    try:
+        return read(source)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return error
+
+
+def read_all(
+    sources: Sequence[Source], read: Callable[[Source], T], task: str, place: Path
+) -> tuple[list[Source], list[T]]:
+    """The pictures that can be read, and what was read of each; a line names some of the others.
+
+    Args:
+        task: what is being done, for the bar.
+        place: where the pictures are, for messages.
+
+    Raises:
+        InputError: too many cannot be read.
+    """
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # Pillow works without Python's lock
+    bar: dict[str, Any] = {"total": len(sources), "desc": task, "unit": " pictures"}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of odd or very large pictures
+            found = pool.map(lambda source: attempt(read, source), sources)
+            results = list(tqdm(found, **bar, disable=not shows_bars(sys.stderr)))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C do not read the rest
+    bad = [(s, x) for s, x in zip(sources, results, strict=True) if isinstance(x, Exception)]
+    good = [(s, x) for s, x in zip(sources, results, strict=True) if not isinstance(x, Exception)]
+    if bad:
+        some = "; ".join(
+            f"{in_text(source.name)} ({str(error) or type(error).__name__})"
+            for source, error in bad[:NAMED]
+        )
+        more = f"; and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
+        message = (
+            f"{len(bad):,} of {len(sources):,} pictures in {place} cannot be read: {some}{more}"
+        )
+        if len(good) < ENOUGH * len(sources):
+            raise InputError(message)
+        print(one_line(message), flush=True)
+    return [source for source, _ in good], [x for _, x in good]
+
+
+def is_grey(pixels: np.ndarray) -> bool:
+    """Whether red, green and blue are the same in all images, uint8 (N, H, W, 3)."""
+    return all(bool((image == image[..., :1]).all()) for image in pixels)
+
+
+def fitted(pixels: np.ndarray, side: int, channels: str) -> np.ndarray:
+    """Images uint8 (N, H, W) or (N, H, W, 3) as squares of one size, grey or in colour.
+
+    Args:
+        side: in pixels, of the result.
+        channels: `1`, `3`, or `auto` for as many as the images have.
+
+    Returns:
+        uint8 (N, side, side) if grey, else (N, side, side, 3).
+    """
+    has = "1" if pixels.ndim == 3 else "3"
+    wanted = has if channels == "auto" else channels
+    if wanted == has and pixels.shape[1:3] == (side, side):
+        return pixels
+    mode = "L" if wanted == "1" else "RGB"
+    images = (resized(Image.fromarray(image), side).convert(mode) for image in pixels)
+    return np.stack([np.asarray(image) for image in images])

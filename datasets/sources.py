@@ -1,0 +1,142 @@
+"""Where a person's own pictures are: in a folder, with all below it, or in a .zip.
+
+Finding them reads no picture. Their classes are the folders that they stand in.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from system.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+LARGEST_MEMBER = 500_000_000  # bytes of a picture in an archive, unpacked
+
+
+@dataclass(frozen=True)
+class Source:
+    """One picture that is still to be read.
+
+    Attributes:
+        name: where it stands below the folder or in the archive, with forward slashes.
+        stamp: changes when the picture does.
+        open: gives its bytes.
+    """
+
+    name: str
+    stamp: str
+    open: Callable[[], BinaryIO]
+
+
+def find_pictures(place: Path) -> list[Source]:
+    """All pictures of a folder or a .zip, by name; hidden ones are left out.
+
+    Raises:
+        InputError: it is not there, cannot be read, or is an archive that is damaged.
+    """
+    found = find_in_folder(place) if place.is_dir() else find_in_archive(place)
+    return sorted(found, key=lambda source: PurePosixPath(source.name).parts)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file with this name, as it stands below the folder, is taken for a picture."""
+    path = PurePosixPath(name)
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not hidden
+
+
+def find_in_folder(folder: Path) -> list[Source]:
+    """The pictures below a folder. Links are followed, but no folder is entered twice."""
+    found, seen = [], set()
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}") from None
+
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders.sort()
+        for name in files:
+            path = Path(place, name)
+            below = path.relative_to(folder).as_posix()
+            if is_picture(below) and path.is_file():
+                status = path.stat()
+                stamp = f"{status.st_size} {status.st_mtime_ns}"
+                found.append(Source(below, stamp, partial(open_file, path)))
+    return found
+
+
+def open_file(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def find_in_archive(path: Path) -> list[Source]:
+    """The pictures in a .zip.
+
+    Raises:
+        InputError: it is not there, or damaged.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read as a .zip: {reason}") from None
+    return [
+        Source(
+            member.filename,
+            f"{member.file_size} {member.CRC}",
+            partial(read_member, archive, member),
+        )
+        for member in archive.infolist()
+        if is_picture(member.filename)
+    ]
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
+    """The bytes of one file of an archive.
+
+    Raises:
+        ValueError: it would fill the memory.
+    """
+    if member.file_size > LARGEST_MEMBER:
+        raise ValueError(f"{member.file_size:,} bytes are too many")
+    return io.BytesIO(archive.read(member))
+
+
+# ----------------------------------------------------------------------------------- their classes
+
+
+def folders_of(sources: Iterable[Source]) -> list[str]:
+    """The class of each picture by name: the first folder of its path, below any that all share.
+
+    Without folders, or with pictures beside them, there are no classes: all names are empty.
+    """
+    parts = [PurePosixPath(source.name).parts for source in sources]
+    while all(len(part) > 1 for part in parts) and len({part[0] for part in parts}) == 1:
+        parts = [part[1:] for part in parts]
+    if any(len(part) == 1 for part in parts):
+        return [""] * len(parts)
+    return [part[0] for part in parts]
+
+
+def in_text(name: str) -> str:
+    """The name of a folder, which need not be text, as a line that can be printed anywhere."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)
+
+
+def class_names_of(folders: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
+    """The label of each picture, and the name of each label; none where there are no classes."""
+    known = sorted(set(folders) - {""})
+    labels = [known.index(folder) if folder else 0 for folder in folders]
+    return labels, tuple(map(in_text, known))

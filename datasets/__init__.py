@@ -20,9 +20,10 @@ from torch import Tensor
 
 from datasets.digits import SHAPE as DIGITS_SHAPE
 from datasets.digits import make_digits
+from datasets.downloads import DatasetUnavailable
 from datasets.drawings import read_drawing, resample
 from datasets.mnist import SHAPE as MNIST_SHAPE
-from datasets.mnist import DatasetUnavailable, load_torchvision
+from datasets.mnist import load_torchvision
 from datasets.shapes import make_shape
 from datasets.sprites import CLASS_NAMES as SPRITES
 from datasets.sprites import SHAPE as SPRITES_SHAPE

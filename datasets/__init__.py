@@ -18,6 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.cifar10 import CLASS_NAMES as CIFAR10
+from datasets.cifar10 import SHAPE as CIFAR10_SHAPE
+from datasets.cifar10 import load_cifar10
 from datasets.digits import SHAPE as DIGITS_SHAPE
 from datasets.digits import make_digits
 from datasets.downloads import DatasetUnavailable
@@ -72,6 +75,7 @@ def drawn(
 IMAGES = {  # the sets of points are in `shapes.SHAPES`
     "mnist": ImageSet(partial(first_of, "mnist"), MNIST_SHAPE, DIGITS),
     "fashion_mnist": ImageSet(partial(first_of, "fashion_mnist"), MNIST_SHAPE, CLOTHES, True),
+    "cifar10": ImageSet(load_cifar10, CIFAR10_SHAPE, CIFAR10, True),
     "digits": ImageSet(drawn(make_digits), DIGITS_SHAPE, DIGITS),
     "sprites": ImageSet(drawn(make_sprites), SPRITES_SHAPE, SPRITES, True),
 }

@@ -73,6 +73,7 @@ SHAPES = (
 DATASETS = {
     "mnist": DataSet("images"),
     "fashion_mnist": DataSet("images"),
+    "cifar10": DataSet("images"),
     "digits": DataSet("images"),
     "sprites": DataSet("images"),
     **{name: DataSet("points") for name in SHAPES.split()},

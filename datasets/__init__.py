@@ -18,11 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.cifar10 import CLASS_NAMES as CIFAR10
+from datasets.cifar10 import SHAPE as CIFAR10_SHAPE
+from datasets.cifar10 import load_cifar10
 from datasets.digits import SHAPE as DIGITS_SHAPE
 from datasets.digits import make_digits
+from datasets.downloads import DatasetUnavailable
 from datasets.drawings import read_drawing, resample
 from datasets.mnist import SHAPE as MNIST_SHAPE
-from datasets.mnist import DatasetUnavailable, load_torchvision
+from datasets.mnist import load_torchvision
 from datasets.own import load_own
 from datasets.pictures import fitted
 from datasets.settings import AS_THEY_ARE, ImageSettings
@@ -74,6 +78,7 @@ def drawn(
 IMAGES = {  # the sets of points are in `shapes.SHAPES`
     "mnist": ImageSet(partial(first_of, "mnist"), MNIST_SHAPE, DIGITS),
     "fashion_mnist": ImageSet(partial(first_of, "fashion_mnist"), MNIST_SHAPE, CLOTHES, True),
+    "cifar10": ImageSet(load_cifar10, CIFAR10_SHAPE, CIFAR10, True),
     "digits": ImageSet(drawn(make_digits), DIGITS_SHAPE, DIGITS),
     "sprites": ImageSet(drawn(make_sprites), SPRITES_SHAPE, SPRITES, True),
 }

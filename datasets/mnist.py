@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.downloads import run_download
 from system.errors import InputError
 
 # Our name -> (torchvision class, name for people). The class name is also its folder's name.
@@ -19,20 +16,6 @@ TORCHVISION = {"mnist": ("MNIST", "MNIST"), "fashion_mnist": ("FashionMNIST", "F
 SIZE = 28  # pixels, of both sides of an image
 SHAPE = (1, SIZE, SIZE)
 IMAGE_MAGIC, LABEL_MAGIC = (0x0803, 0x0801)  # the IDX format: 08 = uint8, then the dimensions
-PATIENCE = 20.0  # seconds without a new byte after which a download is given up
-
-
-class DatasetUnavailable(InputError):
-    """The dataset is neither on disk nor to be downloaded.
-
-    Args:
-        message: for the user.
-        reason: why it could not be downloaded.
-    """
-
-    def __init__(self, message: str, reason: str = "") -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 def load_torchvision(name: str, data_dir: Path, train: bool) -> tuple[Tensor, Tensor]:
@@ -105,47 +88,18 @@ def check_idx(path: Path, magic: int) -> tuple[int, ...]:
 
 
 def download(name: str, data_dir: Path) -> None:
-    """Let torchvision download a dataset, but give up when nothing arrives for `PATIENCE` seconds.
+    """Let torchvision download a dataset.
 
-    It runs in a process of its own, since a thread that waits for a silent server (or for a name
-    that does not resolve) cannot be stopped.
+    Raises:
+        DatasetUnavailable: it failed, or nothing arrived for some time.
     """
     class_name, title = TORCHVISION[name]
-    print(f"Downloading {title} to {data_dir} ...", flush=True)
+    raw = data_dir / class_name / "raw"
     code = (
         "import sys, torchvision.datasets as d; getattr(d, sys.argv[1])(sys.argv[2], download=True)"
     )
-    with tempfile.TemporaryFile() as errors:
-        child = subprocess.Popen(
-            [sys.executable, "-c", code, class_name, str(data_dir)],
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )
-        try:
-            wait_while_growing(child, data_dir / class_name / "raw")
-            ended = child.poll() is not None
-        finally:
-            child.kill()
-            child.wait()
-        errors.seek(0)
-        said = errors.read().decode(errors="replace").split("\n")
-    if child.returncode != 0:
-        last = next((line.strip() for line in reversed(said) if line.strip()), "no reason given")
-        reason = last if ended else f"nothing arrived for {PATIENCE:g} seconds"
-        raise DatasetUnavailable(
-            f"{title} is not in {data_dir} and could not be downloaded ({reason}). Put its four IDX"
-            f" files into {data_dir / class_name / 'raw'}, or point --data_dir to a folder that has"
-            f" {class_name}/raw, or use --dataset digits, which needs no download.",
-            reason,
-        )
-
-
-def wait_while_growing(child: subprocess.Popen[bytes], folder: Path) -> None:
-    """Return when `child` has ended, or when `folder` has not changed for `PATIENCE` seconds."""
-    size, since = -2, time.monotonic()
-    while child.poll() is None and time.monotonic() - since < PATIENCE:
-        time.sleep(0.1)
-        files = list(folder.iterdir()) if folder.is_dir() else None
-        now = -1 if files is None else sum(file.stat().st_size for file in files)
-        if now != size:
-            size, since = now, time.monotonic()
+    ways_out = (
+        f"Put its four IDX files into {raw}, or point --data_dir to a folder that has"
+        f" {class_name}/raw, or use --dataset digits, which needs no download."
+    )
+    run_download(title, data_dir, ways_out, raw, (code, class_name, str(data_dir)))

@@ -84,6 +84,9 @@ def test_every_data_set_of_images_loads(name, tmp_path):
         file = raw / f"train-{part}-ubyte"
         file.write_bytes(np.array(header, dtype=">i4").tobytes() + body)
     shutil.copytree(tmp_path / "MNIST", tmp_path / "FashionMNIST")
+    (tmp_path / "cifar-10-batches-bin").mkdir()
+    for k in range(1, 6):
+        (tmp_path / "cifar-10-batches-bin" / f"data_batch_{k}.bin").write_bytes(bytes(3073))
     data = load_images(name, tmp_path, subset=3)
     assert (data.name, len(data), len(data.labels)) == (name, 3, 3)
 

@@ -563,7 +563,7 @@ BAD_OPTIONS = [
     ("train.py", "--lr_schedule step", "constant"),
     ("train.py", "--timestep_sampling normal", "Did you mean 'logit_normal'?"),
     ("train.py", "--dataset fashon_mnist", "Did you mean 'fashion_mnist'?"),
-    ("train.py", "--dataset cifar10", "mnist, fashion_mnist, digits"),
+    ("train.py", "--dataset imagenet", "mnist, fashion_mnist, cifar10, digits"),
     ("train.py", "--device gpu", "auto, cuda, mps, cpu"),
     ("train.py", "--base_channels 0", "1 to 8192"),
     ("train.py", "--num_samples 0", "1 to 10000"),

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import datasets.downloads
 import datasets.mnist
 from datasets import (
     IMAGES,
@@ -21,7 +21,6 @@ from datasets import (
     load_points,
 )
 from datasets.digits import BLOCK, FONTS, glyphs, make_digits
-from datasets.mnist import wait_while_growing
 from datasets.units import ImageUnits, make_units, to_pixels, to_unit
 from names import datasets_of
 from system.errors import InputError
@@ -270,30 +269,7 @@ def test_a_download_that_fails_says_why(tmp_path, monkeypatch, capsys):
 
 
 def test_a_download_that_is_silent_is_said_to_be(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.mnist, "PATIENCE", 0.5)
+    monkeypatch.setattr(datasets.downloads, "PATIENCE", 0.5)
     pretend_to_download("import time; time.sleep(60)", monkeypatch)
     with pytest.raises(DatasetUnavailable, match=r"nothing arrived for 0\.5 seconds"):
         load_images("mnist", tmp_path)
-
-
-def test_a_silent_download_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.mnist, "PATIENCE", 0.5)
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
-        start = time.monotonic()
-        wait_while_growing(child, tmp_path)
-        assert time.monotonic() - start < 10
-        assert child.poll() is None
-        child.kill()
-
-
-def test_a_slow_download_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.mnist, "PATIENCE", 1.0)
-    code = (
-        "import sys, time\n"
-        "for i in range(8):\n"
-        "    time.sleep(0.25)\n"
-        "    open(sys.argv[1], 'ab').write(b'x')\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "part")]) as child:
-        wait_while_growing(child, tmp_path)
-        assert child.poll() == 0

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import cli.terminal
 from cli.config import read_config
 from cli.parser import settings as settings_of
-from cli.train_options import FIXED, OPTIONS, parse_arguments
+from cli.train_options import FIXED, OPTIONS, fill_by_size, parse_arguments
 from system.errors import InputError
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
             args.subset,
             settings_of(ImageSettings, args),
         )
+    fill_by_size(args, len(data))
     config = make_config(args) | facts_of(data, args.class_conditional)
     settings = settings_of(TrainSettings, args)
     try:

@@ -20,6 +20,10 @@ from system.errors import InputError
 from system.options import ByData, Option
 from system.values import NOT_NEGATIVE, POSITIVE, Choice, File, Flag, OneOf, Real, Whole
 
+# A person's own images can be few or many, so their defaults count steps and not epochs.
+OWN_STEPS, OWN_PICTURES, OWN_SAVES = 5000, 20, 5
+BY_SIZE = ("epochs", "sample_interval", "save_interval")
+
 TRAINING = (
     names.SUBSET,
     names.HOLDOUT,
@@ -30,6 +34,7 @@ TRAINING = (
         "passes over the data",
         aliases=("num_epochs",),
         default=ByData(20, 200),
+        default_text=f"20 for images, 200 for points; for your own images {OWN_STEPS:,} steps",
         changeable=True,
     ),
     Option(
@@ -124,6 +129,7 @@ OUTPUT = (
         "draw samples every so many epochs",
         metavar="EPOCHS",
         default=ByData(1, 20),
+        default_text=f"1 for images, 20 for points; for your own images {OWN_PICTURES} times",
         changeable=True,
     ),
     Option(
@@ -132,6 +138,7 @@ OUTPUT = (
         "save a checkpoint every so many epochs",
         metavar="EPOCHS",
         default=ByData(5, 100),
+        default_text=f"5 for images, 100 for points; for your own images {OWN_SAVES} times",
         changeable=True,
     ),
     Option(
@@ -200,7 +207,7 @@ def make_parser(document: str) -> Parser:
 
 
 def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
-    """The options of a run, checked and with nothing left to fill in.
+    """The options of a run, checked and with nothing left to fill in but `BY_SIZE`.
 
     Args:
         document: what `--help` says, see `cli.parser.Parser`.
@@ -228,11 +235,21 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
 def fill_defaults(args: argparse.Namespace) -> None:
     """Set what was not given among the options whose default depends on the data or on others."""
     cli.options.fill_schedule(args)
-    by_data = (option for option in OPTIONS if isinstance(option.default, ByData))
+    by_data = [option for option in OPTIONS if isinstance(option.default, ByData)]
+    if is_own_images(args.dataset or ""):
+        by_data = [option for option in by_data if option.name not in BY_SIZE]
     fill(args, by_data, kind_of(args.dataset))
     if args.loss_weighting is None:
         # For x0 it makes the error that of v (docs/MATH.md, section 3).
         args.loss_weighting = "inverse_sigma" if args.prediction == "x0" else "uniform"
+
+
+def fill_by_size(args: argparse.Namespace, examples: int) -> None:
+    """Set what is left: of a person's own images, what depends on how many there are."""
+    per_epoch = max(1, examples // args.batch_size)
+    args.epochs = args.epochs or math.ceil(OWN_STEPS / per_epoch)
+    args.sample_interval = args.sample_interval or math.ceil(args.epochs / OWN_PICTURES)
+    args.save_interval = args.save_interval or math.ceil(args.epochs / OWN_SAVES)
 
 
 def check_pure_noise(args: argparse.Namespace) -> None:

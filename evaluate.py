@@ -2,6 +2,7 @@
 
 python evaluate.py                                      10,000 samples of outputs/model_final.pt
 python evaluate.py --num_samples 2000 --sampler ddpm    other samples
+python evaluate.py --num_samples 50000 --features inception    FID as in papers
 python evaluate.py --checkpoint runs/dino/model_final.pt --json runs/dino/evaluation.json
 """
 
@@ -17,19 +18,27 @@ from cli.parser import Parser
 from cli.parser import settings as settings_of
 from names import SEED
 from system.options import Option
-from system.values import File, Whole
+from system.values import File, OneOf, Whole
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from evaluation import Figures
+    from evaluation.inception import Features
     from sampling import SampleSettings, Trained
     from system.distributed import Group
 
 FEW = 5000  # samples below which FID is mostly bias
 
-
+FEATURES = Option(
+    "features",
+    OneOf("features", ("classifier", "inception")),
+    "in which images are compared: those of a small classifier that is trained on the dataset, or"
+    " those of papers, which needs the package torch-fidelity and its weights",
+    default="classifier",
+    needs="is for models of images only",
+)
 COMPARISON = (
     Option(
         "num_samples",
@@ -38,6 +47,7 @@ COMPARISON = (
         default=10_000,
         dest="num_images",
     ),
+    FEATURES,
     Option(
         "data_dir",
         File(),
@@ -77,10 +87,22 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     inputs = [trained.path, args.guide, trained.config["dataset"]]
     cli.options.check_outputs([args.json, args.json.with_suffix(".png")], inputs)
+    cli.options.fill_or_refuse(args, FEATURES, trained.kind == "images")
+    features = load_features(args.features, device) if group.leads else None
     trained, settings, labels, made_by = prepare(args, trained)
     samples = generate(trained, settings, labels, group=group)
     if group.leads:
-        write_figures(args, trained, samples, labels, made_by)
+        write_figures(args, trained, samples, labels, made_by, features)
+
+
+def load_features(name: str | None, device: torch.device) -> Features | None:
+    """What images are compared by, if not by the classifier; before the samples are made, since
+    it may not be to be had."""
+    if name != "inception":
+        return None
+    from evaluation.inception import load_inception
+
+    return load_inception(device)
 
 
 def prepare(
@@ -111,7 +133,12 @@ def prepare(
 
 
 def write_figures(
-    args: argparse.Namespace, trained: Trained, samples: Tensor, labels: Tensor | None, made_by: str
+    args: argparse.Namespace,
+    trained: Trained,
+    samples: Tensor,
+    labels: Tensor | None,
+    made_by: str,
+    features: Features | None,
 ) -> None:
     """Compare samples with data, and write and print the figures."""
     from evaluation.images import evaluate_images
@@ -124,11 +151,12 @@ def write_figures(
         figures = evaluate_points(samples, config, trained.pictures, picture)
     else:
         where = (args.data_dir, picture, trained.device)
-        figures = evaluate_images(samples, config["dataset"], *where, labels)
+        figures = evaluate_images(samples, config["dataset"], *where, labels, features)
     content = {
         "checkpoint": str(trained.path),
         "num_samples": args.num_images,
         "made_by": made_by,
+        "features": args.features,
         "figures": {name: {"samples": a, "real": b} for name, (a, b) in figures.items()},
     }
     report(figures)

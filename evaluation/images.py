@@ -20,6 +20,7 @@ from datasets import Dataset, load_images
 from evaluation import Figures
 from evaluation.classifier import classify, load_classifier
 from evaluation.image_metrics import frechet_distance, kernel_distance, precision_and_recall
+from evaluation.inception import Features
 from evaluation.point_metrics import nearest
 
 HELD_OUT = 6  # one in so many training images is kept from the classifier
@@ -45,6 +46,7 @@ def evaluate_images(
     picture: Path,
     device: torch.device,
     labels: Tensor | None = None,
+    features: Features | None = None,
 ) -> Figures:
     """Figures for images; also draws the most and the least typical of them.
 
@@ -54,8 +56,11 @@ def evaluate_images(
         data_dir: where datasets are, and classifiers are kept.
         picture: where to draw.
         labels: of the classes that were asked for, int64 (N,).
+        features: to compare in, as `compare_as_papers_do`, instead of those of the classifier.
     """
     train, test = load_images(name, data_dir), load_images(name, data_dir, train=False)
+    if features is not None:
+        return compare_as_papers_do(features, samples, train, test, picture)
     kept, held = hold_out(train)
     model = load_classifier(kept, data_dir, device)
     of_samples, classes = classify(model, samples, device)
@@ -81,6 +86,28 @@ def evaluate_images(
             share_right(real_classes, held.labels[: len(samples)]),
         )
     return figures
+
+
+def compare_as_papers_do(
+    features: Features, samples: Tensor, train: Dataset, test: Dataset, picture: Path
+) -> Figures:
+    """Figures for samples and for as many unseen images, both against all training images.
+
+    Which test images those are is drawn, since files can be in the order of their classes.
+    """
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
+    unseen = test.examples[order[: len(samples)]]
+    fewer = ", fewer than the samples: their FID is too high" if len(unseen) < len(samples) else ""
+    print(f"real data: {len(unseen):,} images of the test split{fewer}", flush=True)
+    print(f"compared with: all {len(train):,} training images", flush=True)
+    of_samples, of_unseen, of_train = map(features, (samples, unseen, train.examples))
+    distances = [nearest(found, of_train) for found in (of_samples, of_unseen)]
+    draw_extremes(samples, distances[0], picture)
+    medians = [found.median().item() for found in distances]
+    return {
+        **both(distribution_figures, (of_samples, of_train), (of_unseen, of_train)),
+        "median distance to a training image": (medians[0], medians[1]),
+    }
 
 
 def both(

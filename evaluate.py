@@ -2,6 +2,7 @@
 
 python evaluate.py                                      10,000 samples of outputs/model_final.pt
 python evaluate.py --num_samples 2000 --sampler ddpm    other samples
+python evaluate.py --num_samples 50000 --features inception    FID as in papers
 python evaluate.py --checkpoint runs/dino/model_final.pt --json runs/dino/evaluation.json
 """
 
@@ -17,20 +18,27 @@ from cli.parser import Parser
 from cli.parser import settings as settings_of
 from names import SEED
 from system.options import Option
-from system.values import File, Whole
+from system.values import File, OneOf, Whole
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from datasets import Dataset
     from evaluation import Figures
+    from evaluation.images import Reference
     from sampling import SampleSettings, Trained
     from system.distributed import Group
 
 FEW = 5000  # samples below which FID is mostly bias
 
-
+FEATURES = Option(
+    "features",
+    OneOf("features", ("classifier", "inception")),
+    "in which images are compared: those of a small classifier that is trained on the dataset, or"
+    " those of papers, which needs the package torch-fidelity and its weights",
+    default="classifier",
+    needs="is for models of images only",
+)
 COMPARISON = (
     Option(
         "num_samples",
@@ -39,6 +47,7 @@ COMPARISON = (
         default=10_000,
         dest="num_images",
     ),
+    FEATURES,
     Option(
         "data_dir",
         File(),
@@ -71,7 +80,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     """Make samples, compare them with data, and write and print the figures."""
-    from evaluation.images import load_splits
+    from evaluation.images import load_reference
     from sampling import generate, restore
     from system.files import check_writable
 
@@ -79,12 +88,15 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     inputs = [trained.path, args.guide, trained.config["dataset"]]
     cli.options.check_outputs([args.json, args.json.with_suffix(".png")], inputs)
+    cli.options.fill_or_refuse(args, FEATURES, trained.kind == "images")
     # Before the samples, which take long: what they are compared with must be there.
-    data = load_splits(trained.config, args.data_dir) if trained.kind == "images" else None
+    reference = None
+    if group.leads and trained.kind == "images":
+        reference = load_reference(trained.config, args.data_dir, args.features, device)
     trained, settings, labels, made_by = prepare(args, trained)
     samples = generate(trained, settings, labels, group=group)
     if group.leads:
-        write_figures(args, trained, data, samples, labels, made_by)
+        write_figures(args, trained, reference, samples, labels, made_by)
 
 
 def prepare(
@@ -117,7 +129,7 @@ def prepare(
 def write_figures(
     args: argparse.Namespace,
     trained: Trained,
-    data: tuple[Dataset, Dataset] | None,
+    reference: Reference | None,
     samples: Tensor,
     labels: Tensor | None,
     made_by: str,
@@ -129,16 +141,17 @@ def write_figures(
     from system.files import write_json
 
     picture, config = args.json.with_suffix(".png"), trained.config
-    if data is None:
+    if reference is None:
         assert isinstance(trained.pictures, PointPictures)
         figures = evaluate_points(samples, config, trained.pictures, picture)
     else:
         where = (args.data_dir, picture, trained.device)
-        figures = evaluate_images(samples, data, *where, labels)
+        figures = evaluate_images(samples, reference, *where, labels)
     content = {
         "checkpoint": str(trained.path),
         "num_samples": args.num_images,
         "made_by": made_by,
+        "features": args.features,
         "figures": {name: {"samples": a, "real": b} for name, (a, b) in figures.items()},
     }
     report(figures)

@@ -27,7 +27,7 @@ sys.path.insert(0, str(REPOSITORY))
 from diffusion import NoiseSchedule
 from evaluation.classifier import classify, load_classifier
 from evaluation.image_metrics import frechet_distance, kernel_distance
-from evaluation.images import hold_out, load_splits
+from evaluation.images import hold_out, load_reference
 from guidance import in_proportion
 from plots.figures import save_figure
 from samplers import trailing_timesteps
@@ -101,7 +101,7 @@ def main() -> None:
     with start(device):
         trained = restore(args.checkpoint, device)
         trained, _ = prepare_network(trained, SampleSettings(count), compile="off")
-        train, test = load_splits(trained.config, args.data_dir)
+        train, test, _ = load_reference(trained.config, args.data_dir, "classifier", device)
         kept, held = hold_out(train)
         model = load_classifier(kept, args.data_dir, device)
         of_test, _ = classify(model, test.examples, device)

@@ -1,6 +1,7 @@
 """The figures of images: each for the samples, and for real images in their place.
 
-Samples are compared with images that the model has not seen, the test split. The second number of
+Samples are compared with images that the model has not seen, the test split, in the features of a
+classifier of these data (or else with all training images, as papers do it). The second number of
 each pair is what as many real images reach in their place: no model can be expected to do better.
 Those are a sixth of the training split that is kept from the classifier, which recognises what it
 was trained on better than any other real image.
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from datasets.settings import ImageSettings
 from evaluation import Figures
 from evaluation.classifier import classify, load_classifier
 from evaluation.image_metrics import frechet_distance, kernel_distance, precision_and_recall
+from evaluation.inception import Features, load_inception
 from evaluation.point_metrics import nearest
 from system.errors import InputError
 
@@ -43,24 +45,41 @@ def hold_out(train: Dataset) -> tuple[Dataset, Dataset]:
     return kept, held
 
 
-def load_splits(config: Mapping[str, Any], data_dir: Path) -> tuple[Dataset, Dataset]:
-    """The images that the model of a run has learned from, and others of their kind.
+class Reference(NamedTuple):
+    """What samples are compared with.
+
+    Attributes:
+        train, test: the images that their model has learned from, and others of their kind.
+        features: to compare in as `compare_as_papers_do`; None for those of a classifier.
+    """
+
+    train: Dataset
+    test: Dataset
+    features: Features | None = None
+
+
+def load_reference(
+    config: Mapping[str, Any], data_dir: Path, features: str, device: torch.device | str
+) -> Reference:
+    """What samples of the model of a run are compared with.
 
     Args:
         config: of that run.
         data_dir: where datasets are.
+        features: `classifier` or `inception`.
 
     Raises:
-        InputError: there are none, or they cannot be compared with.
+        InputError: it is not to be had, or there are no classes that a classifier could learn.
     """
     name = config["dataset"]
-    if len(config["class_names"]) < 2:
+    if features == "classifier" and len(config["class_names"]) < 2:
         raise InputError(
-            f"{name} has no classes, and images are compared by what a classifier of them sees;"
-            " put the pictures of each class into a folder of their own"
+            f"{name} has no classes, and images are compared by what a classifier of them sees: put"
+            " the pictures of each class into a folder of their own, or use --features inception"
         )
     load = partial(load_images, name, data_dir, settings=ImageSettings.of_run(config))
-    return load(), load(train=False)
+    inception = load_inception(device) if features == "inception" else None
+    return Reference(load(), load(train=False), inception)
 
 
 def report_accuracy(accuracy: float) -> None:
@@ -75,7 +94,7 @@ def report_accuracy(accuracy: float) -> None:
 
 def evaluate_images(
     samples: Tensor,
-    data: tuple[Dataset, Dataset],
+    reference: Reference,
     data_dir: Path,
     picture: Path,
     device: torch.device,
@@ -85,12 +104,14 @@ def evaluate_images(
 
     Args:
         samples: uint8, as the dataset's own images: (N, H, W) or (N, H, W, 3).
-        data: of the model that made them, see `load_splits`.
+        reference: what to compare them with.
         data_dir: where classifiers are kept.
         picture: where to draw.
         labels: of the classes that were asked for, int64 (N,).
     """
-    train, test = data
+    train, test, features = reference
+    if features is not None:
+        return compare_as_papers_do(features, samples, train, test, picture)
     kept, held = hold_out(train)
     model = load_classifier(kept, data_dir, device)
     of_samples, classes = classify(model, samples, device)
@@ -117,6 +138,28 @@ def evaluate_images(
             share_right(real_classes, held.labels[: len(samples)]),
         )
     return figures
+
+
+def compare_as_papers_do(
+    features: Features, samples: Tensor, train: Dataset, test: Dataset, picture: Path
+) -> Figures:
+    """Figures for samples and for as many unseen images, both against all training images.
+
+    Which test images those are is drawn, since files can be in the order of their classes.
+    """
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
+    unseen = test.examples[order[: len(samples)]]
+    fewer = ", fewer than the samples: their FID is too high" if len(unseen) < len(samples) else ""
+    print(f"real data: {len(unseen):,} images of the test split{fewer}", flush=True)
+    print(f"compared with: all {len(train):,} training images", flush=True)
+    of_samples, of_unseen, of_train = map(features, (samples, unseen, train.examples))
+    distances = [nearest(found, of_train) for found in (of_samples, of_unseen)]
+    draw_extremes(samples, distances[0], picture)
+    medians = [found.median().item() for found in distances]
+    return {
+        **both(distribution_figures, (of_samples, of_train), (of_unseen, of_train)),
+        "median distance to a training image": (medians[0], medians[1]),
+    }
 
 
 def both(

@@ -35,6 +35,7 @@ ONLY_IN = {
     "matplotlib": {"plots"},
     "imageio": {"plots"},
     "torchvision": {"datasets"},
+    "torch_fidelity": {"evaluation"},
     "argparse": SCRIPTS | {"cli", "system"},  # system.values raises its ArgumentTypeError
 }
 # What `--help` runs through: outside of functions it imports, at however many removes, nothing but

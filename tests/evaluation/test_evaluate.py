@@ -22,7 +22,7 @@ from evaluation.classifier import (
     load_classifier,
     train_classifier,
 )
-from evaluation.images import draw_extremes, evaluate_images, load_splits
+from evaluation.images import draw_extremes, evaluate_images, load_reference
 from plots.images import GAP
 from system.distributed import Group
 from system.errors import InputError
@@ -137,7 +137,7 @@ def test_the_classifier_has_not_seen_the_real_images_that_it_judges(tmp_path, mo
     monkeypatch.setattr(evaluation.images, "classify", judge)
     samples = load_images("mnist", tmp_path, train=False).examples[:80]
     config = {"dataset": "mnist", "shape": [1, 28, 28], "class_names": list("0123456789")}
-    data = load_splits(config, tmp_path)
+    data = load_reference(config, tmp_path, "classifier", "cpu")
     figures = evaluate_images(samples, data, tmp_path, tmp_path / "picture.png", "cpu")
     seen, real = (
         {image.numpy().tobytes() for image in images} for images in (trained_on[0], judged[-1])

@@ -39,6 +39,17 @@ def test_frechet_distance_is_symmetric_and_the_same_after_a_rotation():
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
 
 
+def test_frechet_distance_of_fewer_points_than_dimensions():
+    """Their covariances have no inverse. With centred A and B, the trace of (A'A B'B)^(1/2) is the
+    sum of the singular values of A B'."""
+    torch.manual_seed(4)
+    x, y = torch.randn(30, 200), torch.randn(50, 200) * 2 + 0.1
+    a, b = ((z - z.mean(0)).double() / (len(z) - 1) ** 0.5 for z in (x, y))
+    expected = (x.double().mean(0) - y.double().mean(0)).square().sum()
+    expected += a.square().sum() + b.square().sum() - 2 * torch.linalg.svdvals(a @ b.T).sum()
+    assert frechet_distance(x, y) == pytest.approx(expected.item(), rel=1e-6)
+
+
 def test_kernel_distance_is_zero_for_one_distribution_and_exact_for_two_points():
     torch.manual_seed(2)
     same = kernel_distance(torch.randn(3000, 16), torch.randn(3000, 16))

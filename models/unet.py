@@ -9,11 +9,10 @@ at 28x28 most pixels of a digit only repeat their neighbours. So the network nev
 resolution: 2x2 pixels are folded into 4 channels on the way in and unfolded on the way out (the
 pixel shuffle of Shi et al. 2016), and most weights sit at 7x7.
 
-Images with a side above 32 pixels get a third level of the same kind, at an eighth of their
-resolution, so the lowest one has at most 8x8 positions, few enough for attention: 64x64x3 goes
-down by way of [64 ch, 32x32] and [128 ch, 16x16] to [256 ch, 8x8]. Any side from 16 to 64 will
-do: at the bottom and on the right the border is repeated up to a multiple of 4 (8 for three
-levels), and what has been added is cut off in the end.
+Images with a side above 32 pixels get a third level, at an eighth of their resolution, so that
+attention always has at most 8x8 positions: 64x64x3 goes down by way of [64 ch, 32x32] and
+[128 ch, 16x16] to [128 ch, 8x8]. Any side from 16 to 64 will do; it is padded to a multiple of 4
+(8 for three levels) at the bottom and on the right, and what was added is cut off in the end.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ from models.embeddings import LabelEmbedding, sinusoidal_embedding
 EMBEDDING_SIZE = 256
 SMALLEST, LARGEST = 16, 64  # sides, in pixels
 TWO_LEVELS = 32  # the longest side for which two levels do
-WIDTHS = (1, 2, 4)  # of the levels, from the finest, as multiples of the base channels
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -151,8 +149,7 @@ class UNet(Backbone):
 
     Args:
         channels: of the image.
-        base_channels: width at half the image's resolution; twice that at a quarter of it, and
-            four times that at an eighth.
+        base_channels: width at half the image's resolution; twice that below.
         classes: how many classes its labels name; 0 for a network without labels.
         dropout: share of the activations within residual blocks that training sets to zero.
         attention: whether positions at the lowest resolution attend to each other.
@@ -175,31 +172,30 @@ class UNet(Backbone):
     ) -> None:
         super().__init__()
         self.levels = levels
-        fine, coarse, deep = (times * base_channels for times in WIDTHS)
-        lowest = deep if levels == 3 else coarse
+        wide = 2 * base_channels
         size = EMBEDDING_SIZE
         self.time_mlp = nn.Sequential(
             nn.Linear(size, 4 * size), nn.SiLU(), nn.Linear(4 * size, size), nn.SiLU()
         )
         self.label_embedding = LabelEmbedding(classes, size) if classes else None
-        self.stem = nn.Conv2d(4 * channels, fine, 3, padding=1)
-        self.down1 = ResBlock(fine, size, dropout)
-        self.downsample = nn.Conv2d(4 * fine, coarse, 1)
-        self.down2 = ResBlock(coarse, size, dropout)
+        self.stem = nn.Conv2d(4 * channels, base_channels, 3, padding=1)
+        self.down1 = ResBlock(base_channels, size, dropout)
+        self.downsample = nn.Conv2d(4 * base_channels, wide, 1)
+        self.down2 = ResBlock(wide, size, dropout)
         if levels == 3:
-            self.downsample2 = nn.Conv2d(4 * coarse, deep, 1)
-            self.down3 = ResBlock(deep, size, dropout)
-        self.middle1 = ResBlock(lowest, size, dropout)
-        self.attention = Attention(lowest) if attention else nn.Identity()
-        self.middle2 = ResBlock(lowest, size, dropout)
+            self.downsample2 = nn.Conv2d(4 * wide, wide, 1)
+            self.down3 = ResBlock(wide, size, dropout)
+        self.middle1 = ResBlock(wide, size, dropout)
+        self.attention = Attention(wide) if attention else nn.Identity()
+        self.middle2 = ResBlock(wide, size, dropout)
         if levels == 3:
-            self.up3 = ResBlock(deep, size, dropout)
-            self.upsample2 = nn.Conv2d(deep, 4 * coarse, 1)
-        self.up2 = ResBlock(coarse, size, dropout)
-        self.upsample = nn.Conv2d(coarse, 4 * fine, 1)
-        self.up1 = ResBlock(fine, size, dropout)
-        self.norm = group_norm(fine)
-        self.head = zero_init(nn.Conv2d(fine, 4 * channels, 3, padding=1))
+            self.up3 = ResBlock(wide, size, dropout)
+            self.upsample2 = nn.Conv2d(wide, 4 * wide, 1)
+        self.up2 = ResBlock(wide, size, dropout)
+        self.upsample = nn.Conv2d(wide, 4 * base_channels, 1)
+        self.up1 = ResBlock(base_channels, size, dropout)
+        self.norm = group_norm(base_channels)
+        self.head = zero_init(nn.Conv2d(base_channels, 4 * channels, 3, padding=1))
         # Convolutions on a CPU run up to twice as fast on channels_last tensors.
         self.to(memory_format=torch.channels_last)
 

@@ -8,6 +8,11 @@ A convolution at 28x28 costs four times the same one at 14x14 and sixteen times 
 at 28x28 most pixels of a digit only repeat their neighbours. So the network never works at full
 resolution: 2x2 pixels are folded into 4 channels on the way in and unfolded on the way out (the
 pixel shuffle of Shi et al. 2016), and most weights sit at 7x7.
+
+Images with a side above 32 pixels get a third level, at an eighth of their resolution, so that
+attention always has at most 8x8 positions: 64x64x3 goes down by way of [64 ch, 32x32] and
+[128 ch, 16x16] to [128 ch, 8x8]. Any side from 16 to 64 will do; it is padded to a multiple of 4
+(8 for three levels) at the bottom and on the right, and what was added is cut off in the end.
 """
 
 from __future__ import annotations
@@ -24,6 +29,8 @@ from models.backbone import Backbone
 from models.embeddings import LabelEmbedding, sinusoidal_embedding
 
 EMBEDDING_SIZE = 256
+SMALLEST, LARGEST = 16, 64  # sides, in pixels
+TWO_LEVELS = 32  # the longest side for which two levels do
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -55,6 +62,12 @@ def unfold(x: Tensor) -> Tensor:
     batch, channels, height, width = x.shape
     x = x.permute(0, 2, 3, 1).reshape(batch, height, width, 2, 2, channels // 4).transpose(2, 3)
     return x.reshape(batch, 2 * height, 2 * width, channels // 4).permute(0, 3, 1, 2)
+
+
+def pad(x: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column until both sides are multiples of that number."""
+    below, right = (-side % multiple for side in x.shape[-2:])
+    return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
 
 
 class BatchDropout(nn.Module):
@@ -136,13 +149,14 @@ class UNet(Backbone):
 
     Args:
         channels: of the image.
-        base_channels: width at half the image's resolution; twice that at a quarter of it.
+        base_channels: width at half the image's resolution; twice that below.
         classes: how many classes its labels name; 0 for a network without labels.
         dropout: share of the activations within residual blocks that training sets to zero.
-        attention: whether positions at a quarter of the resolution attend to each other.
+        attention: whether positions at the lowest resolution attend to each other.
+        levels: resolutions below that of the image, 2 or 3.
 
-    Shapes: x (B, channels, H, W) with H and W divisible by 4, t (B,), or (1,) for
-    one timestep shared by all, labels (B,) or none -> (B, channels, H, W).
+    Shapes: x (B, channels, H, W), t (B,), or (1,) for one timestep shared by all, labels (B,) or
+    none -> (B, channels, H, W).
     """
 
     title: ClassVar[str] = "U-Net"
@@ -154,8 +168,10 @@ class UNet(Backbone):
         classes: int = 0,
         dropout: float = 0.0,
         attention: bool = True,
+        levels: int = 2,
     ) -> None:
         super().__init__()
+        self.levels = levels
         wide = 2 * base_channels
         size = EMBEDDING_SIZE
         self.time_mlp = nn.Sequential(
@@ -166,9 +182,15 @@ class UNet(Backbone):
         self.down1 = ResBlock(base_channels, size, dropout)
         self.downsample = nn.Conv2d(4 * base_channels, wide, 1)
         self.down2 = ResBlock(wide, size, dropout)
+        if levels == 3:
+            self.downsample2 = nn.Conv2d(4 * wide, wide, 1)
+            self.down3 = ResBlock(wide, size, dropout)
         self.middle1 = ResBlock(wide, size, dropout)
         self.attention = Attention(wide) if attention else nn.Identity()
         self.middle2 = ResBlock(wide, size, dropout)
+        if levels == 3:
+            self.up3 = ResBlock(wide, size, dropout)
+            self.upsample2 = nn.Conv2d(wide, 4 * wide, 1)
         self.up2 = ResBlock(wide, size, dropout)
         self.upsample = nn.Conv2d(wide, 4 * base_channels, 1)
         self.up1 = ResBlock(base_channels, size, dropout)
@@ -180,10 +202,15 @@ class UNet(Backbone):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> UNet:
         shape = tuple(config["shape"])
-        if len(shape) != 3 or shape[0] not in (1, 3) or shape[1] % 4 or shape[2] % 4:
+        sides = shape[1:]
+        if (
+            len(shape) != 3
+            or shape[0] not in (1, 3)
+            or not all(SMALLEST <= side <= LARGEST for side in sides)
+        ):
             raise ValueError(
-                "the U-Net is for images of 1 or 3 channels whose sides are multiples of 4 pixels,"
-                f" not for the shape {shape}"
+                "the U-Net is for images of 1 or 3 channels whose sides are"
+                f" {SMALLEST} to {LARGEST} pixels, not for the shape {shape}"
             )
         return cls(
             shape[0],
@@ -191,6 +218,7 @@ class UNet(Backbone):
             len(config["label_counts"]),
             config["dropout"],
             attention=not config["no_attention"],
+            levels=2 if max(sides) <= TWO_LEVELS else 3,
         )
 
     def hidden_weights(self) -> list[Tensor]:
@@ -203,11 +231,21 @@ class UNet(Backbone):
         embedding = self.time_mlp(sinusoidal_embedding(t, EMBEDDING_SIZE))
         if self.label_embedding is not None:
             embedding = embedding + self.label_embedding(labels)
-        fine = self.down1(self.stem(fold(x)), embedding)
+        height, width = x.shape[-2:]
+        fine = self.down1(self.stem(fold(pad(x, 2**self.levels))), embedding)
         coarse = self.down2(self.downsample(fold(fine)), embedding)
-        h = self.attention(self.middle1(coarse, embedding))
-        h = self.middle2(h, embedding)
         # Skips are added, not concatenated: the convolution after a concatenation costs twice.
+        if self.levels == 2:
+            h = self.middle(coarse, embedding)
+        else:
+            deep = self.down3(self.downsample2(fold(coarse)), embedding)
+            h = self.up3(self.middle(deep, embedding) + deep, embedding)
+            h = unfold(self.upsample2(h))
         h = self.up2(h + coarse, embedding)
         h = self.up1(unfold(self.upsample(h)) + fine, embedding)
-        return unfold(self.head(F.silu(self.norm(h))))
+        return unfold(self.head(F.silu(self.norm(h))))[..., :height, :width]
+
+    def middle(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """What happens at the lowest resolution: (B, C, H, W) to the same shape."""
+        h = self.attention(self.middle1(x, embedding))
+        return self.middle2(h, embedding)

@@ -213,7 +213,7 @@ def test_unknown_models_are_refused():
     "config",
     [
         {**CONFIG, "shape": [3, 32, 32]},
-        {**CONFIG, "shape": [1, 12, 40]},
+        {**CONFIG, "shape": [1, 18, 40]},
         {**MLP_CONFIG, "kind": "images", "shape": [3, 8, 8], "coordinates": None},
     ],
     ids="unet-colour unet-oblong mlp-colour".split(),
@@ -232,12 +232,6 @@ def test_networks_learn_images_of_other_shapes(config):
         loss.backward()
         optimizer.step()
     assert losses[1] < losses[0]
-
-
-@pytest.mark.parametrize("shape", [[2, 32, 32], [3, 30, 32], [1, 28, 27], [2]])
-def test_shapes_that_the_unet_cannot_have_are_refused_with_the_rule(shape):
-    with pytest.raises(ValueError, match="1 or 3 channels whose sides are multiples of 4"):
-        build_model({**CONFIG, "shape": shape})
 
 
 def test_networks_say_what_they_are():

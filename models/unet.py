@@ -27,9 +27,9 @@ from torch import Tensor, nn
 
 from models.backbone import Backbone
 from models.embeddings import LabelEmbedding, sinusoidal_embedding
+from names import LARGEST_SIDE, SMALLEST_SIDE
 
 EMBEDDING_SIZE = 256
-SMALLEST, LARGEST = 16, 64  # sides, in pixels
 TWO_LEVELS = 32  # the longest side for which two levels do
 
 
@@ -206,11 +206,11 @@ class UNet(Backbone):
         if (
             len(shape) != 3
             or shape[0] not in (1, 3)
-            or not all(SMALLEST <= side <= LARGEST for side in sides)
+            or not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides)
         ):
             raise ValueError(
                 "the U-Net is for images of 1 or 3 channels whose sides are"
-                f" {SMALLEST} to {LARGEST} pixels, not for the shape {shape}"
+                f" {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, not for the shape {shape}"
             )
         return cls(
             shape[0],

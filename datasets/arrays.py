@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ def read_array(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         InputError: the file is not there, damaged, or holds no images.
     """
     try:
-        arrays = (read_npz if path.suffix.lower() == ".npz" else read_npy)(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's, of sizes that no array has
+            arrays = (read_npz if path.suffix.lower() == ".npz" else read_npy)(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # damaged files fail in very many ways

@@ -1,6 +1,8 @@
 """Pictures on disk, as a person has them, for the tests of `--dataset FOLDER`."""
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +50,14 @@ def expected(picture: Image.Image, side: int) -> np.ndarray:
     left, upper = (width - short) // 2, (height - short) // 2
     square = picture.crop((left, upper, left + short, upper + short))
     return np.asarray(square.resize((side, side), Image.Resampling.LANCZOS))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says how large it is, and has no pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")

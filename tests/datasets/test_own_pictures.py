@@ -2,15 +2,13 @@
 
 import io
 import os
-import struct
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from albums import expected, pack, paint, source_of, write_album
+from albums import expected, pack, paint, png_header, source_of, write_album
 from PIL import Image
 
 from datasets.pictures import (
@@ -209,17 +207,6 @@ def test_images_are_fitted_as_pillow_does(channels, bands, side):
 
 
 # ------------------------------------------------------------------------------- damaged pictures
-
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that says how large it is, and has no pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        check = zlib.crc32(kind + content)
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
-
-    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("size", [(40_000, 40_000), (20_000, 6_000), (10_001, 10_000)])

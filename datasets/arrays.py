@@ -11,7 +11,7 @@ import numpy as np
 
 from datasets.sources import in_text
 from system.errors import InputError
-from system.memory import total_memory
+from system.memory import most_for_data
 from system.values import MOST_CLASSES
 
 IMAGES = ("images", "x", "arr_0")  # the names of an .npz under which its images are looked for
@@ -71,8 +71,8 @@ def check_size(size: int) -> None:
     Raises:
         ValueError: saying so.
     """
-    if size > total_memory() / 2:
-        raise ValueError(f"it takes {size / 1e9:.1f} GB, more than half of the memory")
+    if size > most_for_data():
+        raise ValueError(f"it takes {size / 1e9:.1f} GB, more than a third of the memory")
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -33,7 +33,7 @@ from datasets.sources import SUFFIXES, Source, class_names_of, find_pictures, fo
 from names import ARRAY_SUFFIXES, LARGEST_SIDE, SMALLEST_SIDE, USUAL_SIDES, suffix_of
 from system.errors import InputError
 from system.files import atomic_write
-from system.memory import total_memory
+from system.memory import most_for_data
 
 FEWEST = 10  # images
 VERSION = 1  # of what is done with the pixels; with another one old caches are of no use
@@ -141,7 +141,7 @@ def collect_pictures(place: Path, settings: ImageSettings, cache: Path) -> Colle
 
 
 def check_memory(count: int, side: int) -> None:
-    """Refuse what would fill more than half of the memory.
+    """Refuse what would fill the memory.
 
     Raises:
         InputError: with the size that would fit.
@@ -150,13 +150,13 @@ def check_memory(count: int, side: int) -> None:
     def needed(side: int) -> int:
         return count * side * side * 3
 
-    most = total_memory() / 2
+    most = most_for_data()
     if needed(side) > most:
         fitting = [one for one in (SMALLEST_SIDE, *USUAL_SIDES) if needed(one) <= most]
         way = f"--image_size {fitting[-1]} would fit" if fitting else "take fewer of them"
         raise InputError(
             f"{count:,} images of {side} x {side} pixels take {needed(side) / 1e9:.1f} GB, which is"
-            f" more than half of the memory; {way}"
+            f" more than a third of the memory; {way}"
         )
 
 

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-import datasets.arrays
+import system.memory
 from datasets.arrays import read_array
 from system.errors import InputError
 from system.values import MOST_CLASSES
@@ -202,13 +202,13 @@ def test_damaged_files_are_refused_whatever_is_wrong(tmp_path):
 
 
 def test_what_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.arrays, "total_memory", lambda: 1e6)
+    monkeypatch.setattr(system.memory, "total_memory", lambda: 2.9e6)
     zeros = np.zeros((100, 100, 100), dtype=np.uint8)
     for path in (npy(tmp_path, zeros), npz(tmp_path, images=zeros)):
-        with pytest.raises(InputError, match=r"it takes 0\.0 GB, more than half of the memory"):
+        with pytest.raises(InputError, match=r"it takes 0\.0 GB, more than a third of the memory"):
             read_array(path)
     assert (tmp_path / "cats.npz").stat().st_size < 10_000
-    monkeypatch.setattr(datasets.arrays, "total_memory", lambda: 3e6)
+    monkeypatch.setattr(system.memory, "total_memory", lambda: 3.1e6)
     assert len(read_array(npz(tmp_path, images=zeros))[0]) == 100
 
 

@@ -10,6 +10,7 @@ import torch
 from albums import expected, pack, paint, png_header, write_album
 
 import datasets.own
+import system.memory
 from datasets import load_dataset, load_images
 from datasets.own import held_out, load_own
 from datasets.settings import ImageSettings
@@ -180,12 +181,12 @@ def test_if_no_picture_can_be_read_that_is_said(tmp_path):
 
 @pytest.mark.parametrize(
     ("memory", "way"),
-    [(2 * 12 * 50 * 50 * 3, "--image_size 48 would fit"), (1000, "take fewer of them")],
+    [(3 * 12 * 50 * 50 * 3, "--image_size 48 would fit"), (1000, "take fewer of them")],
 )
-def test_more_than_half_of_the_memory_is_refused_with_what_fits(memory, way, tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.own, "total_memory", lambda: memory)
+def test_what_would_fill_the_memory_is_refused_with_what_fits(memory, way, tmp_path, monkeypatch):
+    monkeypatch.setattr(system.memory, "total_memory", lambda: memory)
     album = write_album(tmp_path / "album", width=70, height=70)
-    says = rf"12 images of 64 x 64 pixels take 0\.0 GB, .* half of the memory; {way}$"
+    says = rf"12 images of 64 x 64 pixels take 0\.0 GB, .* a third of the memory; {way}$"
     with pytest.raises(InputError, match=says):
         load(album, tmp_path)
     if "48" in way:
@@ -193,7 +194,7 @@ def test_more_than_half_of_the_memory_is_refused_with_what_fits(memory, way, tmp
 
 
 def test_the_figure_of_what_does_not_fit(monkeypatch):
-    monkeypatch.setattr(datasets.own, "total_memory", lambda: 8e9)
+    monkeypatch.setattr(system.memory, "total_memory", lambda: 12e9)
     with pytest.raises(InputError, match=r"^1,000,000 images .* 12\.3 GB.*--image_size 32 would"):
         datasets.own.check_memory(1_000_000, 64)
     datasets.own.check_memory(1_000_000, 32)

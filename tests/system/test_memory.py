@@ -6,7 +6,7 @@ import os
 import pytest
 
 import system.memory
-from system.memory import total_memory
+from system.memory import most_for_data, total_memory
 
 PAGE, PAGES = 4096, 1_000_000
 
@@ -47,3 +47,8 @@ def test_a_system_that_does_not_tell_has_no_limit(machine, monkeypatch):
 
 def test_this_machine_has_some():
     assert 1e8 < total_memory() < 1e15
+
+
+def test_data_may_take_a_third(machine):
+    machine.write_text("1200000")
+    assert most_for_data() == 4e5

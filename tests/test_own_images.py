@@ -1,7 +1,10 @@
 """The scripts on a person's own pictures, from a folder to samples."""
 
+import base64
 import json
+import re
 import shutil
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -151,14 +154,29 @@ def test_a_folder_on_its_way_to_noise(place, figures):
     assert "schedules" in figures
 
 
+def page_of(*options):
+    """What the page of --html says of its data."""
+    more = ("--checkpoint", "model.pt", "--html", "page.html")
+    in_process(visualize_diffusion, *more, *options)
+    text = Path("page.html").read_text(encoding="utf-8")
+    return json.loads(re.search(r'type="application/json">(.*?)</script>', text, re.DOTALL)[1])
+
+
 def test_the_page_of_a_folder(place):
-    in_process(
-        *(visualize_diffusion, "--checkpoint", "model.pt", "--num_images", 2),
-        *("--html", "page.html"),
-    )
-    page = (place / "page.html").read_text()
-    assert len(page) < 3_000_000
-    assert "<html" in page
+    page = page_of("--num_images", 2)
+    images = page["images"]
+    assert (page["kind"], images["count"]) == ("images", 2)
+    assert (images["channels"], images["height"], images["width"]) == (3, 16, 16)
+    learned = load_images("album", place / "data", settings=ImageSettings(image_size=16)).examples
+    shown = np.frombuffer(base64.b64decode(images["pixels"]), np.uint8).reshape(2, 16, 16, 3)
+    assert all((image == learned.numpy()).all((1, 2, 3)).any() for image in shown)
+
+
+def test_classes_that_the_model_does_not_know_have_no_page(place):
+    write_album(place / "other", 10, tuple("abcdefgh"))
+    with pytest.raises(InputError, match="other has classes that the model does not know"):
+        page_of("--dataset", "other")
+    in_process(*(visualize_diffusion, "--checkpoint", "model.pt", "--dataset", "other", "--no-gif"))
 
 
 def test_transparency_of_a_run_is_that_of_its_inpainted_pictures(tmp_path, monkeypatch):

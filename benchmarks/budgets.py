@@ -85,7 +85,7 @@ class Judge(NamedTuple):
         """Print the row of a model, and draw the first of its samples."""
         minutes, shown = f"{seconds / 60:.1f}", "**this project**" if name == OURS else name
         print(f"| {shown} | {recipe} | {minutes} | {steps:,} | {self.score(pixels)} |", flush=True)
-        words = "_".join(f"{name} {minutes} min {recipe}".replace(",", "").split())
+        words = "_".join(f"{name} {steps} steps {recipe}".replace(",", "").split())
         title = f"{name}: {recipe}, {minutes} minutes, {steps:,} steps"
         self.draw(words, pixels, title)
 

@@ -101,7 +101,7 @@ def main() -> None:
     with start(device):
         trained = restore(args.checkpoint, device)
         trained, _ = prepare_network(trained, SampleSettings(count), compile="off")
-        train, test, _ = load_reference(trained.config, args.data_dir, "classifier", device)
+        train, test, *_ = load_reference(trained.config, args.data_dir, "classifier", device)
         kept, held = hold_out(train)
         model = load_classifier(kept, args.data_dir, device)
         of_test, _ = classify(model, test.examples, device)

@@ -4,8 +4,9 @@
     python docs/build.py guidance inpainting     these
 
 Most are what the command beside them in the README makes; the others put together what several
-commands make. Two models are trained for them, which stay
-in --folder; what is there is not trained again.
+commands make. Three models are trained for them, which stay in --folder; what is there is not
+trained again. One learns from a folder of pictures, emoji/ in --data_dir: without it, `own_pictures`
+is left out.
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ class Studio:
         if not (folder / "model_final.pt").is_file():
             self.run("train.py", *options, "--data_dir", self.data_dir, "--output_dir", folder)
         return folder
+
+    def has(self, folder: Path) -> bool:
+        """Whether a folder of pictures is there."""
+        return folder.is_dir()
 
     def digits(self) -> Path:
         return self.train(
@@ -200,6 +205,19 @@ def inpainting(studio: Studio) -> None:
     studio.show(made, "inpainting.png")
 
 
+def own_pictures(studio: Studio) -> None:
+    pictures, made = studio.data_dir / "emoji", studio.folder / "own_pictures.png"
+    if not studio.has(pictures):
+        print(f"{pictures} is not there, so own_pictures is left out")
+        return
+    data = ("--dataset", pictures, "--image_size", 32, "--class_conditional")
+    model = studio.train("emoji", *data, "--epochs", 292) / "model_final.pt"
+    which = ("--labels", "flags,food_drink,smileys_emotion", "--num_images", 36)
+    how = ("--guidance", 2, "--sampler", "dpmpp", "--steps", 50, "--eta", 1)
+    studio.run("sample.py", "--checkpoint", model, *which, *how, "--output", made)
+    studio.show(made, "own_pictures.png")
+
+
 def steps(studio: Studio) -> None:
     model, made = studio.digits() / "model_final.pt", studio.folder / "steps.png"
     where = ("--data_dir", studio.data_dir, "--picture", made)
@@ -212,7 +230,7 @@ PICTURES: dict[str, Callable[[Studio], None]] = {
     picture.__name__: picture
     for picture in (
         unet, gallery, forward, schedules, arrows, explorer, loss, epochs, hero, process, guidance,
-        interpolation, inpainting, steps,
+        interpolation, inpainting, own_pictures, steps,
     )
 }  # fmt: skip
 

@@ -49,13 +49,15 @@ class Reference(NamedTuple):
     """What samples are compared with.
 
     Attributes:
-        train, test: the images that their model has learned from, and others of their kind.
+        train, test: the images that their model could learn from, and others of their kind.
         features: to compare in as `compare_as_papers_do`; None for those of a classifier.
+        seen: how many of the first training images the model has learned from; None for all.
     """
 
     train: Dataset
     test: Dataset
     features: Features | None = None
+    seen: int | None = None
 
 
 def load_reference(
@@ -79,7 +81,7 @@ def load_reference(
         )
     load = partial(load_images, name, data_dir, settings=ImageSettings.of_run(config))
     inception = load_inception(device) if features == "inception" else None
-    return Reference(load(), load(train=False), inception)
+    return Reference(load(), load(train=False), inception, config["subset"])
 
 
 def report_accuracy(accuracy: float) -> None:
@@ -109,7 +111,7 @@ def evaluate_images(
         picture: where to draw.
         labels: of the classes that were asked for, int64 (N,).
     """
-    train, test, features = reference
+    train, test, features, seen = reference
     if features is not None:
         return compare_as_papers_do(features, samples, train, test, picture)
     kept, held = hold_out(train)
@@ -117,7 +119,7 @@ def evaluate_images(
     of_samples, classes = classify(model, samples, device)
     of_test, test_classes = classify(model, test.examples, device)
     report_accuracy(share_right(test_classes, test.labels))
-    of_train, _ = classify(model, train.examples, device)
+    of_seen, _ = classify(model, train.examples[:seen], device)
     # As many as samples, as far as they go: some figures depend on the number.
     of_real, real_classes = classify(model, held.examples[: len(samples)], device)
     fewer = ", fewer than the samples: their FID is too high" if len(of_real) < len(samples) else ""
@@ -126,7 +128,7 @@ def evaluate_images(
     draw_extremes(samples, nearest(of_samples, of_test), picture)
     shares = torch.bincount(train.labels, minlength=train.classes) / len(train)
     # Far below the value for unseen real images, it would mean copies of training images.
-    distances = [nearest(found, of_train).median().item() for found in (of_samples, of_test)]
+    distances = [nearest(found, of_seen).median().item() for found in (of_samples, of_test)]
     figures = {
         **both(distribution_figures, (of_samples, of_test), (of_real, of_test)),
         **both(class_figures, (classes, shares), (real_classes, shares)),

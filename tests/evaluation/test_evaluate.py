@@ -22,7 +22,7 @@ from evaluation.classifier import (
     load_classifier,
     train_classifier,
 )
-from evaluation.images import draw_extremes, evaluate_images, load_reference
+from evaluation.images import Reference, draw_extremes, evaluate_images, load_reference
 from plots.images import GAP
 from system.distributed import Group
 from system.errors import InputError
@@ -137,6 +137,7 @@ def test_the_classifier_has_not_seen_the_real_images_that_it_judges(tmp_path, mo
     monkeypatch.setattr(evaluation.images, "classify", judge)
     samples = load_images("mnist", tmp_path, train=False).examples[:80]
     config = {"dataset": "mnist", "shape": [1, 28, 28], "class_names": list("0123456789")}
+    config["subset"] = None
     data = load_reference(config, tmp_path, "classifier", "cpu")
     figures = evaluate_images(samples, data, tmp_path, tmp_path / "picture.png", "cpu")
     seen, real = (
@@ -146,6 +147,29 @@ def test_the_classifier_has_not_seen_the_real_images_that_it_judges(tmp_path, mo
     assert len(real) == len(samples)
     assert not seen & real
     assert all(np.isfinite(pair).all() for pair in figures.values())
+
+
+def test_copies_are_told_from_new_images_by_their_distance_to_what_was_learned_from(
+    tmp_path, monkeypatch
+):
+    """Not to other training images, which the model of a subset has never seen."""
+    train, test = (load_images("digits", tmp_path, part, 200) for part in (True, False))
+
+    def judge(model, pixels, device):
+        return pixels[:, :, 14].float(), torch.rand(len(pixels), 10)
+
+    monkeypatch.setattr(evaluation.images, "load_classifier", lambda *_: None)
+    monkeypatch.setattr(evaluation.images, "classify", judge)
+    reference = Reference(train, test, seen=100)
+    name = "median distance to a training image"
+    where = (tmp_path, tmp_path / "picture.png", torch.device("cpu"))
+    copies, new = (
+        evaluate_images(samples, reference, *where)[name]
+        for samples in (train.examples[:100], train.examples[100:])
+    )
+    assert copies[0] == 0
+    assert new[0] == pytest.approx(copies[1], rel=0.3)  # the distance of test images
+    assert new[0] > 1
 
 
 def test_classify_gives_features_and_probabilities():

@@ -5,8 +5,8 @@
 
 Most are what the command beside them in the README makes; the others put together what several
 commands make. Three models are trained for them, which stay in --folder; what is there is not
-trained again. One learns from a folder of pictures, emoji/ in --data_dir: without it, `own_pictures`
-is left out.
+trained again. One learns from a folder of pictures, emoji/ in --data_dir: without that,
+`own_pictures` is left out.
 """
 
 from __future__ import annotations

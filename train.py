@@ -5,6 +5,7 @@ python train.py --dataset digits --epochs 2      needs no download
 python train.py --dataset dino                   points, in seconds
 python train.py --dataset drawing.csv            your own points
 python train.py --resume --epochs 40             go on with the run in outputs/
+python train.py --consistency outputs/model_final.pt    tune that model to sample in one step
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scripts import refuse, succeed
 from test_resume import assert_same_end
+from torch._dynamo.utils import counters
 
 import train
 from diffusion import CLEAN, Diffusion, make_schedule
@@ -329,3 +330,20 @@ def test_eps_and_tuned_models_and_other_data_are_refused(models, tmp_path, monke
     checkpoint["config"]["mean"] = [3.0, 4.0]
     torch.save(checkpoint, tmp_path / "other.pt")
     assert "another mean" in refuse("train.py", "--consistency", "other.pt", cwd=tmp_path)
+
+
+def test_a_compiled_loss_sees_every_stage(models, tmp_path):
+    """One graph for all of them, and the same losses."""
+    torch._dynamo.reset()
+    counters.clear()
+    found = {}
+    for compile in ("on", "off"):
+        command = ("--consistency", models / "points" / "model_final.pt", "--epochs", 1)
+        options = ("--compile", compile, "--output_dir", tmp_path / compile)
+        trainer = train.make_trainer(train.parse_arguments(list(map(str, (*command, *options)))))
+        trainer.train()
+        found[compile] = trainer.run.history.state()[:, 2]
+        assert trainer.run.stages.stage == STAGES - 1
+        assert counters["stats"]["unique_graphs"] == 1
+    assert len(found["on"]) == 20
+    assert torch.allclose(found["on"], found["off"], rtol=0.02)

@@ -166,7 +166,7 @@ def tuned(
         raise InputError(f"--consistency: {path} is tuned already; --resume goes on with a run")
     config = {name: value for name, value in config.items() if name not in AFRESH}
     args, chosen = changed(parser, config, path, argv, fixed, "model is tuned")
-    if args.objective not in (None, config["objective"], CONSISTENCY):
+    if "objective" in parser.given(argv) and args.objective != CONSISTENCY:
         raise InputError(f"--objective {args.objective} cannot go with --consistency")
     args.objective, args.consistency = CONSISTENCY, path
     if given.output_dir is None:

@@ -7,6 +7,7 @@ Geng et al. 2024          Consistency Models Made Easy, arXiv:2406.14548
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -25,7 +26,7 @@ FLOOR = 0.2  # what a weight adds to t - r, lest small levels have all of the we
 # An estimate of x0 that the network answers itself knows nothing of D(x, 0) = x. Without data as
 # the target at small levels it can become a constant, which agrees with itself.
 DATA_BELOW = 0.15
-HUBER = 0.01  # where `pseudo_huber` turns from a square into an absolute value
+HUBER = 0.2  # the length at which `pseudo_huber` turns from a square into an absolute value
 
 
 def consistency(
@@ -55,13 +56,15 @@ def consistency(
 
 
 def pseudo_huber(difference: Tensor) -> Tensor:
-    """sqrt(mean of squares + c^2) - c of each example, (B,) of (B, ...).
+    """(sqrt(|d|^2 + c^2) - c) / sqrt(D) of each example, (B,) of differences (B, ...) in D numbers.
 
-    Song & Dhariwal 2023, but by the mean over an example and not the sum, so that c does
-    not depend on how large it is. Far from zero it grows like the absolute value, so that the few
-    examples whose targets are far off do not drown the others.
+    That of Song & Dhariwal 2023, and the root of D so that losses are of one size whatever the
+    data are. Far from zero it grows like the length, so that the few examples whose targets are
+    far off do not drown the others.
     """
-    return (difference.flatten(1).square().mean(dim=1) + HUBER**2).sqrt() - HUBER
+    squares = difference.flatten(1).square()
+    offset = HUBER / math.sqrt(squares.shape[1])
+    return (squares.mean(dim=1) + offset**2).sqrt() - offset
 
 
 def earlier_levels(levels: Tensor, stage: int) -> Tensor:

@@ -164,6 +164,10 @@ def tuned(
     config = load_checkpoint(path)["config"]
     if config["objective"] == CONSISTENCY:
         raise InputError(f"--consistency: {path} is tuned already; --resume goes on with a run")
+    if "epochs" not in config:
+        raise InputError(
+            f"--consistency: {path} was exported; the file that train.py wrote is needed"
+        )
     config = {name: value for name, value in config.items() if name not in AFRESH}
     args, chosen = changed(parser, config, path, argv, fixed, "model is tuned")
     if "objective" in parser.given(argv) and args.objective != CONSISTENCY:

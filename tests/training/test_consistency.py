@@ -332,6 +332,13 @@ def test_eps_and_tuned_models_and_other_data_are_refused(models, tmp_path, monke
     assert "another mean" in refuse("train.py", "--consistency", "other.pt", cwd=tmp_path)
 
 
+def test_exported_weights_are_refused(models, tmp_path):
+    pytest.importorskip("safetensors")
+    export = ("--checkpoint", models / "images" / "model_final.pt", "--export", "x.safetensors")
+    succeed("sample.py", *export, cwd=tmp_path)
+    assert "exported" in refuse("train.py", "--consistency", "x.safetensors", cwd=tmp_path)
+
+
 def test_a_compiled_loss_sees_every_stage(models, tmp_path):
     """One graph for all of them, and the same losses."""
     torch._dynamo.reset()

@@ -117,8 +117,8 @@ class Stages:
         self.middles, self.middles_there = middles, middles.float().to(self.device)
         # v and eps leave the data in x as they are where there is no noise.
         self.data_below = DATA_BELOW if diffusion.prediction == "x0" else 0.0
-        self.earlier = torch.empty(len(schedule), dtype=torch.int64, device=self.device)
-        self.weights = torch.empty(len(schedule), device=self.device)
+        self.earlier = torch.full((len(schedule),), CLEAN, device=self.device)
+        self.weights = torch.zeros(len(schedule), device=self.device)
         self.begin(0)
 
     def advance(self, progress: float) -> None:

@@ -3,13 +3,15 @@
     pip install -r benchmarks/requirements.txt
     python benchmarks/budgets.py                       2, 5, 10 and 20 minutes: three hours
     python benchmarks/budgets.py --minutes 1 --num_samples 500
+    python benchmarks/budgets.py --dataset FOLDER --image_size 32 --minutes 10
 
-This project is `train.py` with its defaults, on as many images as the machine manages in the time
+This project is `train.py` with its defaults, for as many steps as the machine manages in the time
 (found out first), and `sample.py --sampler dpmpp`, without and with fresh noise. The rivals are
-their smallest usual U-Nets (see throughput.py) in bfloat16, trained as their examples train: their
-batch size, optimiser, noise schedule, prediction and moving average; sampled by their own fast
-sampler. All clocks stand still while samples are made. FID is that of `evaluate.py`, but of fewer
-samples, because the rivals take minutes for these; real images stand below.
+their smallest usual U-Nets in bfloat16, trained as their examples train: their batch size,
+optimiser, noise schedule, prediction and moving average; sampled by their own fast sampler. None
+is told classes, or sees mirrored images. All clocks stand still while samples are made. FID is
+that of `evaluate.py`, but of fewer samples, because the rivals take minutes for these; real images
+stand below. The first samples of each row are a picture in --folder.
 """
 
 from __future__ import annotations
@@ -19,191 +21,103 @@ import csv
 import math
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from recipes import script
-from throughput import diffusers_unet, lucidrains_unet
+from rivals import RIVALS, SIDES
 
+import names
+from cli.options import DATA_DIR
+from cli.parser import Parser
 from datasets import Dataset, load_images
-from datasets.mnist import SHAPE, SIZE
+from datasets.settings import ImageSettings
 from datasets.units import to_pixels, to_unit
 from evaluation.classifier import classify, load_classifier
 from evaluation.image_metrics import frechet_distance, kernel_distance
-from evaluation.images import hold_out
+from evaluation.images import hold_out, report_accuracy, share_right
+from evaluation.inception import load_inception
+from plots.images import save_grid
+from system.errors import InputError
+from system.values import Whole
 
-PROBE = 30  # seconds, about, in which our own speed is found out
+OURS = "ours"
+BATCH = 128  # of train.py
+PROBE = 140  # steps, of about 30 seconds, in which our own speed is found out
 AT_ONCE = 250  # samples of a rival
+SHOWN = 64  # in a picture
 SAMPLERS = {  # of our own: what is fast, and what is best after long runs
     "dpmpp 20": ("--sampler", "dpmpp"),
     "dpmpp 50, eta 1": ("--sampler", "dpmpp", "--steps", 50, "--eta", 1),
 }
 
-Score = Callable[[Tensor], str]
+Features = Callable[[Tensor], Tensor]  # images as data to (N, D)
 
 
-class Rival(ABC):
-    """A model in training; `step` is one of its optimiser."""
+class Judge(NamedTuple):
+    """What samples are compared with, and where they are shown.
 
-    batch: int
-    recipe: str
+    Attributes:
+        features: in which they are compared.
+        reference: the features of real images.
+        folder: for the pictures.
+    """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.model, self.optimizer = model, optimizer
-        self.steps = 0
+    features: Features
+    reference: Tensor
+    folder: Path
 
-    @abstractmethod
-    def loss(self, x: Tensor) -> Tensor:
-        """Of images x (B, *SHAPE) in [-1, 1]."""
+    def score(self, pixels: Tensor) -> str:
+        """The last two cells of a row, for images as data."""
+        found = self.features(pixels)
+        fid = frechet_distance(found, self.reference)
+        return f"{fid:.2f} | {1000 * kernel_distance(found, self.reference):.1f}"
 
-    @abstractmethod
-    def update_average(self) -> None: ...
+    def report(self, name: str, recipe: str, seconds: float, steps: int, pixels: Tensor) -> None:
+        """Print the row of a model, and draw the first of its samples."""
+        minutes, shown = f"{seconds / 60:.1f}", "**this project**" if name == OURS else name
+        print(f"| {shown} | {recipe} | {minutes} | {steps:,} | {self.score(pixels)} |", flush=True)
+        words = "_".join(f"{name} {steps} steps {recipe}".replace(",", "").split())
+        title = f"{name}: {recipe}, {minutes} minutes, {steps:,} steps"
+        self.draw(words, pixels, title)
 
-    @abstractmethod
-    def sample(self, count: int) -> Tensor:
-        """Images x (count, *SHAPE) in [-1, 1]."""
-
-    def step(self, x: Tensor) -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = self.loss(x)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.update_average()
-        self.steps += 1
-
-
-class Diffusers(Rival):
-    """examples/unconditional_image_generation/train_unconditional.py, with --use_ema."""
-
-    batch = 16
-    recipe = "eps, linear, ddim 50"
-
-    def __init__(self) -> None:
-        from diffusers import DDPMScheduler
-        from diffusers.training_utils import EMAModel
-
-        model = diffusers_unet(32, 64, 128)
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6
-        )
-        super().__init__(model, optimizer)
-        self.average = EMAModel(model.parameters(), 0.9999, use_ema_warmup=True, power=0.75)
-        self.schedule = DDPMScheduler(num_train_timesteps=1000)
-
-    def loss(self, x: Tensor) -> Tensor:
-        # Theirs falls along a cosine over the run, whose length a time limit does not know.
-        for group in self.optimizer.param_groups:
-            group["lr"] = 1e-4 * min(1.0, (self.steps + 1) / 500)
-        eps, t = torch.randn_like(x), torch.randint(1000, (len(x),))
-        noisy = self.schedule.add_noise(x, eps, t)
-        return (self.model(noisy, t).sample.float() - eps).square().mean()
-
-    def update_average(self) -> None:
-        self.average.step(self.model.parameters())
-
-    def sample(self, count: int) -> Tensor:
-        from diffusers import DDIMScheduler
-
-        sampler = DDIMScheduler.from_config(self.schedule.config)
-        sampler.set_timesteps(50)
-        self.average.store(self.model.parameters())
-        self.average.copy_to(self.model.parameters())
-        x = torch.randn(count, *SHAPE)
-        for t in sampler.timesteps:
-            x = sampler.step(self.model(x, t).sample.float(), t, x).prev_sample
-        self.average.restore(self.model.parameters())
-        return x
+    def draw(self, words: str, pixels: Tensor, title: str) -> None:
+        save_grid(pixels[:SHOWN], self.folder / f"{words}.png", title)
 
 
-class Averaged(Rival):
-    """A rival whose moving average is a second model with a constant decay."""
+def prepare(train: Dataset, test: Dataset, args: argparse.Namespace) -> tuple[Judge, Tensor]:
+    """The judge, and real images as data that it has not seen.
 
-    decay: float
-
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        super().__init__(model, optimizer)
-        average = torch.optim.swa_utils.get_ema_multi_avg_fn(self.decay)
-        self.average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average)
-        self.average.eval()
-
-    def update_average(self) -> None:
-        self.average.update_parameters(self.model)
-
-
-class Lucidrains(Averaged):
-    """Its GaussianDiffusion and Trainer, with their defaults."""
-
-    batch = 16
-    recipe = "v, sigmoid, ddim 50"
-    decay = 0.995
-
-    def __init__(self) -> None:
-        from denoising_diffusion_pytorch import GaussianDiffusion
-
-        model = GaussianDiffusion(
-            lucidrains_unet(), image_size=SIZE, timesteps=1000, sampling_timesteps=50
-        )
-        super().__init__(model, torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.99)))
-
-    def loss(self, x: Tensor) -> Tensor:
-        return self.model((x + 1) / 2)
-
-    def update_average(self) -> None:
-        if self.steps % 10 == 0:
-            super().update_average()
-
-    def sample(self, count: int) -> Tensor:
-        return 2 * self.average.module.sample(batch_size=count).float() - 1
+    Raises:
+        InputError: there is nothing to compare in.
+    """
+    if args.features == "inception":
+        features, reference = load_inception("cpu"), train.examples
+        order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
+        return Judge(features, features(reference), args.folder), test.examples[order]
+    if train.classes < 2:
+        raise InputError(f"{train.name} has no classes to compare by; take --features inception")
+    kept, held = hold_out(train)
+    model = load_classifier(kept, args.data_dir)
+    of_test, classes = classify(model, test.examples, "cpu")
+    report_accuracy(share_right(classes, test.labels))
+    return Judge(
+        lambda pixels: classify(model, pixels, "cpu")[0], of_test, args.folder
+    ), held.examples
 
 
-class SmallDiffusion(Averaged):
-    """examples/fashion_mnist_unet.py."""
-
-    batch = 1024
-    recipe = "eps, log-linear, momentum 20"
-    decay = 0.999
-
-    def __init__(self) -> None:
-        from smalldiffusion import Scaled, ScheduleLogLinear, Unet
-
-        model = Scaled(Unet)(SIZE, 1, 1, ch=64, ch_mult=(1, 1, 2), attn_resolutions=(SIZE // 2,))
-        super().__init__(model, torch.optim.AdamW(model.parameters(), lr=7e-4))
-        self.schedule = ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
-
-    def loss(self, x: Tensor) -> Tensor:
-        from smalldiffusion import generate_train_sample
-
-        self.model.train()
-        return self.model.get_loss(*generate_train_sample(x, self.schedule))
-
-    def sample(self, count: int) -> Tensor:
-        from smalldiffusion import samples
-
-        sigmas = self.schedule.sample_sigmas(20)
-        *_, x = samples(self.average.module, sigmas, gam=1.6, batchsize=count)
-        return x.float()
-
-
-class SmallDiffusionInSmallBatches(SmallDiffusion):
-    """The same, but for the batch: two cores take 40 s for one of 1024 images."""
-
-    batch = 128
-
-
-def compete(name: str, data: Dataset, args: argparse.Namespace, score: Score) -> None:
-    """Train a rival, and score it at every budget."""
+def compete(name: str, data: Dataset, args: argparse.Namespace, judge: Judge) -> None:
+    """Train a rival, and judge it at every budget."""
     torch.manual_seed(0)
-    rival = RIVALS[name]()
+    rival = RIVALS[name](data.shape)
     order, spent = torch.empty(0, dtype=torch.int64), 0.0
     for minutes in args.minutes:
         while spent < 60 * minutes:
@@ -221,80 +135,90 @@ def compete(name: str, data: Dataset, args: argparse.Namespace, score: Score) ->
             ]
         rival.model.train()
         pixels = to_pixels(torch.cat(parts)[: args.num_samples])
-        report(name, rival.recipe, spent, rival.steps, score(pixels))
+        judge.report(name, rival.recipe, spent, rival.steps, pixels)
 
 
-def train_ours(images: int, args: argparse.Namespace, folder: Path) -> tuple[float, int]:
-    """Train on so many images in all: its seconds, as its history has them, and its steps."""
-    epochs = math.ceil(images / 60_000)
-    data = ("--dataset", args.dataset, "--data_dir", args.data_dir, "--quiet")
-    length = ("--epochs", epochs, "--subset", images // epochs, "--sample_interval", epochs)
-    script("train.py", *data, *length, "--output_dir", folder)
+def train_ours(
+    steps: int, data: Dataset, args: argparse.Namespace, folder: Path
+) -> tuple[float, int]:
+    """Train for about so many steps: its seconds, as its history has them, and its steps.
+
+    It has whole epochs, all of one length: so each is of as many images as make the steps come out
+    right, and of all images where it would be of nearly all.
+    """
+    size = min(BATCH, len(data))
+    most = len(data) // size
+    epochs = math.ceil(steps / most)
+    each = round(steps / epochs)
+    options = ["--dataset", data.name, "--data_dir", args.data_dir, "--epochs", epochs]
+    if each < most:
+        options += ["--subset", each * size]
+    if args.image_size is not None:
+        options += ["--image_size", args.image_size]
+    # What is drawn and written before the last step would count.
+    rarely = ("--sample_interval", epochs, "--save_interval", epochs)
+    script("train.py", *options, *rarely, "--quiet", "--output_dir", folder)
     with (folder / "history.csv").open() as file:
         last = list(csv.DictReader(file))[-1]
     return float(last["seconds"]), int(last["step"])
 
 
-def compete_ourselves(args: argparse.Namespace, score: Score) -> None:
+def compete_ourselves(data: Dataset, args: argparse.Namespace, judge: Judge) -> None:
     """Train anew for each budget, since the learning rate falls over the run."""
-    probe = 600 * PROBE
-    seconds, _ = train_ours(probe, args, args.folder / "probe")
-    rate = probe / seconds
+    seconds, steps = train_ours(PROBE, data, args, args.folder / "probe")
+    rate = steps / seconds
     for minutes in args.minutes:
         folder = args.folder / f"minutes_{minutes:g}"
-        seconds, steps = train_ours(int(rate * 60 * minutes), args, folder)
+        wanted = max(1, round(rate * 60 * minutes))
+        seconds, steps = train_ours(wanted, data, args, folder)
         for sampler, options in SAMPLERS.items():
             made = folder / "samples.npy"
             many = ("--num_images", args.num_samples, "--quiet", "--output", made)
             script("sample.py", "--checkpoint", folder / "model_final.pt", *options, *many)
-            figures = score(torch.from_numpy(np.load(made)))
-            report("**this project**", f"x0, cosine, Muon, {sampler}", seconds, steps, figures)
+            pixels = torch.from_numpy(np.load(made))
+            judge.report(OURS, f"x0, cosine, Muon, {sampler}", seconds, steps, pixels)
 
 
-def report(name: str, recipe: str, seconds: float, steps: int, figures: str) -> None:
-    print(f"| {name} | {recipe} | {seconds / 60:.1f} | {steps:,} | {figures} |", flush=True)
-
-
-OURS = "ours"
-RIVALS: dict[str, Callable[[], Rival]] = {
-    "diffusers": Diffusers,
-    "lucidrains": Lucidrains,
-    "smalldiffusion": SmallDiffusion,
-    "smalldiffusion-128": SmallDiffusionInSmallBatches,
-}
+def make_parser() -> Parser:
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("--minutes", type=float, nargs="+", default=[2, 5, 10, 20], metavar="M", help="ascending")
+    parser.add_options((names.DATASET, DATA_DIR, names.IMAGE_SIZE))
+    add("--num_samples", type=Whole(2).parse, default=1000, metavar="N", help="of each")
+    features, known = ("classifier", "inception"), (OURS, *RIVALS)
+    add("--features", choices=features, default=features[0], help="as evaluate.py has them")
+    models = f"of: {', '.join(known)} (default: all)"
+    add("--models", nargs="+", choices=known, metavar="NAME", help=models)
+    add("--folder", type=Path, default=Path("outputs/budgets"), metavar="DIR", help="what is made")
+    return parser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--minutes", type=float, nargs="+", default=[2, 5, 10, 20], metavar="M", help="ascending")
-    add("--dataset", default="mnist", choices=("mnist", "fashion_mnist", "digits"))
-    add("--data_dir", type=Path, default=Path("data"), metavar="DIR")
-    add("--num_samples", type=int, default=1000, metavar="N")
-    known = (OURS, *RIVALS)
-    models = f"of: {', '.join(known)} (default: all)"
-    add("--models", nargs="+", default=known, choices=known, metavar="NAME", help=models)
-    add("--folder", type=Path, default=Path("outputs/budgets"), metavar="DIR")
+    parser = make_parser()
     args = parser.parse_args()
-    train, test = (load_images(args.dataset, args.data_dir, train=part) for part in (True, False))
-    kept, held = hold_out(train)
-    model = load_classifier(kept, args.data_dir)
-    of_test, _ = classify(model, test.examples, "cpu")
-
-    def score(pixels: Tensor) -> str:
-        features, _ = classify(model, pixels, "cpu")
-        fid, kid = frechet_distance(features, of_test), kernel_distance(features, of_test)
-        return f"{fid:.2f} | {1000 * kid:.1f}"
-
+    args.models = args.models or (OURS, *RIVALS)
+    settings = ImageSettings(image_size=args.image_size)
+    try:
+        if names.kind_of(args.dataset) == "points":
+            raise InputError(f"--dataset {args.dataset}: images are needed, not points")
+        train, test = (
+            load_images(args.dataset, args.data_dir, train=part, settings=settings)
+            for part in (True, False)
+        )
+        if train.shape[-1] % SIDES and set(args.models) != {OURS}:
+            raise InputError(f"rivals need --image_size to be a multiple of {SIDES}")
+        judge, real = prepare(train, test, args)
+    except InputError as error:
+        parser.error(str(error))
     print("| model | recipe | minutes | steps | FID | KID x 1000 |\n|---|---|---|---|---|---|")
     for name in args.models:
         if name == OURS:
-            compete_ourselves(args, score)
+            compete_ourselves(train, args, judge)
         else:
-            compete(name, train, args, score)
-    print(f"| real images | | | | {score(held.examples[: args.num_samples])} |")
+            compete(name, train, args, judge)
+    real = real[: args.num_samples]
+    print(f"| real images | | | | {judge.score(real)} |")
+    judge.draw("real", real, f"{len(real):,} real images")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@
     python benchmarks/throughput.py --compile on
 
 All train in the same step: noise prediction, backward pass, AdamW (PyTorch's fused one), batch
-128, 28x28x1 images, on the same threads. Each rival is its own U-Net at its smallest usual size,
-in float32 and in bfloat16 autocast with channels_last, neither compiled, as their training
-examples run it. Rounds alternate between all rows, because a shared machine drifts by more than
-the rows differ; the table gives medians and, in brackets, the slowest and the fastest round.
+128, images of 28x28x1 or as given, on the same threads. Each rival is its own U-Net at its smallest
+usual size, in float32 and in bfloat16 autocast with channels_last, neither compiled, as their
+training examples run it. Rounds alternate between all rows, because a shared machine drifts by
+more than the rows differ; the table gives medians and, in brackets, the slowest and the fastest
+round.
 
-With --channels or --image_size the images are others, and the rivals, built for 28x28x1, left out.
+Rivals are left out where their package is missing, or the side is not a multiple of 4.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ from torch import Tensor, nn
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+from rivals import SIDES, Shape, diffusers_unet, lucidrains_unet, smalldiffusion_unet
+
 from cli.parser import Parser
-from datasets.mnist import SHAPE, SIZE
+from datasets.mnist import SIZE
 from models import build_model
 from models.unet import UNet
 from names import DEVICES
@@ -43,36 +46,9 @@ BATCH = 128
 OURS = {"model": "unet", "base_channels": 64, "dropout": 0.0, "no_attention": False}
 
 
-def diffusers_unet(*widths: int) -> nn.Module:
-    from diffusers import UNet2DModel
-
-    return UNet2DModel(
-        sample_size=SIZE,
-        in_channels=1,
-        out_channels=1,
-        layers_per_block=1,
-        block_out_channels=widths,
-        down_block_types=("DownBlock2D",) * len(widths),
-        up_block_types=("UpBlock2D",) * len(widths),
-        norm_num_groups=8,
-    )
-
-
-def lucidrains_unet() -> nn.Module:
-    from denoising_diffusion_pytorch import Unet
-
-    return Unet(32, dim_mults=(1, 2, 4), channels=1)
-
-
-def smalldiffusion_unet() -> nn.Module:
-    from smalldiffusion import Unet
-
-    return Unet(SIZE, 1, 1, ch=64, ch_mult=(1, 1, 2), attn_resolutions=(14,))
-
-
-RIVALS: dict[str, Callable[[], nn.Module]] = {
-    "diffusers UNet2DModel (32, 64, 128)": lambda: diffusers_unet(32, 64, 128),
-    "diffusers UNet2DModel (64, 64, 128)": lambda: diffusers_unet(64, 64, 128),
+RIVALS: dict[str, Callable[[Shape], nn.Module]] = {
+    "diffusers UNet2DModel (32, 64, 128)": lambda shape: diffusers_unet(shape, 32, 64, 128),
+    "diffusers UNet2DModel (64, 64, 128)": lambda shape: diffusers_unet(shape, 64, 64, 128),
     "lucidrains Unet(32, (1, 2, 4))": lucidrains_unet,
     "smalldiffusion Fashion-MNIST": smalldiffusion_unet,
 }
@@ -154,7 +130,7 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def all_rows(shape: tuple[int, ...], compiled: bool, device: torch.device) -> list[Row]:
+def all_rows(shape: Shape, compiled: bool, device: torch.device) -> list[Row]:
     modes = [("fp32", False), ("bf16", False)]
     if compiled:
         modes += [("fp32", True), ("bf16", True)]
@@ -162,9 +138,9 @@ def all_rows(shape: tuple[int, ...], compiled: bool, device: torch.device) -> li
     rows = [
         make_row("**this project**", build_model(config), shape, *mode, device) for mode in modes
     ]
-    for name, build in RIVALS.items() if shape == SHAPE else ():
+    for name, build in RIVALS.items() if shape[-1] % SIDES == 0 else ():
         try:
-            rows += [make_row(name, build(), shape, *mode, device) for mode in modes[:2]]
+            rows += [make_row(name, build(shape), shape, *mode, device) for mode in modes[:2]]
         except ImportError as error:
             print(f"left out: {name} ({error})", file=sys.stderr)
     return rows

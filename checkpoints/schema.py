@@ -27,7 +27,7 @@ from names import (
     models_for,
 )
 from system.options import Option
-from system.values import MOST_CLASSES, Kind, ListOf, Maybe, OneOf, Real, Text, Whole
+from system.values import LONGEST_NAME, MOST_CLASSES, Kind, ListOf, Maybe, OneOf, Real, Text, Whole
 
 
 class SetOfPoints(Kind):
@@ -72,7 +72,7 @@ EVERY: dict[str, Kind] = {
     "kind": OneOf("kind", KINDS),
     "label_counts": ListOf(Whole(0, 10**12), longest=MOST_CLASSES, shortest=0),
     "value_range": Maybe(ListOf(COORDINATE, longest=2, shortest=2)),
-    "class_names": ListOf(Text(longest=255), longest=MOST_CLASSES, shortest=0),
+    "class_names": ListOf(Text(longest=LONGEST_NAME), longest=MOST_CLASSES, shortest=0),
 }
 IMAGES: dict[str, Kind] = {"dataset": SetOfImages()}
 POINTS: dict[str, Kind] = {

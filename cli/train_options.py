@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import os.path
+from pathlib import Path
 
 import cli.options
 import cli.terminal
@@ -246,6 +248,7 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
     args.output_dir = args.output_dir or OUTPUT_DIR
     fill_defaults(args)
     cli.options.check_data_options(args)
+    check_output_is_outside(args)
     fill_or_refuse(args, names.HOLDOUT, is_own_images(args.dataset or ""))
     fill_or_refuse(args, names.FLIP, kind_of(args.dataset) == "images")
     cli.options.check_schedule_options(args)
@@ -283,6 +286,22 @@ def fill_by_size(args: argparse.Namespace, examples: int) -> None:
     args.epochs = args.epochs or math.ceil(OWN_STEPS / per_epoch)
     args.sample_interval = args.sample_interval or math.ceil(args.epochs / OWN_PICTURES)
     args.save_interval = args.save_interval or math.ceil(args.epochs / OWN_SAVES)
+
+
+def check_output_is_outside(args: argparse.Namespace) -> None:
+    """Refuse to write pictures among those that are learned from.
+
+    Raises:
+        InputError: naming the folder.
+    """
+    folder = args.dataset or ""
+    if not is_own_images(folder) or not os.path.isdir(folder):
+        return
+    if args.output_dir.resolve().is_relative_to(Path(folder).resolve()):
+        raise InputError(
+            f"--output_dir {args.output_dir} is in {folder}, so that the pictures of samples would"
+            " be learned from in the next run; choose one outside of it"
+        )
 
 
 def check_pure_noise(args: argparse.Namespace) -> None:

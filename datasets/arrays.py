@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from datasets.sources import in_text
 from system.errors import InputError
-from system.memory import total_memory
+from system.memory import most_for_data
 from system.values import MOST_CLASSES
 
 IMAGES = ("images", "x", "arr_0")  # the names of an .npz under which its images are looked for
@@ -30,10 +32,12 @@ def read_array(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         InputError: the file is not there, damaged, or holds no images.
     """
     try:
-        arrays = (read_npz if path.suffix.lower() == ".npz" else read_npy)(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's, of sizes that no array has
+            arrays = (read_npz if path.suffix.lower() == ".npz" else read_npy)(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged files fail in very many ways
         raise InputError(f"{path} cannot be read as arrays: {error}") from None
     images = next((arrays[name] for name in IMAGES if name in arrays), None)
     if images is None:
@@ -42,18 +46,33 @@ def read_array(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     labels = next((arrays[name] for name in LABELS if name in arrays), None)
     if labels is None:
         return images, np.zeros(len(images), dtype=np.int64), ()
-    names = tuple(str(name) for name in np.ravel(arrays.get("class_names", [])))
+    names = tuple(in_text(str(name)) for name in np.ravel(arrays.get("class_names", [])))
     return images, *checked_labels(labels, names, len(images), path)
 
 
 def read_npy(path: Path) -> dict[str, np.ndarray]:
-    """The array of a .npy file and, if there are any, the labels beside it."""
+    """The array of a .npy file and, if there are any, the labels beside it.
+
+    Raises:
+        ValueError: it would fill the memory.
+    """
     # A mapped file cannot promise more than it holds.
+    check_size(path.stat().st_size)
     arrays = {"images": np.array(np.load(path, mmap_mode="r", allow_pickle=False))}
     beside = path.with_name(f"{path.stem}_labels.npy")
     if beside.is_file():
         arrays["labels"] = np.array(np.load(beside, mmap_mode="r", allow_pickle=False))
     return arrays
+
+
+def check_size(size: int) -> None:
+    """Refuse so many bytes where they would fill the memory.
+
+    Raises:
+        ValueError: saying so.
+    """
+    if size > most_for_data():
+        raise ValueError(f"it takes {size / 1e9:.1f} GB, more than a third of the memory")
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -63,9 +82,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         ValueError: unpacked they would fill the memory.
     """
     with zipfile.ZipFile(path) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-    if size > total_memory() / 2:
-        raise ValueError(f"unpacked it takes {size / 1e9:.1f} GB, more than half of the memory")
+        check_size(sum(member.file_size for member in archive.infolist()))
     with np.load(path, allow_pickle=False) as file:
         return {
             name: file[name] for name in file.files if name in (*IMAGES, *LABELS, "class_names")
@@ -102,12 +119,14 @@ def checked_labels(
         problem = f"labels {labels.shape} for {count:,} images"
     elif labels.dtype.kind == "U":
         found, labels = np.unique(labels, return_inverse=True)
-        names = tuple(map(str, found))
+        names = tuple(in_text(str(name)) for name in found)
     elif labels.dtype.kind not in "iu":
         problem = f"labels of type {labels.dtype}, not whole numbers or names"
     elif not 0 <= labels.min() <= labels.max() < (len(names) or MOST_CLASSES):
         problem = f"labels from {labels.min()} to {labels.max()}"
         problem += f" for {len(names)} class names" if names else ""
+    if len(names) > MOST_CLASSES:
+        problem = f"{len(names):,} classes; up to {MOST_CLASSES:,} are possible"
     if problem:
         raise InputError(f"{path} has {problem}")
     names = names or tuple(map(str, range(int(labels.max()) + 1)))

@@ -6,7 +6,7 @@ What was read of pictures is kept in a cache, so that a second run starts at onc
 from __future__ import annotations
 
 import hashlib
-import zipfile
+import os.path
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from datasets.arrays import read_array
 from datasets.pictures import (
+    attempt_all,
     fitted,
     flattened,
     is_grey,
@@ -32,7 +33,7 @@ from datasets.sources import SUFFIXES, Source, class_names_of, find_pictures, fo
 from names import ARRAY_SUFFIXES, LARGEST_SIDE, SMALLEST_SIDE, USUAL_SIDES, suffix_of
 from system.errors import InputError
 from system.files import atomic_write
-from system.memory import total_memory
+from system.memory import most_for_data
 
 FEWEST = 10  # images
 VERSION = 1  # of what is done with the pixels; with another one old caches are of no use
@@ -61,7 +62,7 @@ def load_own(
     Raises:
         InputError: it cannot be read, or there are too few images, or too many for the memory.
     """
-    if not place.exists():
+    if not os.path.exists(place):  # which does not mind what is no name of a file at all
         raise InputError(f"{place} is not there")
     if suffix_of(str(place)) in ARRAY_SUFFIXES:
         found = collect_array(place, settings)
@@ -123,11 +124,12 @@ def collect_pictures(place: Path, settings: ImageSettings, cache: Path) -> Colle
         return kept
     side = settings.image_size
     if side is None:
-        sources, sides = read_all(sources, short_side, "looking at sizes", place)
-        side = nearest_side(sides)
+        sides = attempt_all(sources, short_side, "looking at sizes")
+        # What cannot be read is named below, with what turns out to be damaged only there.
+        side = nearest_side([one for one in sides if isinstance(one, int)])
     check_memory(len(sources), side)
     read = partial(read_picture, side=side, background=settings.background)
-    sources, images = read_all(sources, read, "reading pictures", place)
+    sources, images = read_all(sources, read, place)
     pixels = np.stack(images)
     channels = settings.channels
     if channels == "auto" and is_grey(pixels):
@@ -139,7 +141,7 @@ def collect_pictures(place: Path, settings: ImageSettings, cache: Path) -> Colle
 
 
 def check_memory(count: int, side: int) -> None:
-    """Refuse what would fill more than half of the memory.
+    """Refuse what would fill the memory.
 
     Raises:
         InputError: with the size that would fit.
@@ -148,13 +150,13 @@ def check_memory(count: int, side: int) -> None:
     def needed(side: int) -> int:
         return count * side * side * 3
 
-    most = total_memory() / 2
+    most = most_for_data()
     if needed(side) > most:
         fitting = [one for one in (SMALLEST_SIDE, *USUAL_SIDES) if needed(one) <= most]
         way = f"--image_size {fitting[-1]} would fit" if fitting else "take fewer of them"
         raise InputError(
             f"{count:,} images of {side} x {side} pixels take {needed(side) / 1e9:.1f} GB, which is"
-            f" more than half of the memory; {way}"
+            f" more than a third of the memory; {way}"
         )
 
 
@@ -175,7 +177,7 @@ def from_cache(path: Path) -> Collection | None:
     try:
         with np.load(path, allow_pickle=False) as kept:
             return Collection(kept["pixels"], kept["labels"], tuple(kept["class_names"].tolist()))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # damaged files fail in very many ways
         return None
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from datasets.sources import Source, in_text
@@ -32,16 +33,21 @@ T = TypeVar("T")
 # ------------------------------------------------------------------------------- one picture
 
 
-def open_picture(source: Source) -> Image.Image:
-    """A picture of which only the header has been read.
+@contextmanager
+def open_picture(source: Source) -> Iterator[Image.Image]:
+    """A picture of which only the header has been read; its file is closed at the end.
 
     Raises:
-        ValueError: it has too many pixels; or any error of Pillow's.
+        ValueError: it is none, or has too many pixels; or any error of Pillow's.
     """
-    opened = Image.open(source.open())
-    if opened.width * opened.height > MOST_PIXELS:
-        raise ValueError(f"{opened.width:,} x {opened.height:,} pixels are too many")
-    return opened
+    with source.open() as file:
+        try:
+            opened = Image.open(file)
+        except UnidentifiedImageError:
+            raise ValueError("it is no picture") from None
+        if opened.width * opened.height > MOST_PIXELS:
+            raise ValueError(f"{opened.width:,} x {opened.height:,} pixels are too many")
+        yield opened
 
 
 def short_side(source: Source) -> int:
@@ -50,10 +56,20 @@ def short_side(source: Source) -> int:
         return min(opened.size)
 
 
+def in_eight_bits(picture: Image.Image) -> Image.Image:
+    """A picture with 16 bits of grey, which Pillow would clip and not scale, in 8 bits of it."""
+    values = np.asarray(picture).astype(np.float64)
+    grey = Image.fromarray(np.round(values / 257).clip(0, 255).astype(np.uint8))
+    transparent = picture.info.get("transparency")
+    if transparent is not None:  # one of the 65,536 values
+        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return grey
+
+
 def flattened(picture: Image.Image, background: str) -> Image.Image:
     """A picture in RGB, with the colour of the background where it is transparent."""
-    if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip, not scale
-        picture = picture.point(lambda value: value / 257).convert("L")
+    if picture.mode.startswith("I"):
+        picture = in_eight_bits(picture)
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     paper = Image.new("RGBA", picture.size, background)
@@ -84,8 +100,8 @@ def read_picture(source: Source, side: int, background: str) -> np.ndarray:
 
 
 def nearest_side(sides: Sequence[int]) -> int:
-    """Which of the `USUAL_SIDES` is nearest to the median of these."""
-    median = float(np.median(sides))
+    """Which of the `USUAL_SIDES` is nearest to the median of these; of none, the smallest."""
+    median = float(np.median(sides)) if sides else 0.0
     return min(USUAL_SIDES, key=lambda side: abs(side - median))
 
 
@@ -99,17 +115,13 @@ def attempt(read: Callable[[Source], T], source: Source) -> T | Exception:
         return error
 
 
-def read_all(
-    sources: Sequence[Source], read: Callable[[Source], T], task: str, place: Path
-) -> tuple[list[Source], list[T]]:
-    """The pictures that can be read, and what was read of each; a line names some of the others.
+def attempt_all(
+    sources: Sequence[Source], read: Callable[[Source], T], task: str
+) -> list[T | Exception]:
+    """What reading each picture gives, or what went wrong with it.
 
     Args:
         task: what is being done, for the bar.
-        place: where the pictures are, for messages.
-
-    Raises:
-        InputError: too many cannot be read.
     """
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # Pillow works without Python's lock
     bar: dict[str, Any] = {"total": len(sources), "desc": task, "unit": " pictures"}
@@ -117,9 +129,23 @@ def read_all(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of odd or very large pictures
             found = pool.map(lambda source: attempt(read, source), sources)
-            results = list(tqdm(found, **bar, disable=not shows_bars(sys.stderr)))
+            return list(tqdm(found, **bar, disable=not shows_bars(sys.stderr)))
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C do not read the rest
+
+
+def read_all(
+    sources: Sequence[Source], read: Callable[[Source], T], place: Path
+) -> tuple[list[Source], list[T]]:
+    """The pictures that can be read, and what was read of each; a line names some of the others.
+
+    Args:
+        place: where the pictures are, for messages.
+
+    Raises:
+        InputError: too many cannot be read.
+    """
+    results = attempt_all(sources, read, "reading pictures")
     bad = [(s, x) for s, x in zip(sources, results, strict=True) if isinstance(x, Exception)]
     good = [(s, x) for s, x in zip(sources, results, strict=True) if not isinstance(x, Exception)]
     if bad:

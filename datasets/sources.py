@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from system.errors import InputError
+from system.values import LONGEST_NAME, MOST_CLASSES
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 LARGEST_MEMBER = 500_000_000  # bytes of a picture in an archive, unpacked
@@ -88,7 +90,7 @@ def find_in_archive(path: Path) -> list[Source]:
     """
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # damaged ones fail in very many ways
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be read as a .zip: {reason}") from None
     return [
@@ -131,12 +133,21 @@ def folders_of(sources: Iterable[Source]) -> list[str]:
 
 def in_text(name: str) -> str:
     """The name of a folder, which need not be text, as a line that can be printed anywhere."""
-    text = os.fsencode(name).decode("utf-8", "replace")
-    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)
+    text = unicodedata.normalize("NFC", name)  # some systems keep letter and accent apart
+    plain = (mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)
+    return "".join(plain)[:LONGEST_NAME]
 
 
 def class_names_of(folders: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
-    """The label of each picture, and the name of each label; none where there are no classes."""
+    """The label of each picture, and the name of each label; none where there are no classes.
+
+    Raises:
+        InputError: there are too many.
+    """
     known = sorted(set(folders) - {""})
-    labels = [known.index(folder) if folder else 0 for folder in folders]
-    return labels, tuple(map(in_text, known))
+    if len(known) > MOST_CLASSES:
+        raise InputError(
+            f"{len(known):,} folders are too many classes; up to {MOST_CLASSES:,} are possible"
+        )
+    places = {folder: label for label, folder in enumerate(known)}
+    return [places.get(folder, 0) for folder in folders], tuple(map(in_text, known))

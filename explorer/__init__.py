@@ -130,7 +130,8 @@ def save_explorer(
             process by the exact denoiser of the data.
 
     Raises:
-        InputError: the network, the table of timesteps or the images are too large for a page.
+        InputError: the network, the table of timesteps or the images are too large for a page, or
+            the images are of classes that the model does not know.
     """
     T = len(diffusion.schedule)
     by = f"{diffusion.prediction} prediction, " if model is not None else ""
@@ -147,7 +148,11 @@ def save_explorer(
     else:
         denoise = None
         if model is not None:
-            known = labels if config["label_counts"] else None
+            classes = len(config["label_counts"])
+            if classes and int(labels.max()) >= classes:
+                name = Path(config["dataset"]).name
+                raise InputError(f"{name} has classes that the model does not know")
+            known = labels if classes else None
             denoise = diffusion.denoiser(conditioned(model, known))
         page |= {"kind": "images", "images": images_part(x0, units, diffusion, denoise)}
     text = fill_in(page)

@@ -6,6 +6,7 @@ Figures are made without pyplot, so nothing here needs or opens a display.
 from __future__ import annotations
 
 import textwrap
+import warnings
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -21,7 +22,9 @@ LETTER, LINE = 0.075, 0.2  # inches that a letter, and a line, of the texts besi
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure, whole or not at all."""
-    with atomic_write(path) as temporary:
+    with atomic_write(path) as temporary, warnings.catch_warnings():
+        # A class may have a name in letters that no font here has; its number stands beside it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(temporary, dpi=DPI)
 
 

@@ -25,6 +25,8 @@ GAP = 2  # pixels between images, before zooming
 PAPER = 255  # colour of the gaps
 MAX_GRID = 2500  # images in one picture
 CLASS_COLUMNS = 20  # most images of a class side by side
+RIGHT = 0.35  # inches that keep a sheet with texts on its left in the middle, as far as that goes
+LONGEST_NAME = 24  # characters of a class in a picture
 MIN_WIDTH = 5.2  # inches, so that the titles fit above small pictures
 PANEL_ZOOM, PANEL_WIDTH = 2.5, 80  # of an image over time: how much larger, up to how many pixels
 
@@ -94,9 +96,14 @@ def grid(count: int, columns: int) -> Sheet:
     return Sheet(cells, columns)
 
 
+def shortened(name: str) -> str:
+    """A name that fits beside images."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
 def class_texts(labels: Sequence[int], names: Sequence[str]) -> list[str]:
     """Labels as people read them, with the names of their classes where those say more."""
-    known = dict(enumerate(map(literal, names)))
+    known = {k: literal(shortened(name)) for k, name in enumerate(names)}
     return [str(k) if known.get(k, str(k)) == str(k) else f"{known[k]} {k}" for k in labels]
 
 
@@ -133,13 +140,14 @@ def figure_for(
     """A figure that shows a tiled image at `zoom` pixels a pixel.
 
     Args:
-        header, margin: inches above it, and on either side of it.
+        header, margin: inches above it, and on its left; up to `RIGHT` of these on its right, too.
     """
     height, width = (side * zoom / DPI for side in canvas.shape[:2])
-    full_width = max(width + 2 * margin, MIN_WIDTH)
+    needed = margin + width + min(margin, RIGHT)
+    full_width = max(needed, MIN_WIDTH)
     figure = Figure(figsize=(full_width, height + header), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    left = (full_width - width) / 2 / full_width
+    left = (margin + (full_width - needed) / 2) / full_width
     axes = figure.add_axes((left, 0, width / full_width, height / (height + header)), frameon=False)
     show(axes, canvas, aspect="auto")
     axes.set_xticks([])

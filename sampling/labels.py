@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Sequence
 
 from system.errors import InputError
@@ -41,6 +42,7 @@ def labels_of(part: str, class_names: Sequence[str]) -> Sequence[int]:
     Raises:
         InputError: it is none of these.
     """
+    part = unicodedata.normalize("NFC", part)  # as the names of classes are
     names = {name.casefold(): label for label, name in enumerate(class_names)}
     if part.casefold() in names:
         return [class_names.index(part) if part in class_names else names[part.casefold()]]

@@ -1,4 +1,4 @@
-"""How much memory there is."""
+"""How much memory there is, and how much of it a data set may take."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 CONTAINER = Path("/sys/fs/cgroup/memory.max")  # of cgroup v2: bytes, or the word max
+COPIES = 3  # of the images, at most, while they are read and fitted
 
 
 def total_memory() -> float:
@@ -20,3 +21,8 @@ def total_memory() -> float:
         return min(machine, float(CONTAINER.read_text()))
     except (OSError, ValueError):
         return machine
+
+
+def most_for_data() -> float:
+    """Bytes that a data set may take, so that all copies of it fit into the memory."""
+    return total_memory() / COPIES

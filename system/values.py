@@ -270,6 +270,7 @@ class Labels(Kind):
 
 
 MOST_CLASSES = 10_000
+LONGEST_NAME = 255  # characters, of a class
 POSITIVE = Whole(1)
 NOT_NEGATIVE = Real(0, math.inf, low_included=True)
 ANY_SEED = Whole(0, 2**63 - 1)

@@ -1,12 +1,40 @@
-"""The benchmarks, and the pictures of the README, take hours; here they only have to start."""
+"""The benchmarks, and the pictures of the README, take hours; here they only have to start.
 
+But budgets.py, which takes any images, is run with models that are not trained.
+"""
+
+import argparse
+import csv
 import importlib.util
+import sys
+import time
+from types import ModuleType
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 from scripts import REPOSITORY, succeed
-from studio import texts_above
+from studio import picture, texts_above
 
-BENCHMARKS = [*sorted((REPOSITORY / "benchmarks").glob("*.py")), REPOSITORY / "docs" / "build.py"]
+from cli.train_options import parse_arguments
+from datasets import Dataset, load_images
+from datasets.settings import ImageSettings
+from datasets.units import to_unit
+from plots.images import tile
+
+FOLDER = REPOSITORY / "benchmarks"
+SCRIPTS = [path for path in sorted(FOLDER.glob("*.py")) if "__main__" in path.read_text()]
+BENCHMARKS = [*SCRIPTS, REPOSITORY / "docs" / "build.py"]
+
+
+def load(name: str, monkeypatch) -> ModuleType:
+    """A benchmark as a module, which finds the others beside it."""
+    monkeypatch.syspath_prepend(FOLDER)
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.name)
@@ -16,13 +44,192 @@ def test_help_says_what_is_measured(path, tmp_path):
 
 
 @pytest.mark.parametrize(("most", "ticks"), [(250, "5 10 20 50 100 250"), (100, "5 10 20 50 100")])
-def test_the_picture_of_steps_ends_where_the_measurements_do(most, ticks, figures, tmp_path):
-    spec = importlib.util.spec_from_file_location("steps", REPOSITORY / "benchmarks" / "steps.py")
-    steps = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(steps)
+def test_the_picture_of_steps_ends_where_the_measurements_do(
+    most, ticks, figures, tmp_path, monkeypatch
+):
+    steps = load("steps", monkeypatch)
     measured = {("trailing", "ddim"): [(most, 0.2), (5, 1.5)], ("lambda", "ddim"): [(9, 0.9)]}
     steps.draw(measured, 0.1, tmp_path / "steps.png")
     axes = figures["steps"].axes[0]
     assert texts_above(axes) == ticks.split()  # they are below, in truth
     assert axes.get_xlim()[1] < 1.5 * most
     assert axes.lines[0].get_xydata().tolist() == [[5, 1.5], [most, 0.2]]
+
+
+# ------------------------------------------------------------------------ equal minutes of training
+
+SIDE, PICTURES = 16, 40
+
+
+@pytest.fixture
+def budgets(monkeypatch):
+    return load("budgets", monkeypatch)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Wide pictures in two classes: red ones with a dark stripe somewhere, and blue ones."""
+    for k in range(PICTURES):
+        colour = ("red", "blue")[k % 2]
+        picture = Image.new("RGB", (24, 20), colour)
+        picture.paste((k, 60, k), (4 + k % 10, 0, 7 + k % 10, 20))
+        path = tmp_path / "pictures" / colour / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    return tmp_path / "pictures"
+
+
+def images_of(folder, tmp_path, train):
+    settings = ImageSettings(image_size=SIDE)
+    return load_images(str(folder), tmp_path / "data", train, settings=settings)
+
+
+class Scripts:
+    """In place of train.py and sample.py: notes what it is told to train, and samples grey."""
+
+    def __init__(self) -> None:
+        self.told = []
+
+    def __call__(self, name, *options):
+        words = [str(option) for option in options]
+        if name == "train.py":
+            args = parse_arguments(words, None)
+            self.told.append(args)
+            args.output_dir.mkdir(parents=True)
+            with (args.output_dir / "history.csv").open("w") as file:
+                csv.writer(file).writerows([("step", "seconds"), (1, 0.5), (8, 4.0)])
+        else:
+            count, path = (words[words.index(word) + 1] for word in ("--num_images", "--output"))
+            np.save(path, np.full((int(count), SIDE, SIDE, 3), 127, dtype=np.uint8))
+
+
+def run_budgets(budgets, monkeypatch, *options):
+    monkeypatch.setattr(sys, "argv", ["budgets.py", *map(str, options)])
+    budgets.main()
+
+
+def test_budgets_compares_models_of_coloured_pictures(
+    budgets, pictures, figures, tmp_path, monkeypatch, capsys
+):
+    train, test = (images_of(pictures, tmp_path, part) for part in (True, False))
+    seen = []
+
+    class ByHeart:
+        """A rival that makes the very images that it is compared with."""
+
+        batch, recipe = 5, "by heart"
+
+        def __init__(self, shape):
+            assert shape == (3, SIDE, SIDE)
+            self.model, self.steps = torch.nn.Identity(), 0
+
+        def step(self, x):
+            time.sleep(0.01)
+            seen.append(x)
+            self.steps += 1
+
+        def sample(self, count):
+            return to_unit(test.examples[:count])
+
+    scripts = Scripts()
+    monkeypatch.setattr(budgets, "RIVALS", {"rival": ByHeart})
+    monkeypatch.setattr(budgets, "script", scripts)
+    where = ("--dataset", pictures, "--data_dir", tmp_path / "data", "--folder", tmp_path / "out")
+    amount = ("--image_size", SIDE, "--minutes", 0.01, "--num_samples", len(test))
+    run_budgets(budgets, monkeypatch, *where, *amount)
+
+    lines = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[0] == "|"]
+    ours, again, rival, real = rows[2:]
+    assert ours[:4] == ["**this project**", "x0, cosine, Muon, dpmpp 20", "0.1", "8"]
+    assert again == [ours[0], "x0, cosine, Muon, dpmpp 50, eta 1", *ours[2:]]
+    assert rival[:5] == ["rival", "by heart", "0.0", f"{len(seen)}", rival[4]]
+    assert abs(float(rival[4])) < 0.01
+    assert float(ours[4]) > float(real[4]) > 0
+    # 8 steps in 4 seconds are 1.2 in 0.6.
+    assert [args.epochs for args in scripts.told] == [budgets.PROBE, 1]
+    for args in scripts.told:
+        assert (args.dataset, args.image_size) == (str(pictures), SIDE)
+        assert not args.class_conditional
+    assert_epochs(seen, train)
+    shown = picture(figures[f"rival_{len(seen)}_steps_by_heart"].axes[0])
+    np.testing.assert_array_equal(shown, tile(test.examples, 2))
+    grey = picture(figures["ours_8_steps_x0_cosine_Muon_dpmpp_20"].axes[0])
+    np.testing.assert_array_equal(grey, tile(torch.full_like(test.examples, 127), 2))
+    assert picture(figures["real"].axes[0]).shape == shown.shape
+
+
+def assert_epochs(batches, data):
+    """Batches go through the data again and again, and take no image twice in one epoch."""
+    per_epoch = len(data) // len(batches[0])
+    known = {x.numpy().tobytes() for x in to_unit(data.examples)}
+    assert len(batches) > 2 * per_epoch
+    for first in range(0, len(batches) - per_epoch + 1, per_epoch):
+        epoch = torch.cat(batches[first : first + per_epoch])
+        found = {x.numpy().tobytes() for x in epoch}
+        assert len(found) == len(epoch)
+        assert found <= known
+
+
+@pytest.mark.parametrize(
+    ("count", "steps"), [(60_000, 140), (60_000, 1323), (3132, 1170), (257, 781), (10, 35)]
+)
+def test_budgets_trains_for_as_many_steps_as_it_should(
+    count, steps, budgets, tmp_path, monkeypatch
+):
+    scripts = Scripts()
+    monkeypatch.setattr(budgets, "script", scripts)
+    data = Dataset("mnist", torch.zeros(count, 2, 2, dtype=torch.uint8), torch.zeros(count))
+    given = argparse.Namespace(data_dir=tmp_path, image_size=None)
+    assert budgets.train_ours(steps, data, given, tmp_path / "run") == (4.0, 8)
+    (args,) = scripts.told
+    used = count if args.subset is None else args.subset
+    per_epoch = used // min(args.batch_size, used)
+    assert abs(args.epochs * per_epoch - steps) <= args.epochs / 2
+    # Data that are gone through often are gone through whole.
+    assert used == count or args.epochs < count // args.batch_size
+    # Nothing is drawn or saved while the clock runs.
+    assert args.sample_interval == args.save_interval == args.epochs
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--dataset", "dino"), "--dataset dino: images are needed, not points"),
+        (("--dataset", "pictures", "--image_size", 18), "--image_size to be a multiple of 4"),
+        (("--dataset", "pictures/red"), "has no classes to compare by"),
+    ],
+)
+def test_budgets_refuses_what_it_cannot_compare(
+    options, message, budgets, pictures, monkeypatch, capsys
+):
+    monkeypatch.chdir(pictures.parent)
+    with pytest.raises(SystemExit) as end:
+        run_budgets(budgets, monkeypatch, *options)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("diffusers", "diffusers"),
+        ("lucidrains", "denoising_diffusion_pytorch"),
+        ("smalldiffusion-128", "smalldiffusion"),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rivals_take_and_make_images_of_any_shape(name, package, channels, monkeypatch):
+    pytest.importorskip(package)
+    rivals = load("rivals", monkeypatch)
+    rival = rivals.RIVALS[name]((channels, SIDE, SIDE))
+    before = [parameter.detach().clone() for parameter in rival.model.parameters()]
+    for _ in range(2):  # the first one of some changes the last layer only
+        rival.step(torch.zeros(4, channels, SIDE, SIDE))
+    rival.model.eval()
+    with torch.no_grad():
+        found = rival.sample(3)
+    assert rival.steps == 2
+    assert found.shape == (3, channels, SIDE, SIDE)
+    assert found.isfinite().all()
+    assert any(not x.equal(y) for x, y in zip(before, rival.model.parameters(), strict=True))

@@ -260,7 +260,7 @@ def test_a_grid_with_a_row_for_each_class(tmp_path):
     said = succeed("sample.py", *options, cwd=tmp_path)
     assert "compiling failed" not in said
     assert "by model_final.pt at t = 500-999" in said
-    for labels, says in (("10", "knows 0-9"), ("0-", "expected labels"), ("3-1", "no labels")):
+    for labels, says in (("10", "knows 0-9"), ("0-", "no class '0-'"), ("3-1", "no class '3-1'")):
         assert says in refuse("sample.py", "--labels", labels, cwd=tmp_path)
 
 

@@ -57,6 +57,8 @@ def weights(tmp_path, monkeypatch):
     home = tmp_path / "torch"
     monkeypatch.setenv("TORCH_HOME", str(home))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    # On a busy machine the import of torch alone can take that long.
+    monkeypatch.setattr(datasets.downloads, "PATIENCE", 120.0)
     monkeypatch.setattr(evaluation.inception, "SHA256", hashlib.sha256(b"right").hexdigest())
     package, module = ModuleType("torch_fidelity"), ModuleType(PACKAGE)
     module.FeatureExtractorInceptionV3 = StandIn

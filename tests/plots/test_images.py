@@ -10,12 +10,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from studio import picture, texts_above, texts_beside, title
 
 from plots.animation import save_animation
-from plots.figures import evenly_spaced, read_picture
+from plots.figures import DPI, evenly_spaced, read_picture
 from plots.images import (
     CLASS_COLUMNS,
     GAP,
     MAX_GRID,
     PAPER,
+    RIGHT,
     by_class,
     class_texts,
     save_classes,
@@ -335,3 +336,23 @@ def test_a_name_that_says_no_more_than_the_label_is_left_out():
 def test_names_are_no_formulas(tmp_path):
     save_classes(images(2), torch.tensor([0, 1]), (r"$\frac$", "$x$"), tmp_path / "c.png", "title")
     assert (tmp_path / "c.png").stat().st_size > 0
+
+
+def test_long_names_stand_beside_images_without_an_empty_margin_on_the_other_side():
+    pixels = torch.zeros(6, 32, 32, 3, dtype=torch.uint8)
+    for name in ("smileys_emotion", "CATS AND DOGS", "i" * 200):
+        sheet, _ = by_class(torch.arange(6) % 2, ["a", name])
+        figure, axes = sheet.draw(pixels, 4, 0.3)
+        figure.canvas.draw()
+        left = min(text.get_window_extent().x0 for text in axes.get_yticklabels())
+        right = figure.bbox.x1 - axes.get_window_extent().x1
+        assert left >= 0
+        assert right <= RIGHT * DPI + 1
+
+
+def test_names_in_letters_that_no_font_has_are_drawn_without_a_warning(tmp_path, recwarn):
+    pixels = torch.zeros(2, 8, 8, dtype=torch.uint8)
+    save_classes(
+        pixels, torch.arange(2), ["\N{CJK UNIFIED IDEOGRAPH-732B}", "b"], tmp_path / "c.png", ""
+    )
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]

@@ -1,0 +1,210 @@
+"""The rivals: their smallest usual U-Nets, trained and sampled as their examples do it.
+
+Each needs its package (requirements.txt), which is imported only where it is used. Sides of images
+have to be multiples of 4, since these U-Nets halve them twice.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+Shape = tuple[int, ...]  # of an image x, (channels, side, side)
+SIDES = 4  # whose multiples sides have to be
+
+
+def diffusers_unet(shape: Shape, *widths: int) -> nn.Module:
+    from diffusers import UNet2DModel
+
+    channels, side, _ = shape
+    return UNet2DModel(
+        sample_size=side,
+        in_channels=channels,
+        out_channels=channels,
+        layers_per_block=1,
+        block_out_channels=widths,
+        down_block_types=("DownBlock2D",) * len(widths),
+        up_block_types=("UpBlock2D",) * len(widths),
+        norm_num_groups=8,
+    )
+
+
+def lucidrains_unet(shape: Shape) -> nn.Module:
+    from denoising_diffusion_pytorch import Unet
+
+    return Unet(32, dim_mults=(1, 2, 4), channels=shape[0])
+
+
+def smalldiffusion_unet(shape: Shape, scaled: bool = False) -> nn.Module:
+    """As its example for Fashion-MNIST has it; `scaled` as that trains it."""
+    from smalldiffusion import Scaled, Unet
+
+    channels, side, _ = shape
+    make = Scaled(Unet) if scaled else Unet
+    return make(side, channels, channels, ch=64, ch_mult=(1, 1, 2), attn_resolutions=(side // 2,))
+
+
+class Rival(ABC):
+    """A model in training; `step` is one of its optimiser.
+
+    Args:
+        shape: of an image x.
+    """
+
+    batch: int
+    recipe: str
+
+    def __init__(self, shape: Shape, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.shape, self.model, self.optimizer = shape, model, optimizer
+        self.steps = 0
+
+    @abstractmethod
+    def loss(self, x: Tensor) -> Tensor:
+        """Of images x (B, *shape) in [-1, 1]."""
+
+    @abstractmethod
+    def update_average(self) -> None: ...
+
+    @abstractmethod
+    def sample(self, count: int) -> Tensor:
+        """Images x (count, *shape), in [-1, 1] but for what a sampler leaves outside."""
+
+    def step(self, x: Tensor) -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = self.loss(x)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.update_average()
+        self.steps += 1
+
+
+class Diffusers(Rival):
+    """examples/unconditional_image_generation/train_unconditional.py, with --use_ema."""
+
+    batch = 16
+    recipe = "eps, linear, ddim 50"
+
+    def __init__(self, shape: Shape) -> None:
+        from diffusers import DDPMScheduler
+        from diffusers.training_utils import EMAModel
+
+        model = diffusers_unet(shape, 32, 64, 128)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6
+        )
+        super().__init__(shape, model, optimizer)
+        self.average = EMAModel(model.parameters(), 0.9999, use_ema_warmup=True, power=0.75)
+        self.schedule = DDPMScheduler(num_train_timesteps=1000)
+
+    def loss(self, x: Tensor) -> Tensor:
+        # Theirs falls along a cosine over the run, whose length a time limit does not know.
+        for group in self.optimizer.param_groups:
+            group["lr"] = 1e-4 * min(1.0, (self.steps + 1) / 500)
+        eps, t = torch.randn_like(x), torch.randint(1000, (len(x),))
+        noisy = self.schedule.add_noise(x, eps, t)
+        return (self.model(noisy, t).sample.float() - eps).square().mean()
+
+    def update_average(self) -> None:
+        self.average.step(self.model.parameters())
+
+    def sample(self, count: int) -> Tensor:
+        from diffusers import DDIMScheduler
+
+        sampler = DDIMScheduler.from_config(self.schedule.config)
+        sampler.set_timesteps(50)
+        self.average.store(self.model.parameters())
+        self.average.copy_to(self.model.parameters())
+        x = torch.randn(count, *self.shape)
+        for t in sampler.timesteps:
+            x = sampler.step(self.model(x, t).sample.float(), t, x).prev_sample
+        self.average.restore(self.model.parameters())
+        return x
+
+
+class Averaged(Rival):
+    """A rival whose moving average is a second model with a constant decay."""
+
+    decay: float
+
+    def __init__(self, shape: Shape, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        super().__init__(shape, model, optimizer)
+        average = torch.optim.swa_utils.get_ema_multi_avg_fn(self.decay)
+        self.average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average)
+        self.average.eval()
+
+    def update_average(self) -> None:
+        self.average.update_parameters(self.model)
+
+
+class Lucidrains(Averaged):
+    """Its GaussianDiffusion and Trainer, with their defaults, but no image is mirrored."""
+
+    batch = 16
+    recipe = "v, sigmoid, ddim 50"
+    decay = 0.995
+
+    def __init__(self, shape: Shape) -> None:
+        from denoising_diffusion_pytorch import GaussianDiffusion
+
+        model = GaussianDiffusion(
+            lucidrains_unet(shape), image_size=shape[-1], timesteps=1000, sampling_timesteps=50
+        )
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.99))
+        super().__init__(shape, model, optimizer)
+
+    def loss(self, x: Tensor) -> Tensor:
+        return self.model((x + 1) / 2)
+
+    def update_average(self) -> None:
+        if self.steps % 10 == 0:
+            super().update_average()
+
+    def sample(self, count: int) -> Tensor:
+        return 2 * self.average.module.sample(batch_size=count).float() - 1
+
+
+class SmallDiffusion(Averaged):
+    """examples/fashion_mnist_unet.py."""
+
+    batch = 1024
+    recipe = "eps, log-linear, momentum 20"
+    decay = 0.999
+
+    def __init__(self, shape: Shape) -> None:
+        from smalldiffusion import ScheduleLogLinear
+
+        model = smalldiffusion_unet(shape, scaled=True)
+        super().__init__(shape, model, torch.optim.AdamW(model.parameters(), lr=7e-4))
+        self.schedule = ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
+
+    def loss(self, x: Tensor) -> Tensor:
+        from smalldiffusion import generate_train_sample
+
+        self.model.train()
+        return self.model.get_loss(*generate_train_sample(x, self.schedule))
+
+    def sample(self, count: int) -> Tensor:
+        from smalldiffusion import samples
+
+        sigmas = self.schedule.sample_sigmas(20)
+        *_, x = samples(self.average.module, sigmas, gam=1.6, batchsize=count)
+        return x.float()
+
+
+class SmallDiffusionInSmallBatches(SmallDiffusion):
+    """The same, but for the batch: two cores take 40 s for one of 1024 images."""
+
+    batch = 128
+
+
+RIVALS: dict[str, Callable[[Shape], Rival]] = {
+    "diffusers": Diffusers,
+    "lucidrains": Lucidrains,
+    "smalldiffusion": SmallDiffusion,
+    "smalldiffusion-128": SmallDiffusionInSmallBatches,
+}

@@ -40,6 +40,7 @@ from names import LOSS_WEIGHTINGS, PREDICTIONS, TIMESTEP_SAMPLINGS, names_of
 
 Model = Callable[[Tensor, Tensor], Tensor]
 Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+Factor = float | Tensor  # of a whole batch, or (B, 1, ...)
 
 MIN_SNR_GAMMA = 5.0
 LOGIT_MEAN = 1.0  # of timesteps: later than the middle samples better (benchmarks/RESULTS.md)
@@ -70,7 +71,7 @@ class NoiseSchedule:
         self.sigmas = sigmas.double().cpu()
         spread = torch.hypot(self.alphas, self.sigmas)
         self.velocity = velocity or (self.alphas / spread, self.sigmas / spread)
-        rises = (self.sigmas / self.alphas).diff() > 0
+        rises = self.noise_levels.diff() > 0
         if not bool(rises.all()):
             t = int(rises.logical_not().nonzero()[0]) + 1
             raise ValueError(
@@ -98,6 +99,11 @@ class NoiseSchedule:
     def alphas_cumprod(self) -> Tensor:
         """abar_t of Ho et al. 2020, shape (T,)."""
         return self.alphas**2
+
+    @property
+    def noise_levels(self) -> Tensor:
+        """sigma_t / alpha_t, shape (T,); infinite where nothing is left of the data."""
+        return self.sigmas / self.alphas
 
     @property
     def half_log_snr(self) -> Tensor:
@@ -382,17 +388,28 @@ class Diffusion:
         always add up to x. (It makes the `ddpm` step below equation 7 of Ho et al. 2020.)
         """
         alpha, sigma = self.schedule.at(t)
-        if self.prediction == "eps":
-            x0 = (x - sigma * output) / alpha
-        elif self.prediction == "x0":
-            x0 = output
-        else:
-            # Solve v = a eps - b x0 and x = alpha x0 + sigma eps for x0.
-            a, b = self.schedule.velocity_at(t)
-            x0 = (a * x - sigma * output) / (a * alpha + b * sigma)
+        x0 = self.solve_for_x0(output, x, alpha, sigma, *self.schedule.velocity_at(t))
         if self.value_range is not None:
             x0 = x0.clamp(*self.value_range)
         return x0, (x - alpha * x0) / sigma
+
+    def estimate_x0(self, model: Model, x: Tensor, t: Tensor) -> Tensor:
+        """The network's estimate of x_0 at x_t, not clipped, for t (B,): what objectives need."""
+        output = self.run_model(model, x, t)
+        tables = (self.alphas, self.sigmas, *self.velocity)
+        alpha, sigma, a, b = (self.rows(table, t, x) for table in tables)
+        return self.solve_for_x0(output, x, alpha, sigma, a, b)
+
+    def solve_for_x0(
+        self, output: Tensor, x: Tensor, alpha: Factor, sigma: Factor, a: Factor, b: Factor
+    ) -> Tensor:
+        """The x_0 that a network's output at x means; (a, b) are those of `velocity`."""
+        if self.prediction == "eps":
+            return (x - sigma * output) / alpha
+        if self.prediction == "x0":
+            return output
+        # Solve v = a eps - b x0 and x = alpha x0 + sigma eps for x0.
+        return (a * x - sigma * output) / (a * alpha + b * sigma)
 
     def denoiser(self, model: Model) -> Denoiser:
         """Wrap a network as the `denoise(x, t) -> (x0, eps)` that samplers call."""

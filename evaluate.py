@@ -86,6 +86,7 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
 
     check_writable(args.json.parent)
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
+    cli.options.suit_objective(args, trained.config)
     inputs = [trained.path, args.guide, trained.config["dataset"]]
     cli.options.check_outputs([args.json, args.json.with_suffix(".png")], inputs)
     cli.options.fill_or_refuse(args, FEATURES, trained.kind == "images")
@@ -115,7 +116,7 @@ def prepare(
 
     count, counts = args.num_images, trained.config["label_counts"]
     settings = settings_of(SampleSettings, args, count=count, steps=args.timesteps)
-    steps = len(settings.timesteps(trained.last + 1))
+    steps = len(settings.timesteps(trained.diffusion.schedule))
     if args.guide is not None:
         trained = with_guide(trained, args.guide, use_ema=not args.no_ema)
     trained, precision = prepare_network(trained, settings, args.precision, args.compile)

@@ -28,8 +28,9 @@ PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
 OPTIMIZERS = ("adamw", "muon")
 LR_SCHEDULES = ("constant", "cosine")
 PREDICTIONS = ("eps", "x0", "v")
+CONSISTENCY = "consistency"  # the objective, and the sampler of what it tuned
 LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
-OBJECTIVES = ("denoising",)
+OBJECTIVES = ("denoising", CONSISTENCY)
 TIMESTEP_SAMPLINGS = ("uniform", "logit_normal")
 TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 COORDINATES = ("sinusoidal", "raw")
@@ -365,11 +366,13 @@ class Sampler(NamedTuple):
         steps: denoising steps when none are asked for; None means every timestep of the process.
         options: those that it takes.
         fresh_noise: whether it adds noise whatever its options are.
+        by_level: whether it visits timesteps of certain noise levels, not evenly spaced ones.
     """
 
     steps: int | None
     options: tuple[Option, ...] = ()
     fresh_noise: bool = False
+    by_level: bool = False
 
 
 ETA = Option(
@@ -391,6 +394,7 @@ SAMPLERS = {
     "ddim": Sampler(50, (ETA, MOMENTUM)),
     "heun": Sampler(20),
     "dpmpp": Sampler(20, (ETA,)),
+    CONSISTENCY: Sampler(2, fresh_noise=True, by_level=True),
 }
 
 # --------------------------------------------------------------- the options that describe a model
@@ -399,8 +403,18 @@ SUBSET = Option("subset", Whole(1, 10**12), "train on the first N examples only"
 OBJECTIVE = Option(
     "objective",
     OneOf("objective", OBJECTIVES),
-    f"what the network is trained to minimise, one of {', '.join(OBJECTIVES)}",
+    f"what the network is trained to minimise, one of {', '.join(OBJECTIVES)} (which"
+    " --consistency chooses)",
     default="denoising",
+)
+GUIDANCE = Option(
+    "guidance",
+    Real(0, 100, low_included=True),
+    "consistency, with classes: the scale of guidance that the samples are to have, since sampling"
+    " cannot guide them later",
+    metavar="SCALE",
+    default_text="1, none",
+    optional=True,
 )
 LOSS_WEIGHTING = Option(
     "loss_weighting",
@@ -466,4 +480,6 @@ OF_EVERY_MODEL = (
     *{option.name: option for one in SCHEDULES.values() for option in one.options}.values(),
     PREDICTION,
     LOSS_WEIGHTING,
+    OBJECTIVE,
+    GUIDANCE,
 )

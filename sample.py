@@ -18,6 +18,7 @@ import cli.sample_options
 import cli.terminal
 from cli.parser import settings as settings_of
 from cli.sample_options import SUFFIXES
+from names import CONSISTENCY
 from system.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def prepare(
     count = args.num_images or (usual if kind == "images" else DEFAULT_NUMBER["points"])
     steps = args.timesteps or (steps and min(steps, total))
     settings = settings_of(SampleSettings, args, count=count, steps=steps)
-    made_by = cli.options.made_by(args, len(settings.timesteps(total)))
+    made_by = cli.options.made_by(args, len(settings.timesteps(trained.diffusion.schedule)))
     check_writable(args.output.parent)
     if args.guide is not None:
         trained = with_guide(trained, args.guide, use_ema=not args.no_ema)
@@ -119,8 +120,9 @@ def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     from sampling import generate, restore
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
+    cli.options.suit_objective(args, trained.config)
     trained, settings, labels = prepare(args, trained)
-    timesteps = settings.timesteps(trained.last + 1)
+    timesteps = settings.timesteps(trained.diffusion.schedule)
     count, steps, pictures = settings.count, len(timesteps), trained.pictures
     show = args.show_intermediate or args.show_image_step is not None
     still_steps = stills(args, steps) if show else []
@@ -143,10 +145,15 @@ def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
 
     cli.options.check_suffix(args.output, (".png",), "--output of --interpolate")
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
+    cli.options.suit_objective(args, trained.config)
+    if args.sampler == CONSISTENCY:
+        args.timesteps = args.timesteps or 1
+        if args.timesteps > 1:
+            raise InputError("--interpolate takes one step here: more would add fresh noise")
     trained, settings, labels = prepare(args, trained, INTERPOLATED)
     first, second = args.interpolate
     frames = interpolate(trained, settings, (first, second), labels)
-    steps = len(settings.timesteps(trained.last + 1))
+    steps = len(settings.timesteps(trained.diffusion.schedule))
     title = f"From seed {first} (0) to seed {second} (1), {args.sampler}, {steps} steps"
     animation = draw_interpolation(trained, frames, title, args.output, labels)
     print(f"wrote {args.output}, {animation}")
@@ -161,6 +168,8 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     if trained.kind != "images":
         raise InputError("--inpaint is for models of images; this one is of points")
+    if trained.config["objective"] == CONSISTENCY:
+        raise InputError("--inpaint takes many steps; use the model from before it was tuned")
     hole = find_hole(args.mask, trained.units.shape)
     image = find_image(args.inpaint, trained.config, args.data_dir)
     trained, settings, labels = prepare(args, trained, INPAINTED, INPAINT_STEPS)
@@ -170,7 +179,7 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
         raise InputError(f"--inpaint needs --labels here: {NO_CLASS}")
     samples = inpaint(trained, settings, image, hole, labels, args.visits)
     if args.output.suffix.lower() == ".png":
-        steps = len(settings.timesteps(trained.last + 1))
+        steps = len(settings.timesteps(trained.diffusion.schedule))
         title = f"Inpainting (RePaint, {steps} steps, {args.visits} visits to each)"
         draw_inpainting(samples, image, hole, title, args.output)
     else:

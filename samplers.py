@@ -13,6 +13,7 @@ Papers, cited by name below, beside those of diffusion.py
     Lu et al. 2022            DPM-Solver++, arXiv:2211.01095
     Lugmayr et al. 2022       RePaint: Inpainting using Denoising ..., arXiv:2201.09865
     De Bortoli 2022           Convergence of Denoising Diffusion Models ..., arXiv:2208.05314
+    Song et al. 2023          Consistency Models, arXiv:2303.01469
     Lin et al. 2023           Common Diffusion Noise Schedules ... Are Flawed, arXiv:2305.08891
     Permenter & Yuan 2024     Interpreting and Improving Diffusion Models ..., arXiv:2306.04848
 """
@@ -32,6 +33,11 @@ from utils import distances, in_parts
 
 RandnLike = Callable[[Tensor], Tensor]
 
+# Of `levelled_timesteps`, in units of sigma / alpha.
+MOST_NOISE = 80.0  # where the first step begins: no more than 1 / 80 of x is data
+MIDDLE = 1.0  # about which the others lie: where what an image shows is decided
+REACH = 4.0  # how far from it, as a factor, many of them go
+
 
 def trailing_timesteps(timesteps: int, steps: int) -> list[int]:
     """`steps` of the T = `timesteps` indices, evenly spaced and decreasing from T - 1.
@@ -48,6 +54,32 @@ def trailing_timesteps(timesteps: int, steps: int) -> list[int]:
             f"so choose from 1 to {timesteps}"
         )
     return [round(timesteps - i * timesteps / steps) - 1 for i in range(steps)]
+
+
+def first_of_levels(schedule: NoiseSchedule) -> int:
+    """The noisiest timestep with sigma / alpha of at most `MOST_NOISE`; 0 if all have more."""
+    return max(0, int((schedule.noise_levels <= MOST_NOISE).sum()) - 1)
+
+
+def levelled_timesteps(schedule: NoiseSchedule, steps: int) -> list[int]:
+    """`steps` decreasing timesteps for `consistency`, chosen by their noise level sigma / alpha.
+
+    The first is that of `first_of_levels`. The second of two is near 1, and more than one lie about
+    it, evenly in log(sigma / alpha): 2, 1 and 1/2 are the others of four. Each is the nearest
+    timestep that there is.
+
+    Raises:
+        ValueError: there are not so many timesteps.
+    """
+    first = first_of_levels(schedule)
+    if not 1 <= steps <= first + 1:
+        raise ValueError(f"choose from 1 to {first + 1} steps, not {steps}")
+    levels, found = schedule.noise_levels, [first]
+    for i in range(1, steps):
+        level = MIDDLE * REACH ** (1 - 2 * i / steps)
+        nearest = int((levels.log() - math.log(level)).abs().argmin())
+        found.append(min(max(nearest, steps - 1 - i), found[-1] - 1))
+    return found
 
 
 def transition(schedule: NoiseSchedule, t: int, s: int) -> tuple[float, float]:
@@ -179,6 +211,34 @@ def dpmpp(
     """
     ahead = extrapolate(denoise, schedule, timesteps)
     return ddim(ahead, x, schedule, timesteps, eta, randn_like)
+
+
+def consistency(
+    denoise: Denoiser,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    timesteps: list[int],
+    randn_like: RandnLike = torch.randn_like,
+) -> Iterator[Tensor]:
+    """Sample by a network that jumps from any x_t to the data (Song et al. 2023, algorithm 1).
+
+    One step is one jump, from noise to x0. Each further one adds fresh noise up to its timestep
+    and jumps again, which mends what the jump before got wrong. A network that was not tuned for
+    it (training/objectives/consistency.py) jumps to the mean of all data that x could come from.
+
+    Args:
+        timesteps: decreasing indices, from `levelled_timesteps`.
+        randn_like: source of the fresh noise.
+    """
+    # The noise has the spread of the last timestep of all, and the first visited may be another.
+    spread, spread_of_all = (math.hypot(*schedule.at(t)) for t in (timesteps[0], len(schedule) - 1))
+    x = spread / spread_of_all * x
+    for t, s in pairwise((*timesteps, CLEAN)):
+        x, _ = denoise(x, t)
+        if s != CLEAN:
+            alpha, sigma = schedule.at(s)
+            x = alpha * x + sigma * randn_like(x)
+        yield x
 
 
 def repaint(

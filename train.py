@@ -5,6 +5,7 @@ python train.py --dataset digits --epochs 2      needs no download
 python train.py --dataset dino                   points, in seconds
 python train.py --dataset drawing.csv            your own points
 python train.py --resume --epochs 40             go on with the run in outputs/
+python train.py --consistency outputs/model_final.pt    tune that model to sample in one step
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import cli.terminal
 from cli.config import read_config
 from cli.parser import settings as settings_of
 from cli.train_options import FIXED, OPTIONS, fill_by_size, parse_arguments
+from names import FACTS
 from system.errors import InputError
 
 if TYPE_CHECKING:
@@ -126,7 +128,24 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
         raise InputError(f"--model {args.model}: {error}") from None
     if args.resume is not None:
         run.restore(args.resume)
+    elif args.consistency is not None:
+        start_tuning(run, args.consistency)
     return Trainer(run)
+
+
+def start_tuning(run: Run, path: Path) -> None:
+    """Begin with the averaged weights of a trained model.
+
+    Raises:
+        InputError: it is of other data.
+    """
+    from checkpoints import load_checkpoint
+
+    checkpoint = load_checkpoint(path)
+    for fact in FACTS:
+        if fact != "derived" and run.config.get(fact) != checkpoint["config"].get(fact):
+            raise InputError(f"--consistency: the data are not those of {path}: another {fact}")
+    run.start_from(checkpoint["ema"])
 
 
 def prepare_folder(args: argparse.Namespace, config: dict[str, Any]) -> None:
@@ -166,6 +185,8 @@ def announce(run: Run) -> None:
         f"{config['dataset']}: {len(batches):,} {config['kind']}; {describe(run.model)} on"
         f" {run.device}{together}, {run.precision}"
     )
+    if run.stages is not None:
+        print("tuned for few steps, by consistency")
     going_on = f", from epoch {run.epoch} on" if run.step else ""
     print(
         f"{run.settings.epochs} epochs of {batches.per_epoch} steps, batch"

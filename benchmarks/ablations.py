@@ -37,6 +37,7 @@ from plots.figures import save_figure
 COUNT, SHOWN = 2000, 1000
 FRESH_SETS = 6
 EPOCHS = (20, 40, 80, 140, 200)
+SHOWN_SAMPLERS = [name for name, one in SAMPLERS.items() if not one.by_level]  # of all models
 STEPS = (5, 10, 20, 50, 200)
 
 
@@ -99,7 +100,7 @@ def rows(which: str, args: argparse.Namespace) -> Iterator[tuple[str, list[Cell]
         run = train("", args, args.folder / args.dataset / "default")
         checkpoint = load_checkpoint(run / "model_final.pt")
         for steps in STEPS:
-            yield f"{steps} steps", [cell(checkpoint, name, steps) for name in SAMPLERS]
+            yield f"{steps} steps", [cell(checkpoint, name, steps) for name in SHOWN_SAMPLERS]
         return
     for text, options in ABLATIONS[which].items():
         run = train(options, args, args.folder / args.dataset / which / text.replace(" ", "_"))
@@ -147,7 +148,7 @@ def main() -> None:
     args = parser.parse_args()
     data = load_points(args.dataset, SHOWN, 0.01, 0).examples
     for which in args.which:
-        columns = list(SAMPLERS) if which == "steps" else [f"epoch {epoch}" for epoch in EPOCHS]
+        columns = SHOWN_SAMPLERS if which == "steps" else [f"epoch {epoch}" for epoch in EPOCHS]
         print(f"| {which} | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|")
         table = []
         for text, cells in rows(which, args):

@@ -139,16 +139,17 @@ def read_archive(path: Path) -> Any:
 def completed(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration with what earlier releases, which knew one shape of images, left out.
 
-    That is `shape`, `value_range` and `class_names`, which follow from the dataset, and what else
-    there is to say of images now. Of what no such release knew, nothing is filled in.
+    That is `shape`, `value_range` and `class_names`, which follow from the dataset, what else there
+    is to say of images now, and the one objective there was. Of what no such release knew, nothing
+    is filled in.
     """
     name = config.get("dataset")
-    known: dict[str, Any] = {}
+    known: dict[str, Any] = {"objective": "denoising", "guidance": None}
     if config.get("kind") == "points":
-        known = {"shape": [2], "value_range": None, "class_names": []}
+        known |= {"shape": [2], "value_range": None, "class_names": []}
     elif isinstance(name, str) and name in IMAGES:
         data = IMAGES[name]
-        known = ImageUnits(data.shape).facts() | {"class_names": list(data.class_names)}
+        known |= ImageUnits(data.shape).facts() | {"class_names": list(data.class_names)}
         known |= {"background": None, "holdout": None, "flip": False}
     return {**known, **config}
 

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from cli.parser import Parser
-from names import FACTS
+from names import CONSISTENCY, FACTS
 from system.errors import InputError
 
 LARGEST_CONFIG = 1_000_000  # bytes; one with 10,000 classes has a tenth of that
 OUTPUT_DIR = Path("outputs")
 NEWEST = Path()  # of --resume without a file
 # What a file may hold that is no option of a run: what the data were, and how a script was called.
-NO_OPTIONS = frozenset(FACTS) | {"config", "resume", "quiet", "verbose", "given"}
+NO_OPTIONS = frozenset(FACTS) | {"config", "consistency", "resume", "quiet", "verbose", "given"}
+# What a run that tunes a model does not take over from the run that made it.
+AFRESH = frozenset(
+    "epochs lr output_dir sample_interval save_interval save_every_minutes show_image_step".split()
+)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -129,10 +133,76 @@ def resumed(
         raise InputError(
             f"--resume: {path} holds the weights only; those in checkpoints/ hold the rest"
         )
-    options = as_arguments(parser, checkpoint["config"], path)
+    args, chosen = changed(parser, checkpoint["config"], path, argv, fixed, "run is resumed")
+    args.output_dir, args.resume = folder, path
+    return args, chosen
+
+
+def tuned(
+    parser: Parser, given: argparse.Namespace, argv: list[str], fixed: Iterable[str]
+) -> tuple[argparse.Namespace, list[str]]:
+    """The options of a run that tunes the model of `--consistency`, changed by the command line.
+
+    What the model is and what it learned from are as in its checkpoint, which says nothing of
+    how long and how fast it is tuned (`AFRESH`).
+
+    Args:
+        fixed: the options that must stay as they were.
+
+    Returns:
+        All of them, and those that a person chose, then or now, as arguments.
+
+    Raises:
+        InputError: there is no checkpoint of a model to tune, or an option cannot change.
+    """
+    from checkpoints import load_checkpoint
+
+    for option in ("config", "resume"):
+        if getattr(given, option) is not None:
+            raise InputError(f"--consistency takes its options from a model, so not --{option} too")
+    path: Path = given.consistency
+    config = load_checkpoint(path)["config"]
+    if config["objective"] == CONSISTENCY:
+        raise InputError(f"--consistency: {path} is tuned already; --resume goes on with a run")
+    if "epochs" not in config:
+        raise InputError(
+            f"--consistency: {path} was exported; the file that train.py wrote is needed"
+        )
+    config = {name: value for name, value in config.items() if name not in AFRESH}
+    args, chosen = changed(parser, config, path, argv, fixed, "model is tuned")
+    if "objective" in parser.given(argv) and args.objective != CONSISTENCY:
+        raise InputError(f"--objective {args.objective} cannot go with --consistency")
+    args.objective, args.consistency = CONSISTENCY, path
+    if given.output_dir is None:
+        folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        args.output_dir = folder / CONSISTENCY
+    return args, [*chosen, f"--objective={CONSISTENCY}"]
+
+
+def changed(
+    parser: Parser,
+    config: dict[str, Any],
+    path: Path,
+    argv: list[str],
+    fixed: Iterable[str],
+    when: str,
+) -> tuple[argparse.Namespace, list[str]]:
+    """The options of a checkpoint, changed by the command line.
+
+    Args:
+        path: of the checkpoint.
+        fixed: the options that must stay as they were.
+        when: why they must, for a message.
+
+    Returns:
+        All of them, and those that a person chose, then or now, as arguments.
+
+    Raises:
+        InputError: an option cannot change.
+    """
+    options = as_arguments(parser, config, path)
     before, args = parser.parse_args(options), parser.parse_args(options + argv)
     for name in fixed:
         if getattr(args, name) != (value := getattr(before, name)):
-            raise InputError(f"--{name} cannot change when a run is resumed; it was {value}")
-    args.output_dir, args.resume = folder, path
-    return args, as_arguments(parser, without_derived(checkpoint["config"]), path) + argv
+            raise InputError(f"--{name} cannot change when a {when}; it was {value}")
+    return args, as_arguments(parser, without_derived(config), path) + argv

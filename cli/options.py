@@ -229,6 +229,7 @@ def check_sampler_options(args: argparse.Namespace, default: str) -> None:
     Raises:
         InputError: naming the option.
     """
+    args.sampler_given = args.sampler is not None
     args.sampler = args.sampler or default
     refuse_others(args, OF_SAMPLERS, SAMPLERS, args.sampler)
     if args.momentum is not None and args.eta:
@@ -241,6 +242,22 @@ def check_sampler_options(args: argparse.Namespace, default: str) -> None:
         raise InputError("--guidance_interval: its first timestep must not be after its last")
 
 
+def suit_objective(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
+    """Sample a model that was tuned for few steps in few steps, unless a sampler was named.
+
+    Args:
+        config: of the model.
+
+    Raises:
+        InputError: the sampler does not take one of the options.
+    """
+    if args.sampler_given or config["objective"] != names.CONSISTENCY:
+        return
+    args.sampler = names.CONSISTENCY
+    refuse_others(args, OF_SAMPLERS, SAMPLERS, args.sampler)
+    print(f"tuned for few steps, so sampled by --sampler {args.sampler}")
+
+
 def made_by(args: argparse.Namespace, steps: int) -> str:
     """How samples were made, for titles and tables."""
     guidance = "" if args.guidance is None else f", guidance {args.guidance:g}"
@@ -249,7 +266,8 @@ def made_by(args: argparse.Namespace, steps: int) -> str:
     if args.guidance_interval is not None:
         guidance += " at t = {}-{}".format(*args.guidance_interval)
     eta = f", eta {args.eta:g}" if args.eta else ""
-    return f"{args.sampler}, {steps} steps{eta}, seed {args.seed}{guidance}"
+    number = f"{steps} step" + "s" * (steps != 1)
+    return f"{args.sampler}, {number}{eta}, seed {args.seed}{guidance}"
 
 
 # ----------------------------------------------------------------------- the machine, the output

@@ -13,7 +13,15 @@ from pathlib import Path
 import cli.options
 import cli.terminal
 import names
-from cli.config import NEWEST, OUTPUT_DIR, as_arguments, read_config, resumed, without_derived
+from cli.config import (
+    NEWEST,
+    OUTPUT_DIR,
+    as_arguments,
+    read_config,
+    resumed,
+    tuned,
+    without_derived,
+)
 from cli.options import fill, fill_or_refuse, refuse_given, refuse_others
 from cli.parser import Parser
 from cli.tables import options_of
@@ -24,6 +32,7 @@ from system.values import NOT_NEGATIVE, POSITIVE, Choice, File, Flag, OneOf, Rea
 
 # A person's own images can be few or many, so their defaults count steps and not epochs.
 OWN_STEPS, OWN_PICTURES, OWN_SAVES = 5000, 20, 5
+TUNING_EPOCHS, TUNING_LR = ByData(3, 100), ByData(1e-3, 2e-3)
 BY_SIZE = ("epochs", "sample_interval", "save_interval")
 
 TRAINING = (
@@ -86,6 +95,7 @@ TRAINING = (
         default=ByData(0.9999, 0.99),
     ),
     names.OBJECTIVE,
+    names.GUIDANCE,
     names.LOSS_WEIGHTING,
     names.TIMESTEP_SAMPLING,
 )
@@ -164,6 +174,13 @@ OUTPUT = (
         changeable=True,
     ),
 )
+TUNING = Option(
+    "consistency",
+    File(),
+    "tune a trained model, of which this is a file, so that it samples in one or two steps; data,"
+    " network and schedule are its own, and the output folder is consistency/ beside it",
+    metavar="CHECKPOINT",
+)
 RESUME = Option(
     "resume",
     File(),
@@ -191,6 +208,8 @@ OPTIONS = (
 # Those that cannot change when a run goes on. How long it takes, how fast it is, where it runs and
 # what it writes when may.
 FIXED = tuple(option for option in OPTIONS if not option.changeable)
+# Those of them that can when a model is tuned. (The seed decides which points there are.)
+FREE_IN_TUNING = {"objective", "guidance", "optimizer", "ema_decay"}
 
 
 def make_parser(document: str) -> Parser:
@@ -200,7 +219,7 @@ def make_parser(document: str) -> Parser:
     parser.add_options(TRAINING, "training")
     parser.add_options(NETWORK, "network")
     parser.add_options(cli.options.SCHEDULE, "noise schedule")
-    parser.add_options((*OUTPUT, RESUME), "output, and going on")
+    parser.add_options((*OUTPUT, TUNING, RESUME), "output, and going on")
     parser.add_options(cli.options.MACHINE, "machine")
     parser.add_options((names.SEED,), "randomness")
     cli.terminal.add_verbosity_options(parser)
@@ -216,7 +235,10 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
     """
     parser = make_parser(document)
     args, given = parser.parse_args(argv), argv
-    if args.resume is not None:
+    if args.consistency is not None:
+        fixed = [name for name in names_of(FIXED) if name not in FREE_IN_TUNING]
+        args, given = tuned(parser, args, argv, fixed)
+    elif args.resume is not None:
         args, given = resumed(parser, args, argv, names_of(FIXED))
     elif args.config is not None:
         options = without_derived(read_config(args.config), parser.given(argv))
@@ -231,6 +253,7 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
     fill_or_refuse(args, names.FLIP, kind_of(args.dataset) == "images")
     cli.options.check_schedule_options(args)
     check_pure_noise(args)
+    check_consistency(args)
     fill_network(args)
     return args
 
@@ -238,6 +261,8 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
 def fill_defaults(args: argparse.Namespace) -> None:
     """Set what was not given among the options whose default depends on the data or on others."""
     cli.options.fill_schedule(args)
+    if args.objective == names.CONSISTENCY:
+        fill_tuning(args)
     by_data = [option for option in OPTIONS if isinstance(option.default, ByData)]
     if is_own_images(args.dataset or ""):
         by_data = [option for option in by_data if option.name not in BY_SIZE]
@@ -245,6 +270,14 @@ def fill_defaults(args: argparse.Namespace) -> None:
     if args.loss_weighting is None:
         # For x0 it makes the error that of v (docs/MATH.md, section 3).
         args.loss_weighting = "inverse_sigma" if args.prediction == "x0" else "uniform"
+
+
+def fill_tuning(args: argparse.Namespace) -> None:
+    """Set how long and how fast a model is tuned, where that was not given."""
+    kind = kind_of(args.dataset)
+    args.lr = args.lr or getattr(TUNING_LR, kind)
+    if not is_own_images(args.dataset or ""):
+        args.epochs = args.epochs or getattr(TUNING_EPOCHS, kind)
 
 
 def fill_by_size(args: argparse.Namespace, examples: int) -> None:
@@ -288,6 +321,28 @@ def check_pure_noise(args: argparse.Namespace) -> None:
         raise InputError(
             f"--loss_weighting min_snr is not possible with --schedule {args.schedule}: it weighs"
             f" by the signal, and the last timesteps of {args.schedule} have none"
+        )
+
+
+def check_consistency(args: argparse.Namespace) -> None:
+    """Refuse what tuning for few steps cannot do, and guidance without it.
+
+    Raises:
+        InputError: naming the options.
+    """
+    if args.objective != names.CONSISTENCY:
+        refuse_given(args, ["guidance"], "belongs to --consistency; sample.py has its own")
+        return
+    if args.consistency is None and args.resume is None:
+        raise InputError("--objective consistency needs a trained model: --consistency CHECKPOINT")
+    if args.prediction == "eps":
+        raise InputError(
+            "--consistency is not possible with --prediction eps: in one step from noise its errors"
+            " grow by sigma / alpha, up to 80 times; train with v or x0"
+        )
+    if args.guidance is not None and not (args.class_conditional and args.label_dropout != 0):
+        raise InputError(
+            "--guidance needs a model trained with --class_conditional and --label_dropout above 0"
         )
 
 

@@ -65,7 +65,7 @@ def generate(
         labels = labels[torch.arange(len(starts) * count) % len(labels)]
     done = [trained.units.to_data(torch.empty(0, *trained.units.shape))]
     hidden = not (shows_bars(sys.stderr) and group.leads)
-    steps = len(settings.timesteps(trained.last + 1))
+    steps = len(settings.timesteps(trained.diffusion.schedule))
     with tqdm(total=len(mine) * steps, unit="step", disable=hidden) as bar:
         for start in mine:
             its_labels = None if labels is None else labels[start : start + count]

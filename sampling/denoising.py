@@ -11,7 +11,7 @@ from torch import Tensor
 import samplers
 from diffusion import Denoiser
 from guidance import conditioned, guided, guided_by, in_interval
-from names import GUIDANCE_BY_GUIDE
+from names import CONSISTENCY, GUIDANCE_BY_GUIDE
 from sampling.settings import SampleSettings
 from sampling.trained import Trained
 from system.compilation import compile_or_fall_back, reason_not_to_compile
@@ -28,8 +28,18 @@ def check_guidance(trained: Trained, settings: SampleSettings) -> None:
 
     Raises:
         InputError: there are no classes and no guide, the network has never seen an example
-            without a class, or the interval begins after the last timestep.
+            without a class, the interval begins after the last timestep, or the network was tuned
+            for few steps, in which its guidance is fixed.
     """
+    if trained.config["objective"] == CONSISTENCY and (
+        settings.guidance is not None or trained.guide is not None
+    ):
+        scale = trained.config["guidance"]
+        has = "without guidance" if scale is None else f"with guidance {scale:g} in it"
+        raise InputError(
+            f"--guidance: this model was tuned for few steps {has}; to have another, tune again"
+            " with train.py --consistency CHECKPOINT --guidance SCALE"
+        )
     if settings.guidance_interval and settings.guidance_interval[0] > trained.last:
         raise InputError(f"--guidance_interval: the model's last timestep is {trained.last}")
     if trained.guide is not None:
@@ -76,7 +86,7 @@ def run_sampler(
         make_denoiser(trained, settings, labels),
         x,
         schedule,
-        settings.timesteps(len(schedule)),
+        settings.timesteps(schedule),
         randn_like=noise.randn_like,
         **settings.sampler_options,
     )
@@ -103,7 +113,7 @@ def prepare_network(
     trained = replace(trained, network=in_precision(trained.network, precision, device))
     if trained.guide is not None:
         trained = replace(trained, guide=in_precision(trained.guide, precision, device))
-    evaluations = settings.count * len(settings.timesteps(trained.last + 1))
+    evaluations = settings.count * len(settings.timesteps(trained.diffusion.schedule))
     worthwhile = trained.kind == "images" and evaluations >= COMPILE_EARNS
     reason = reason_not_to_compile(compile, device, worthwhile)
     if not reason:

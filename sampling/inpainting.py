@@ -127,7 +127,7 @@ def inpaint(
     """
     device, schedule = trained.device, trained.diffusion.schedule
     labels = None if labels is None else labels.to(device)
-    timesteps = settings.timesteps(len(schedule))
+    timesteps = settings.timesteps(schedule)
     noise = SeededNoise(settings.seed, 0, settings.count, device)
     states = repaint(
         make_denoiser(trained, settings, labels),

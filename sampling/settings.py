@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from diffusion import NoiseSchedule
 from names import SAMPLERS, names_of
-from samplers import trailing_timesteps
+from samplers import levelled_timesteps, trailing_timesteps
 from system.errors import InputError
 
 LARGEST_BATCH = {"images": 256, "points": 10_000}  # by default
@@ -63,18 +64,21 @@ class SampleSettings:
         found = {name: getattr(self, name) for name in names_of(SAMPLERS[self.sampler].options)}
         return {name: value for name, value in found.items() if value is not None}
 
-    def timesteps(self, total: int) -> list[int]:
-        """The decreasing timesteps to visit of a process of `total` timesteps.
+    def timesteps(self, schedule: NoiseSchedule) -> list[int]:
+        """The decreasing timesteps of a process to visit.
 
         Raises:
             InputError: more steps than the process has timesteps.
         """
+        total, sampler = len(schedule), SAMPLERS[self.sampler]
         if isinstance(self.steps, Sequence):
             if any(s >= t for t, s in pairwise((total, *self.steps))) or min(self.steps) < 0:
                 raise InputError(f"timesteps must fall, from at most {total - 1}: {self.steps}")
             return list(self.steps)
-        steps = self.steps or min(SAMPLERS[self.sampler].steps or total, total)
+        steps = self.steps or min(sampler.steps or total, total)
         try:
+            if sampler.by_level:
+                return levelled_timesteps(schedule, steps)
             return trailing_timesteps(total, steps)
         except ValueError as error:
             raise InputError(f"--steps: {error}") from None

@@ -19,6 +19,7 @@ from system.errors import InputError
 DEFAULT_CHECKPOINT = Path("outputs/model_final.pt")
 # What a guide must share with the model that it guides, beside the dataset.
 SHARED_WITH_GUIDE = (
+    "objective",
     "prediction",
     "timesteps",
     "schedule",

@@ -59,7 +59,7 @@ FACTS = {
 TYPED = [
     *"0 1 2 3 7 8192 8193 100000 0.5 0.99 1.0 1e-12 0.9999 1e-5 1e6 1000 -1 nan inf 8,16".split(),
     *(*SCHEDULES, *MODELS, *TIME_EMBEDDINGS, "eps", "x0", "v", "uniform", "min_snr", "raw"),
-    *("auto", "gold"),
+    *("auto", "gold", *OBJECTIVES),
 ]
 
 
@@ -194,7 +194,7 @@ def test_every_option_of_a_run_is_declared_and_declared_once():
     declared = names_of(OPTIONS)
     assert len(declared) == len(set(declared))
     parsed = set(vars(make_parser("").parse_args([])))
-    assert parsed - set(declared) == {"resume", "config", "quiet", "verbose"}
+    assert parsed - set(declared) == {"consistency", "resume", "config", "quiet", "verbose"}
     described = [*OF_EVERY_MODEL, *(one for entry in MODELS.values() for one in entry.options)]
     assert set(names_of(described)) <= set(declared)
 

@@ -231,3 +231,51 @@ def test_what_is_in_the_place_of_the_stills_is_noticed_before_the_work(place, tm
     options = ["--output", str(tmp_path / "a.png"), "--show_intermediate"]
     with pytest.raises(InputError, match=r"is a folder|cannot write into .*intermediate"):
         sample.parse_arguments(options)
+
+
+# ------------------------------------------------------------------------- tuned for few steps
+
+
+@pytest.fixture
+def tuned(tmp_path):
+    """A model that was tuned, with guidance 2 in it; as it is before that."""
+    options = (*IMAGES, "--class_conditional")
+    write_model("outputs/model_final.pt", *options)
+    tune = ("--consistency", "outputs/model_final.pt", "--guidance", 2)
+    return write_model("outputs/consistency/model_final.pt", *tune)
+
+
+TUNED = ("--checkpoint", "outputs/consistency/model_final.pt")
+
+
+def test_a_tuned_model_is_sampled_in_two_steps_unless_told_otherwise(tuned, figures, capsys):
+    sample.main([*TUNED, "--num_images", "20", "--output", "two.png"])
+    assert title(figures["two"]) == "20 samples (consistency, 2 steps, seed 0)"
+    assert "tuned for few steps" in capsys.readouterr().out
+    sample.main([*TUNED, "--num_images", "20", "--steps", "1", "--output", "one.png"])
+    assert title(figures["one"]) == "20 samples (consistency, 1 step, seed 0)"
+    sample.main([*TUNED, "--num_images", "20", "--sampler", "ddim", "--steps", "3"])
+    assert "ddim, 3 steps" in title(figures["generated_samples"])
+    sample.main([*TUNED, "--interpolate", "1", "2", "--num_images", "2"])
+    assert "consistency, 1 step" in title(figures["interpolation"])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--guidance 3", "with guidance 2 in it"),
+        ("--guide outputs/consistency/model_final.pt", "with guidance 2 in it"),
+        ("--guide outputs/model_final.pt", "its objective is denoising"),
+        ("--eta 0.5", "--eta applies to --sampler ddim and dpmpp only"),
+        ("--interpolate 1 2 --steps 2", "takes one step here"),
+        ("--inpaint 0 --mask upper_half", "from before it was tuned"),
+    ],
+)
+def test_what_a_tuned_model_cannot_do_is_refused(options, says, tuned):
+    with pytest.raises(InputError, match=says):
+        sample.main([*TUNED, *options.split()])
+
+
+def test_a_tuned_model_is_no_guide(tuned):
+    with pytest.raises(InputError, match="its objective is consistency"):
+        make("--guide", "outputs/consistency/model_final.pt")

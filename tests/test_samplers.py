@@ -15,13 +15,17 @@ import utils
 from diffusion import CLEAN, Diffusion, make_schedule
 from names import SCHEDULES
 from samplers import (
+    MIDDLE,
+    MOST_NOISE,
     accelerate,
+    consistency,
     ddim,
     ddpm,
     dpmpp,
     exact_denoiser,
     final,
     heun,
+    levelled_timesteps,
     step_coefficients,
     trailing_timesteps,
 )
@@ -443,3 +447,69 @@ def test_all_samplers_take_the_same_arguments_and_their_options(name):
         assert len(list(states)) == 5
     parameters = list(inspect.signature(sampler).parameters)
     assert parameters[:4] == ["denoise", "x", "schedule", "timesteps"]
+
+
+# ------------------------------------------------------------------------- in one or two steps
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_levelled_timesteps_begin_in_noise_and_go_on_about_the_middle(name):
+    schedule = make_schedule(name)
+    levels = (schedule.sigmas / schedule.alphas).tolist()
+    first = max(t for t, level in enumerate(levels) if level <= MOST_NOISE)
+    for steps, expected in ((1, []), (2, [1]), (4, [2, 1, 0.5]), (8, [2**1.5, 2, 2**0.5])):
+        timesteps = levelled_timesteps(schedule, steps)
+        assert len(timesteps) == steps
+        assert timesteps[0] == first
+        assert all(a > b for a, b in pairwise(timesteps))
+        for t, level in zip(timesteps[1:], expected, strict=False):
+            nearest = min(range(1000), key=lambda t: abs(math.log(levels[t] / (level * MIDDLE))))
+            assert t == nearest
+
+
+def test_there_are_as_many_levelled_timesteps_as_there_can_be():
+    schedule = make_schedule("log_linear", 6)
+    assert levelled_timesteps(schedule, 6) == [5, 4, 3, 2, 1, 0]
+    with pytest.raises(ValueError, match="choose from 1 to 6 steps, not 7"):
+        levelled_timesteps(schedule, 7)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_consistency_has_the_mean_and_covariance_of_a_gaussian_in_any_number_of_steps(name, steps):
+    """By the exact function: y = x / alpha goes to m + (C (C + s^2 I)^-1)^(1/2) (y - m)."""
+    schedule = make_schedule(name)
+    mean = torch.tensor([0.4, -0.7], dtype=torch.float64)
+    covariance = torch.tensor([[0.8, 0.3], [0.3, 0.4]], dtype=torch.float64)
+    values, axes = torch.linalg.eigh(covariance)
+
+    def jump(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        alpha, sigma = schedule.at(t)
+        scale = (values / (values + (sigma / alpha) ** 2)).sqrt()
+        x0 = mean + (x / alpha - mean) @ (axes * scale) @ axes.T
+        return x0, (x - alpha * x0) / sigma
+
+    torch.manual_seed(0)
+    x = Diffusion(schedule, "x0").starting_noise(torch.randn(200_000, 2, dtype=torch.float64))
+    timesteps = levelled_timesteps(schedule, steps)
+    samples = final(consistency(jump, x, schedule, timesteps))
+    # In one step nothing makes up for the data that are left in x where sampling begins, whose
+    # noise level is 10 at least.
+    loose = 0.1 if steps == 1 else 0.03
+    assert samples.mean(dim=0).tolist() == pytest.approx(mean.tolist(), abs=loose)
+    assert samples.T.cov().flatten().tolist() == pytest.approx(
+        covariance.flatten().tolist(), abs=0.01
+    )
+
+
+def test_consistency_jumps_and_adds_noise_up_to_the_next_level():
+    schedule = make_schedule("flow", 100)
+    denoise, timesteps = toy_denoiser(schedule), [90, 60]
+    states = list(
+        consistency(denoise, NOISE, schedule, timesteps, randn_like=lambda x: 0 * x + 0.5)
+    )
+    first, _ = denoise(NOISE * math.hypot(*schedule.at(90)), 90)  # all noise at the end: sigma 1
+    alpha, sigma = schedule.at(60)
+    assert torch.allclose(states[0], alpha * first + 0.5 * sigma)
+    assert torch.allclose(states[1], denoise(states[0], 60)[0])
+    assert len(states) == 2

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from datasets import Dataset
-from diffusion import Diffusion
 from guidance import drop_labels
 from system.distributed import Group
 from system.errors import InputError
@@ -25,6 +24,16 @@ class Batch(NamedTuple):
     eps: Tensor  # noise, float32 (B, *shape)
 
 
+class Process(Protocol):
+    """Where timesteps come from: a `Diffusion`, or what an objective draws from instead."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def draw_timesteps(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Timesteps to train on, int64 (count,)."""
+
+
 def mirror(images: Tensor, chosen: Tensor) -> Tensor:
     """Images (B, H, W) or (B, H, W, C), those chosen, bool (B,), with left and right exchanged."""
     return torch.where(chosen.view(-1, *[1] * (images.dim() - 1)), images.flip(2), images)
@@ -37,7 +46,7 @@ class Batches:
     what is learned depends on the size of the whole batch and not on how many processes there are.
 
     Args:
-        diffusion: draws the timesteps; the batches are on its device.
+        process: draws the timesteps; the batches are on its device.
         batch_size: of one process, at most; with fewer examples it is smaller.
         classes: how many the network knows, which is also the label for none; 0 for batches
             without labels.
@@ -56,7 +65,7 @@ class Batches:
     def __init__(
         self,
         data: Dataset,
-        diffusion: Diffusion,
+        process: Process,
         batch_size: int,
         classes: int,
         label_dropout: float | None,
@@ -66,7 +75,7 @@ class Batches:
         if len(data) < group.size:
             raise InputError(f"{len(data)} examples are too few for {group.size} processes")
         self.digest, self.shape = data.digest(), data.shape
-        self.diffusion, self.device, self.group = diffusion, diffusion.device, group
+        self.process, self.device, self.group = process, process.device, group
         self.examples, self.labels = (x.to(self.device) for x in (data.examples, data.labels))
         self.classes, self.label_dropout, self.flip = classes, label_dropout or 0.0, flip
         self.size = min(batch_size, len(data) // group.size) * group.size
@@ -100,7 +109,7 @@ class Batches:
             indices: of the whole batch, int64 (size,).
             generator: None for PyTorch's default one.
         """
-        t = self.diffusion.draw_timesteps(self.size, generator)
+        t = self.process.draw_timesteps(self.size, generator)
         eps = torch.randn(self.size, *self.shape, generator=generator, device=self.device)
         each = self.size // self.group.size
         part = slice(self.group.rank * each, (self.group.rank + 1) * each)

@@ -68,6 +68,8 @@ class Trainer:
     def step(self, batch: Batch, lr: float) -> tuple[Tensor, Tensor]:
         """One step of the optimisers; its loss and the norm of its gradient, on the device."""
         run = self.run
+        if run.stages is not None:
+            run.stages.advance(run.progress)
         loss = self.loss(*batch)
         norm = run.optimizers.step(loss, lr)
         run.ema.update(run.model)

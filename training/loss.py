@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,8 @@ def make_loss(run: Run, objective: Objective) -> BatchLoss:
     """The loss of a batch as it is stored. All that depends on the network is in here, and no
     randomness: it is what gets compiled."""
     network = in_precision(shared(run.model, run.group), run.precision, run.device)
+    if run.stages is not None:
+        objective = partial(objective, stages=run.stages)
     units, diffusion = run.units, run.diffusion
 
     def loss(examples: Tensor, labels: Tensor | None, t: Tensor, eps: Tensor) -> Tensor:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from diffusion import Diffusion
 from guidance import Network, conditioned, cycle_labels
 from plots.pictures import Pictures
-from samplers import ddim, trailing_timesteps
+from samplers import consistency, ddim, levelled_timesteps, trailing_timesteps
 from system.errors import RunError
 from training.settings import TrainSettings
 from utils import SeededNoise
@@ -36,32 +38,31 @@ class Preview:
         settings: TrainSettings,
     ) -> None:
         self.diffusion, self.pictures = diffusion, pictures
-        self.stride = settings.show_image_step
+        self.stride, self.seed = settings.show_image_step, settings.seed
+        self.tuned = settings.objective == "consistency"
         device, count = diffusion.device, settings.num_samples
         if labels and count > len(labels):
             count = math.ceil(count / len(labels)) * len(labels)
         self.labels = cycle_labels(labels, count).to(device) if labels else None
-        self.noise = SeededNoise(settings.seed, 0, count, device).draw(*pictures.units.shape)
+        self.count = count
         self.denoise = diffusion.denoiser(conditioned(network, self.labels))
 
     def draw(self, epoch: int, folder: Path) -> Path:
         """Write epoch_NNN.png, whose path it returns, and, if wanted, epoch_NNN_process.png.
 
+        Of a network that is tuned for few steps these are of two; epoch_NNN_one_step.png of one.
+
         Raises:
             RunError: the samples are not finite.
         """
-        schedule = self.diffusion.schedule
-        steps = min(STEPS, len(schedule))
-        timesteps = trailing_timesteps(len(schedule), steps)
-        x = self.diffusion.starting_noise(self.noise)
-        states = [x, *ddim(self.denoise, x, schedule, timesteps)]
-        if not bool(states[-1].isfinite().all()):
-            raise RunError(f"the samples after epoch {epoch} are not finite numbers")
         path = folder / f"epoch_{epoch:03d}.png"
-        title = f"Samples after epoch {epoch} (ddim, {steps} steps)"
-        self.pictures.write(self.pictures.units.to_data(states[-1]), path, title, self.labels)
+        if self.tuned:
+            self.draw_states(epoch, 1, path.with_name(f"epoch_{epoch:03d}_one_step.png"))
+        steps = 2 if self.tuned else STEPS
+        steps = min(steps, len(self.diffusion.schedule))
+        timesteps, states, title = self.draw_states(epoch, steps, path)
         if self.stride:
-            stride = max(1, round(self.stride * steps / len(schedule)))
+            stride = max(1, round(self.stride * steps / len(self.diffusion.schedule)))
             shown, few = range(0, steps, stride), self.pictures.few
             self.pictures.draw_panels(
                 [self.pictures.units.to_data(states[i][:few]) for i in (*shown, steps)],
@@ -71,3 +72,27 @@ class Preview:
                 None if self.labels is None else self.labels[:few],
             )
         return path
+
+    def draw_states(
+        self, epoch: int, steps: int, path: Path
+    ) -> tuple[list[int], list[Tensor], str]:
+        """Sample in so many steps and draw the last state; the timesteps, all states, the title.
+
+        Raises:
+            RunError: the samples are not finite.
+        """
+        schedule = self.diffusion.schedule
+        noise = SeededNoise(self.seed, 0, self.count, self.diffusion.device)
+        x = self.diffusion.starting_noise(noise.draw(*self.pictures.units.shape))
+        if self.tuned:
+            name, timesteps = "consistency", levelled_timesteps(schedule, steps)
+            sampler = consistency(self.denoise, x, schedule, timesteps, noise.randn_like)
+        else:
+            name, timesteps = "ddim", trailing_timesteps(len(schedule), steps)
+            sampler = ddim(self.denoise, x, schedule, timesteps)
+        states = [x, *sampler]
+        if not bool(states[-1].isfinite().all()):
+            raise RunError(f"the samples after epoch {epoch} are not finite numbers")
+        title = f"Samples after epoch {epoch} ({name}, {steps} {'step' if steps == 1 else 'steps'})"
+        self.pictures.write(self.pictures.units.to_data(states[-1]), path, title, self.labels)
+        return timesteps, states, title

@@ -13,12 +13,14 @@ from checkpoints import check_like, load_checkpoint, reading
 from datasets import Dataset
 from datasets.units import make_units
 from diffusion import Diffusion
+from guidance import conditioned
 from models import build_model
 from system.distributed import Group
 from system.errors import InputError
-from system.precision import choose_precision
+from system.precision import choose_precision, in_precision
 from training.batches import Batches
 from training.history import History
+from training.objectives.consistency import Stages
 from training.optimizers import Optimizers
 from training.settings import TrainSettings
 from utils import EMA, random_state, set_random_state
@@ -35,6 +37,8 @@ class Run:
     Attributes:
         step: optimiser steps so far.
         epoch: the one that is going on, from 1.
+        stages: of the objective `consistency`; None for another.
+        teacher: what that takes its guidance from, if it is to learn any.
 
     Raises:
         InputError: too few examples, or a precision that this device does not have.
@@ -55,10 +59,11 @@ class Run:
         self.units = make_units(config)
         self.model = build_model(config).to(self.device).train()
         self.precision = choose_precision(settings.precision, config["kind"], self.device)
+        self.teacher = self.make_teacher()
+        self.stages = self.make_stages()
         classes, dropout = len(config["label_counts"]), config["label_dropout"]
-        self.batches = Batches(
-            data, diffusion, settings.batch_size, classes, dropout, group, bool(config.get("flip"))
-        )
+        process, flip = self.stages or diffusion, bool(config.get("flip"))
+        self.batches = Batches(data, process, settings.batch_size, classes, dropout, group, flip)
         self.ema = EMA(self.model, settings.ema_decay)
         self.optimizers = Optimizers(self.model, settings, self.precision, self.device)
         self.history = History()
@@ -66,6 +71,28 @@ class Run:
         self.epoch = 1
         self.elapsed = 0.0  # seconds of training before this process
         self.start_clock()
+
+    def make_teacher(self) -> torch.nn.Module | None:
+        """The network before tuning, whose weights come later, if guidance is to be tuned in."""
+        if self.settings.objective != "consistency" or self.settings.guidance in (None, 1):
+            return None
+        return build_model(self.config).to(self.device).eval().requires_grad_(False)
+
+    def make_stages(self) -> Stages | None:
+        """What the objective `consistency` needs beside the batch."""
+        if self.settings.objective != "consistency":
+            return None
+        if self.teacher is None:
+            return Stages(self.diffusion)
+        network = in_precision(self.teacher, self.precision, self.device)
+        # Told of no class, which is what guidance goes away from.
+        return Stages(self.diffusion, self.settings.guidance or 0.0, conditioned(network, None))
+
+    def start_from(self, weights: dict[str, Any]) -> None:
+        """Begin with the weights of a trained network."""
+        for network in (self.model, self.ema.model, self.teacher):
+            if network is not None:
+                network.load_state_dict(weights)
 
     @property
     def total_steps(self) -> int:
@@ -104,7 +131,9 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """All that a checkpoint holds beside the weights and their average."""
+        teacher = {} if self.teacher is None else {"teacher": self.teacher.state_dict()}
         return {
+            **teacher,
             **self.optimizers.state(),
             **self.batches.state(),
             "ema_updates": self.ema.updates,
@@ -127,6 +156,8 @@ class Run:
             self.model.load_state_dict(checkpoint["model"])
             self.ema.model.load_state_dict(checkpoint["ema"])
             self.ema.updates = state["ema_updates"]
+            if self.teacher is not None:
+                self.teacher.load_state_dict(state["teacher"])
             self.optimizers.restore(state)
             self.batches.restore(state)
             self.step, self.epoch = state["step"], state["epoch"]

@@ -18,6 +18,7 @@ class TrainSettings:
     batch_size: int
     lr: float
     objective: str = "denoising"
+    guidance: float | None = None
     optimizer: str = "adamw"
     lr_schedule: str = "cosine"
     grad_clip: float = 1.0

@@ -32,6 +32,7 @@ CONFIG = {
     **{"schedule": "linear", "beta_start": None, "beta_end": None},
     **{"sigma_min": None, "sigma_max": None},
     **{"prediction": "eps", "loss_weighting": "uniform", "model": "unet"},
+    **{"objective": "denoising", "guidance": None},
     **{"base_channels": 8, "dropout": 0.0, "no_attention": False},
     **{"shape": [1, 28, 28], "value_range": [-1.0, 1.0], "class_names": list("0123456789")},
 }
@@ -65,7 +66,7 @@ def test_checkpoints_come_back_as_they_were(tmp_path):
 
 @pytest.mark.parametrize("config", [CONFIG, POINTS], ids=["images", "points"])
 def test_what_earlier_releases_did_not_write_follows_from_the_dataset(config):
-    new = ("shape", "value_range", "class_names", *OF_IMAGES)
+    new = ("shape", "value_range", "class_names", "objective", "guidance", *OF_IMAGES)
     before = {name: value for name, value in config.items() if name not in new}
     assert completed(before) == config
     assert completed({**config, "class_names": ["mine"]})["class_names"] == ["mine"]

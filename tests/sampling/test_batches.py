@@ -26,14 +26,14 @@ def test_a_checkpoint_and_settings_are_enough(trained):
 
 
 def test_steps_are_a_number_or_the_timesteps_themselves(trained):
-    total = trained.last + 1
-    assert SampleSettings(sampler="ddpm").timesteps(total) == list(range(total - 1, -1, -1))
-    assert len(SampleSettings().timesteps(total)) == 20
-    assert SampleSettings(steps=4).timesteps(200) == [199, 149, 99, 49]
+    schedule, total = trained.diffusion.schedule, trained.last + 1
+    assert SampleSettings(sampler="ddpm").timesteps(schedule) == list(range(total - 1, -1, -1))
+    assert len(SampleSettings().timesteps(schedule)) == 20
+    assert SampleSettings(steps=4).timesteps(schedule) == [199, 149, 99, 49]
     four, same = (SampleSettings(8, steps=steps) for steps in (4, (199, 149, 99, 49)))
     assert torch.equal(generate(trained, four), generate(trained, same))
     with pytest.raises(InputError, match="--steps: 300 denoising steps are not possible"):
-        SampleSettings(steps=300).timesteps(total)
+        SampleSettings(steps=300).timesteps(schedule)
 
 
 def test_the_samples_do_not_depend_on_the_size_of_the_batches(trained):

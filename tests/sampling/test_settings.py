@@ -2,8 +2,11 @@
 
 import pytest
 
+from diffusion import make_schedule
 from sampling import SampleSettings
 from system.errors import InputError
+
+SCHEDULE = make_schedule("linear", 10)
 
 
 @pytest.mark.parametrize(
@@ -22,10 +25,10 @@ def test_what_cannot_be_is_refused(wrong, says):
 
 
 def test_timesteps_are_a_number_or_a_falling_row():
-    assert SampleSettings(steps=2).timesteps(10) == [9, 4]
-    assert SampleSettings(steps=[7, 3]).timesteps(10) == [7, 3]
+    assert SampleSettings(steps=2).timesteps(SCHEDULE) == [9, 4]
+    assert SampleSettings(steps=[7, 3]).timesteps(SCHEDULE) == [7, 3]
     for wrong in ([3, 7], [10, 3], [5, -1], [5, 5]):
         with pytest.raises(InputError, match="timesteps must fall"):
-            SampleSettings(steps=wrong).timesteps(10)
+            SampleSettings(steps=wrong).timesteps(SCHEDULE)
     with pytest.raises(InputError, match="11 denoising steps are not possible"):
-        SampleSettings(steps=11).timesteps(10)
+        SampleSettings(steps=11).timesteps(SCHEDULE)

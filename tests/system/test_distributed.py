@@ -106,6 +106,26 @@ def test_two_processes_train_like_one_with_twice_the_batch(tmp_path):
     assert_picture(two / "shared.gif")
 
 
+def test_two_processes_tune_like_one_with_twice_the_batch(tmp_path):
+    """With guidance and dropout; the timesteps and their pairs are those of the whole batch."""
+    succeed(
+        "train.py", *TRAIN, "--class_conditional", "--epochs", 1, "--dropout", 0.3, cwd=tmp_path
+    )
+    tune = ("--consistency", "outputs/model_final.pt", "--guidance", 1.5, "--epochs", 2)
+    succeed("train.py", *tune, "--batch_size", 40, "--output_dir", "one/outputs", cwd=tmp_path)
+    together(
+        *(2, "train.py", *tune, "--batch_size", 20, "--output_dir", "two/outputs"), cwd=tmp_path
+    )
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(one) == len(two) == 24
+    np.testing.assert_allclose(two, one, rtol=2e-3)
+
+    options = ("--checkpoint", "two/outputs/model_final.pt", "--num_images", 50, "--batch_size", 8)
+    succeed("sample.py", *options, "--output", "alone.npy", cwd=tmp_path)
+    together(2, "sample.py", *options, "--output", "shared.npy", cwd=tmp_path)
+    assert np.array_equal(np.load(tmp_path / "alone.npy"), np.load(tmp_path / "shared.npy"))
+
+
 def test_too_few_examples_for_the_processes_are_refused(monkeypatch):
     monkeypatch.setattr(Group, "wait", lambda group: None)
     args = train.parse_arguments(["--dataset", "dino", "--num_points", "3"])

@@ -65,3 +65,25 @@ def test_samples_that_are_not_finite_are_not_drawn(figures, tmp_path):
     with pytest.raises(RunError, match="after epoch 3 are not finite"):
         draw(tmp_path, PointUnits([0, 0], 1.0), network=broken)
     assert not figures
+
+
+def test_a_tuned_network_is_drawn_in_one_and_in_two_steps(figures, tmp_path):
+    settings = TrainSettings(
+        output_dir=tmp_path, epochs=9, batch_size=9, lr=0.1, num_samples=20, objective="consistency"
+    )
+    diffusion = Diffusion(make_schedule("cosine", 100), "x0")
+    seen = []
+
+    def network(x, t, labels=None):
+        seen.append(t.item())
+        return answers_with_the_label(x, t, labels)
+
+    pictures = make_pictures(ImageUnits((1, 28, 28)))
+    Preview(network, diffusion, pictures, range(10), settings).draw(3, tmp_path)
+    assert title(figures["epoch_003"]) == "Samples after epoch 3 (consistency, 2 steps)"
+    assert title(figures["epoch_003_one_step"]) == "Samples after epoch 3 (consistency, 1 step)"
+    levels = diffusion.schedule.noise_levels
+    assert seen[0] == seen[1] == int((levels <= 80).sum()) - 1
+    assert seen[2:] == [int((levels.log()).abs().argmin())]
+    for name in ("epoch_003", "epoch_003_one_step"):
+        assert texts_beside(figures[name].axes[0]) == [str(k) for k in range(10)]

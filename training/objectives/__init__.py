@@ -2,7 +2,8 @@
 
 An objective maps (diffusion, model, x0, t, eps), the last three of shapes (B, ...), (B,) and
 (B, ...), to the loss of the batch, a scalar. It draws nothing itself: it can be compiled, and the
-same numbers give the same loss.
+same numbers give the same loss. `consistency` takes one argument more, what changes in the course
+of its run.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from diffusion import Diffusion, Model
+from training.objectives.consistency import consistency
 from training.objectives.denoising import denoising
 
-Objective = Callable[[Diffusion, Model, Tensor, Tensor, Tensor], Tensor]
+Objective = Callable[..., Tensor]
 
-OBJECTIVES: dict[str, Objective] = {"denoising": denoising}
+OBJECTIVES: dict[str, Objective] = {
+    "denoising": denoising,
+    "consistency": consistency,
+}

@@ -124,7 +124,11 @@ class DataSetName(OneOf):
 
 DATASET = Option(
     "dataset",
-    DataSetName("dataset", tuple(DATASETS), "; and there is no such folder"),
+    DataSetName(
+        "dataset",
+        tuple(DATASETS),
+        f", a folder, or a file ending in {', '.join(PACKED_SUFFIXES + DRAWING_SUFFIXES)}",
+    ),
     f"images: {', '.join(datasets_of('images'))}; points: {', '.join(datasets_of('points'))}; your"
     f" own images: a folder or a .zip of pictures, or a file ending in {', '.join(ARRAY_SUFFIXES)};"
     f" your own drawing: a file ending in {', '.join(DRAWING_SUFFIXES)}",
@@ -133,9 +137,9 @@ DATASET = Option(
 IMAGE_SIZE = Option(
     "image_size",
     Whole(SMALLEST_SIDE, LARGEST_SIDE),
-    "images: the middle square of each, with sides of so many pixels",
+    "images: the middle square of each, resized to N x N pixels",
     default_text="the data set's own; for a folder the nearest of"
-    f" {', '.join(map(str, USUAL_SIDES))} to the median of its pictures",
+    f" {', '.join(map(str, USUAL_SIDES))} to the median shorter side of its pictures",
     needs="is for images only",
     optional=True,
 )

@@ -115,7 +115,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
             args.subset,
             settings_of(ImageSettings, args),
         )
-    fill_by_size(args, len(data))
+    fill_by_size(args, len(data), group.size)
     config = make_config(args) | facts_of(data, args.class_conditional)
     settings = settings_of(TrainSettings, args)
     try:

@@ -280,9 +280,9 @@ def fill_tuning(args: argparse.Namespace) -> None:
         args.epochs = args.epochs or getattr(TUNING_EPOCHS, kind)
 
 
-def fill_by_size(args: argparse.Namespace, examples: int) -> None:
+def fill_by_size(args: argparse.Namespace, examples: int, processes: int) -> None:
     """Set what is left: of a person's own images, what depends on how many there are."""
-    per_epoch = max(1, examples // args.batch_size)
+    per_epoch = max(1, examples // (args.batch_size * processes))
     args.epochs = args.epochs or math.ceil(OWN_STEPS / per_epoch)
     args.sample_interval = args.sample_interval or math.ceil(args.epochs / OWN_PICTURES)
     args.save_interval = args.save_interval or math.ceil(args.epochs / OWN_SAVES)

@@ -97,13 +97,13 @@ def collect_array(path: Path, settings: ImageSettings) -> Collection:
     They keep their size if they are squares of a possible one.
     """
     pixels, labels, names = read_array(path)
-    if pixels.shape[-1] == 4 and pixels.ndim == 4:
-        over = [flattened(Image.fromarray(image), settings.background) for image in pixels]
-        pixels = np.stack([np.asarray(image) for image in over])
     height, width = pixels.shape[1:3]
     as_it_is = height == width and SMALLEST_SIDE <= height <= LARGEST_SIDE
     side = settings.image_size or (height if as_it_is else nearest_side([min(height, width)]))
     check_memory(len(pixels), side)
+    if pixels.shape[-1] == 4 and pixels.ndim == 4:
+        over = [flattened(Image.fromarray(image), settings.background) for image in pixels]
+        pixels = np.stack([np.asarray(image) for image in over])
     channels = settings.channels
     if channels == "auto" and pixels.ndim == 4 and is_grey(pixels):
         channels = "1"

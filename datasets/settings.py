@@ -28,7 +28,7 @@ class ImageSettings:
 
     @classmethod
     def of_run(cls, config: Mapping[str, Any]) -> Self:
-        """Those that give the images of a run, from its configuration."""
+        """Those that give the images of a run, from its configuration; they are squares."""
         channels, height, _ = config["shape"]
         # Earlier releases had none of the rest.
         names = ("background", "holdout", "flip")

@@ -33,7 +33,9 @@ class Classifier(nn.Module):
     """2x2 pixels folded into channels, two convolutions at half the resolution and two at a
     quarter, a mean over positions, one layer to the classes.
 
-    Shapes: x (B, channels, H, W) in [-1, 1], H and W even -> logits (B, classes); `features` gives
+    Odd sides are padded by repeating the border.
+
+    Shapes: x (B, channels, H, W) in [-1, 1] -> logits (B, classes); `features` gives
     (B, 128).
     """
 
@@ -51,6 +53,9 @@ class Classifier(nn.Module):
         self.head = nn.Linear(FEATURES, classes)
 
     def features(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        if height % 2 or width % 2:
+            x = F.pad(x, (0, width % 2, 0, height % 2), mode="replicate")
         return self.body(x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -29,8 +29,9 @@ from evaluation.point_metrics import nearest
 from system.errors import InputError
 
 HELD_OUT = 6  # one in so many training images is kept from the classifier
-CONFIDENT = 0.9  # probability from which on the classifier is sure of a class
+CONFIDENT = 0.9  # probability that counts as a clear class
 TRUSTED = 0.8  # accuracy of the classifier below which its features say little
+FEWEST = 4  # real images: precision and recall go by the third neighbour of each
 SHOWN = 16
 
 
@@ -77,11 +78,18 @@ def load_reference(
     if features == "classifier" and len(config["class_names"]) < 2:
         raise InputError(
             f"{name} has no classes, and images are compared by what a classifier of them sees: put"
-            " the pictures of each class into a folder of their own, or use --features inception"
+            " the pictures of each class into a folder of their own, give arrays labels, or use"
+            " --features inception"
         )
     load = partial(load_images, name, data_dir, settings=ImageSettings.of_run(config))
+    train, test = load(), load(train=False)
+    if min(len(test), len(train) // HELD_OUT) < FEWEST:
+        raise InputError(
+            f"{name} is too small to compare with: {len(train)} images to learn from and"
+            f" {len(test)} held out; {FEWEST * HELD_OUT} and {FEWEST} are needed"
+        )
     inception = load_inception(device) if features == "inception" else None
-    return Reference(load(), load(train=False), inception, config["subset"])
+    return Reference(train, test, inception, config["subset"])
 
 
 def report_accuracy(accuracy: float) -> None:
@@ -113,7 +121,7 @@ def evaluate_images(
     """
     train, test, features, seen = reference
     if features is not None:
-        return compare_as_papers_do(features, samples, train, test, picture)
+        return compare_as_papers_do(features, samples, reference, picture)
     kept, held = hold_out(train)
     model = load_classifier(kept, data_dir, device)
     of_samples, classes = classify(model, samples, device)
@@ -143,19 +151,20 @@ def evaluate_images(
 
 
 def compare_as_papers_do(
-    features: Features, samples: Tensor, train: Dataset, test: Dataset, picture: Path
+    features: Features, samples: Tensor, reference: Reference, picture: Path
 ) -> Figures:
     """Figures for samples and for as many unseen images, both against all training images.
 
     Which test images those are is drawn, since files can be in the order of their classes.
     """
+    train, test, _, seen = reference
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
     unseen = test.examples[order[: len(samples)]]
     fewer = ", fewer than the samples: their FID is too high" if len(unseen) < len(samples) else ""
     print(f"real data: {len(unseen):,} images of the test split{fewer}", flush=True)
     print(f"compared with: all {len(train):,} training images", flush=True)
     of_samples, of_unseen, of_train = map(features, (samples, unseen, train.examples))
-    distances = [nearest(found, of_train) for found in (of_samples, of_unseen)]
+    distances = [nearest(found, of_train[:seen]) for found in (of_samples, of_unseen)]
     draw_extremes(samples, distances[0], picture)
     medians = [found.median().item() for found in distances]
     return {

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from system.errors import InputError
 
+SHOWN = 30  # classes that a message names
+
 
 def choose_labels(
     wanted: Sequence[str] | None, known: Sequence[int], class_names: Sequence[str] = ()
@@ -53,7 +55,10 @@ def labels_of(part: str, class_names: Sequence[str]) -> Sequence[int]:
             return range(low, high + 1)
     near = difflib.get_close_matches(part.casefold(), names, n=1)
     hint = f"; did you mean {class_names[names[near[0]]]!r}" if near else ""
-    shown = ", ".join(f"{k} ({name})" for k, name in enumerate(class_names))
+    shown = ", ".join(
+        name if name == str(k) else f"{k} ({name})" for k, name in enumerate(class_names[:SHOWN])
+    )
+    shown += ", ..." if len(class_names) > SHOWN else ""
     raise InputError(f"--labels: no class {part!r}{hint}; known: {shown or 'numbers only'}")
 
 

@@ -105,7 +105,7 @@ class OneOf(Kind):
 
     Args:
         what: they name.
-        besides: what else an unknown name is not.
+        besides: ends the list of the known names in the message about an unknown one.
     """
 
     metavar = "NAME"
@@ -184,10 +184,10 @@ class Colour(Kind):
         from PIL import ImageColor  # only now: it is rarely needed
 
         try:
-            ImageColor.getrgb(text)
+            channels = ImageColor.getrgb(text)
         except ValueError:
             return False
-        return True
+        return len(channels) == 3 and max(channels) <= 255  # no transparency
 
 
 class Flag(Kind):

@@ -106,7 +106,7 @@ def test_what_these_options_cannot_be(option, value, album, capsys):
 def test_of_own_images_so_many_steps_are_taken(examples, epochs, album):
     args = parse("--dataset", album)
     assert args.epochs is None
-    fill_by_size(args, examples)
+    fill_by_size(args, examples, 1)
     assert args.epochs == epochs
     assert args.epochs / 20 <= args.sample_interval < args.epochs / 20 + 1
     assert args.epochs / 5 <= args.save_interval < args.epochs / 5 + 1

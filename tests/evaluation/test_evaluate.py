@@ -172,6 +172,31 @@ def test_copies_are_told_from_new_images_by_their_distance_to_what_was_learned_f
     assert new[0] > 1
 
 
+@pytest.mark.parametrize("side", [17, 33])
+def test_images_with_odd_sides_are_classified(side):
+    pixels = torch.randint(0, 256, (3, side, side, 3), dtype=torch.uint8)
+    features, probabilities = classify(Classifier(3, 5).eval(), pixels, "cpu")
+    assert (features.shape, probabilities.shape) == ((3, 128), (3, 5))
+    edge = torch.cat([pixels, pixels[:, -1:]], 1)
+    padded = torch.cat([edge, edge[:, :, -1:]], 2)
+    model = Classifier(3, 5).eval()
+    assert torch.equal(classify(model, pixels, "cpu")[0], classify(model, padded, "cpu")[0])
+
+
+def test_what_is_too_small_to_compare_with_is_refused_before_any_work(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(30) % 2
+    np.savez(
+        tmp_path / "few.npz", images=rng.integers(0, 256, (30, 16, 16), np.uint8), labels=labels
+    )
+    config = {"dataset": str(tmp_path / "few.npz"), "shape": [1, 16, 16], "subset": None}
+    config |= {"class_names": ["0", "1"], "background": "white", "holdout": 0.1, "flip": False}
+    with pytest.raises(InputError, match="27 images to learn from and 3 held out; 24 and 4 are"):
+        load_reference(config, tmp_path, "classifier", "cpu")
+    reference = load_reference({**config, "holdout": 0.2}, tmp_path, "classifier", "cpu")
+    assert (len(reference.train), len(reference.test)) == (24, 6)
+
+
 def test_classify_gives_features_and_probabilities():
     features, probabilities = classify(Classifier(1, 10).eval(), make_digits(True, 7)[0], "cpu")
     assert features.shape == (7, 128)

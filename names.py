@@ -127,7 +127,8 @@ DATASET = Option(
     DataSetName(
         "dataset",
         tuple(DATASETS),
-        f", a folder, or a file ending in {', '.join(PACKED_SUFFIXES + DRAWING_SUFFIXES)}",
+        f", a folder, or a file ending in {', '.join(PACKED_SUFFIXES + DRAWING_SUFFIXES)};"
+        " there is no such folder",
     ),
     f"images: {', '.join(datasets_of('images'))}; points: {', '.join(datasets_of('points'))}; your"
     f" own images: a folder or a .zip of pictures, or a file ending in {', '.join(ARRAY_SUFFIXES)};"

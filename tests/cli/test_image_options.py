@@ -110,8 +110,11 @@ def test_of_own_images_so_many_steps_are_taken(examples, epochs, album):
     assert args.epochs == epochs
     assert args.epochs / 20 <= args.sample_interval < args.epochs / 20 + 1
     assert args.epochs / 5 <= args.save_interval < args.epochs / 5 + 1
+    together = parse("--dataset", album)
+    fill_by_size(together, 2560, 4)  # a batch is that of one process
+    assert together.epochs == 1000
     given = parse("--dataset", album, "--epochs", 3, "--save_interval", 2)
-    fill_by_size(given, examples)
+    fill_by_size(given, examples, 1)
     assert (given.epochs, given.save_interval, given.sample_interval) == (3, 2, 1)
 
 

@@ -339,6 +339,7 @@ def test_exported_weights_are_refused(models, tmp_path):
     assert "exported" in refuse("train.py", "--consistency", "x.safetensors", cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_compiled_loss_sees_every_stage(models, tmp_path):
     """One graph for all of them, and the same losses."""
     torch._dynamo.reset()

@@ -20,6 +20,7 @@ from cli.parser import settings as settings_of
 from cli.sample_options import SUFFIXES
 from names import CONSISTENCY
 from system.errors import InputError
+from system.words import counted
 
 if TYPE_CHECKING:
     import torch
@@ -154,7 +155,7 @@ def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
     first, second = args.interpolate
     frames = interpolate(trained, settings, (first, second), labels)
     steps = len(settings.timesteps(trained.diffusion.schedule))
-    title = f"From seed {first} (0) to seed {second} (1), {args.sampler}, {steps} steps"
+    title = f"From seed {first} (0) to seed {second} (1), {args.sampler}, {counted(steps, 'step')}"
     animation = draw_interpolation(trained, frames, title, args.output, labels)
     print(f"wrote {args.output}, {animation}")
 

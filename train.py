@@ -96,7 +96,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
         group: the processes that train together; None for this one alone.
     """
     from datasets import load_dataset
-    from datasets.settings import ImageSettings
+    from datasets.settings import ImageSettings, PointSettings
     from diffusion import make_diffusion
     from system.distributed import Group
     from training.loop import Trainer
@@ -109,10 +109,8 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
         data = load_dataset(
             args.dataset,
             args.data_dir,
-            args.num_points,
-            args.jitter,
-            args.seed,
             args.subset,
+            settings_of(PointSettings, args),
             settings_of(ImageSettings, args),
         )
     fill_by_size(args, len(data), group.size)

@@ -294,7 +294,7 @@ def show_process(args: argparse.Namespace) -> None:
 
     from checkpoints import load_checkpoint
     from datasets import load_dataset
-    from datasets.settings import ImageSettings
+    from datasets.settings import ImageSettings, PointSettings
     from diffusion import Diffusion, make_diffusion, schedule_of
     from explorer import save_explorer
     from guidance import with_examples
@@ -317,10 +317,8 @@ def show_process(args: argparse.Namespace) -> None:
     data = load_dataset(
         args.dataset,
         args.data_dir,
-        args.num_points,
-        args.jitter,
-        args.seed,
         args.subset,
+        settings_of(PointSettings, args),
         settings_of(ImageSettings, args),
     )
     args.dataset = data.name

@@ -21,7 +21,6 @@ import csv
 import math
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +43,7 @@ from datasets.units import to_pixels, to_unit
 from evaluation.classifier import classify, load_classifier
 from evaluation.image_metrics import frechet_distance, kernel_distance
 from evaluation.images import hold_out, report_accuracy, share_right
-from evaluation.inception import load_inception
+from evaluation.inception import Features, load_inception
 from plots.images import save_grid
 from system.errors import InputError
 from system.values import Whole
@@ -58,8 +57,6 @@ SAMPLERS = {  # of our own: what is fast, and what is best after long runs
     "dpmpp 20": ("--sampler", "dpmpp"),
     "dpmpp 50, eta 1": ("--sampler", "dpmpp", "--steps", 50, "--eta", 1),
 }
-
-Features = Callable[[Tensor], Tensor]  # images as data to (N, D)
 
 
 class Judge(NamedTuple):

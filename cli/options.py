@@ -26,6 +26,7 @@ from names import (
 from system.errors import InputError
 from system.options import Option
 from system.values import POSITIVE, Choice, File, Flag, OneOf, Pair, Real, Whole
+from system.words import counted
 
 # ----------------------------------------------------------------------- what was given, and not
 
@@ -266,8 +267,7 @@ def made_by(args: argparse.Namespace, steps: int) -> str:
     if args.guidance_interval is not None:
         guidance += " at t = {}-{}".format(*args.guidance_interval)
     eta = f", eta {args.eta:g}" if args.eta else ""
-    number = f"{steps} step" + "s" * (steps != 1)
-    return f"{args.sampler}, {number}{eta}, seed {args.seed}{guidance}"
+    return f"{args.sampler}, {counted(steps, 'step')}{eta}, seed {args.seed}{guidance}"
 
 
 # ----------------------------------------------------------------------- the machine, the output

@@ -29,7 +29,7 @@ from datasets.mnist import SHAPE as MNIST_SHAPE
 from datasets.mnist import load_torchvision
 from datasets.own import load_own
 from datasets.pictures import fitted
-from datasets.settings import AS_THEY_ARE, ImageSettings
+from datasets.settings import AS_THEY_ARE, ImageSettings, PointSettings
 from datasets.shapes import make_shape
 from datasets.sprites import CLASS_NAMES as SPRITES
 from datasets.sprites import SHAPE as SPRITES_SHAPE
@@ -144,27 +144,25 @@ class Dataset:
 def load_dataset(
     name: str | None,
     data_dir: Path,
-    num_points: int,
-    jitter: float | None,
-    seed: int,
     subset: int | None,
-    settings: ImageSettings = AS_THEY_ARE,
+    points: PointSettings,
+    images: ImageSettings = AS_THEY_ARE,
 ) -> Dataset:
     """The training data of that name, or their first `subset` examples.
 
     Args:
         name: of images, see `load_images`, or of points, see `load_points`.
         data_dir: where datasets of images are.
-        num_points, jitter, seed: how a set of points is made; of no effect on images.
-        settings: how images are made; of no effect on points.
+        points: how a set of points is made; of no effect on images.
+        images: how images are made; of no effect on points.
 
     Raises:
         InputError: as `load_images` and `load_points`.
     """
     if name is not None and is_points(name):
-        data = load_points(name, num_points, jitter or 0.0, seed)
+        data = load_points(name, points.num_points, points.jitter or 0.0, points.seed)
         return Dataset(data.name, data.examples[:subset], data.labels[:subset])
-    return load_images(name, data_dir, subset=subset, settings=settings)
+    return load_images(name, data_dir, subset=subset, settings=images)
 
 
 def load_images(

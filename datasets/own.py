@@ -88,6 +88,13 @@ def held_out(labels: np.ndarray, share: float) -> np.ndarray:
     return held
 
 
+def channels_for(pixels: np.ndarray, wanted: str) -> str:
+    """`1` or `3`, for images (N, H, W) or (N, H, W, 3); `auto` is 1 if every image is grey."""
+    if wanted != "auto":
+        return wanted
+    return "1" if pixels.ndim == 3 or is_grey(pixels) else "3"
+
+
 # ------------------------------------------------------------------------------------- arrays
 
 
@@ -104,9 +111,7 @@ def collect_array(path: Path, settings: ImageSettings) -> Collection:
     if pixels.shape[-1] == 4 and pixels.ndim == 4:
         over = [flattened(Image.fromarray(image), settings.background) for image in pixels]
         pixels = np.stack([np.asarray(image) for image in over])
-    channels = settings.channels
-    if channels == "auto" and pixels.ndim == 4 and is_grey(pixels):
-        channels = "1"
+    channels = channels_for(pixels, settings.channels)
     return Collection(fitted(pixels, side, channels), labels, names)
 
 
@@ -131,9 +136,7 @@ def collect_pictures(place: Path, settings: ImageSettings, cache: Path) -> Colle
     read = partial(read_picture, side=side, background=settings.background)
     sources, images = read_all(sources, read, place)
     pixels = np.stack(images)
-    channels = settings.channels
-    if channels == "auto" and is_grey(pixels):
-        channels = "1"
+    channels = channels_for(pixels, settings.channels)
     labels, names = class_names_of(folders_of(sources))
     found = Collection(fitted(pixels, side, channels), np.array(labels, dtype=np.int64), names)
     to_cache(path, found)

@@ -1,4 +1,4 @@
-"""How images become the examples of a data set: what the options for images say."""
+"""How examples are made: what the options for images and for sets of points say."""
 
 from __future__ import annotations
 
@@ -37,3 +37,18 @@ class ImageSettings:
 
 
 AS_THEY_ARE = ImageSettings()
+
+
+@dataclass(frozen=True)
+class PointSettings:
+    """How a set of points is made.
+
+    Attributes:
+        num_points: how many.
+        jitter: of a drawing, noise added to its points, as a share of their spread; None for none.
+        seed: of the points.
+    """
+
+    num_points: int
+    jitter: float | None = None
+    seed: int = 0

@@ -102,6 +102,12 @@ def report_accuracy(accuracy: float) -> None:
         )
 
 
+def report_real(count: int, samples: int, which: str) -> None:
+    """Say how many real images stand in the place of the samples."""
+    fewer = ", fewer than the samples: their FID is too high" if count < samples else ""
+    print(f"real data: {count:,} images {which}{fewer}", flush=True)
+
+
 def evaluate_images(
     samples: Tensor,
     reference: Reference,
@@ -130,9 +136,7 @@ def evaluate_images(
     of_seen, _ = classify(model, train.examples[:seen], device)
     # As many as samples, as far as they go: some figures depend on the number.
     of_real, real_classes = classify(model, held.examples[: len(samples)], device)
-    fewer = ", fewer than the samples: their FID is too high" if len(of_real) < len(samples) else ""
-    print(f"real data: {len(of_real):,} images that the classifier has not seen{fewer}", flush=True)
-
+    report_real(len(of_real), len(samples), "that the classifier has not seen")
     draw_extremes(samples, nearest(of_samples, of_test), picture)
     shares = torch.bincount(train.labels, minlength=train.classes) / len(train)
     # Far below the value for unseen real images, it would mean copies of training images.
@@ -160,8 +164,7 @@ def compare_as_papers_do(
     train, test, _, seen = reference
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
     unseen = test.examples[order[: len(samples)]]
-    fewer = ", fewer than the samples: their FID is too high" if len(unseen) < len(samples) else ""
-    print(f"real data: {len(unseen):,} images of the test split{fewer}", flush=True)
+    report_real(len(unseen), len(samples), "of the test split")
     print(f"compared with: all {len(train):,} training images", flush=True)
     of_samples, of_unseen, of_train = map(features, (samples, unseen, train.examples))
     distances = [nearest(found, of_train[:seen]) for found in (of_samples, of_unseen)]

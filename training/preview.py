@@ -10,9 +10,11 @@ from torch import Tensor
 
 from diffusion import Diffusion
 from guidance import Network, conditioned, cycle_labels
+from names import CONSISTENCY
 from plots.pictures import Pictures
 from samplers import consistency, ddim, levelled_timesteps, trailing_timesteps
 from system.errors import RunError
+from system.words import counted
 from training.settings import TrainSettings
 from utils import SeededNoise
 
@@ -39,7 +41,7 @@ class Preview:
     ) -> None:
         self.diffusion, self.pictures = diffusion, pictures
         self.stride, self.seed = settings.show_image_step, settings.seed
-        self.tuned = settings.objective == "consistency"
+        self.tuned = settings.tunes
         device, count = diffusion.device, settings.num_samples
         if labels and count > len(labels):
             count = math.ceil(count / len(labels)) * len(labels)
@@ -85,7 +87,7 @@ class Preview:
         noise = SeededNoise(self.seed, 0, self.count, self.diffusion.device)
         x = self.diffusion.starting_noise(noise.draw(*self.pictures.units.shape))
         if self.tuned:
-            name, timesteps = "consistency", levelled_timesteps(schedule, steps)
+            name, timesteps = CONSISTENCY, levelled_timesteps(schedule, steps)
             sampler = consistency(self.denoise, x, schedule, timesteps, noise.randn_like)
         else:
             name, timesteps = "ddim", trailing_timesteps(len(schedule), steps)
@@ -93,6 +95,6 @@ class Preview:
         states = [x, *sampler]
         if not bool(states[-1].isfinite().all()):
             raise RunError(f"the samples after epoch {epoch} are not finite numbers")
-        title = f"Samples after epoch {epoch} ({name}, {steps} {'step' if steps == 1 else 'steps'})"
+        title = f"Samples after epoch {epoch} ({name}, {counted(steps, 'step')})"
         self.pictures.write(self.pictures.units.to_data(states[-1]), path, title, self.labels)
         return timesteps, states, title

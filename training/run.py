@@ -74,13 +74,13 @@ class Run:
 
     def make_teacher(self) -> torch.nn.Module | None:
         """The network before tuning, whose weights come later, if guidance is to be tuned in."""
-        if self.settings.objective != "consistency" or self.settings.guidance in (None, 1):
+        if not self.settings.tunes or self.settings.guidance in (None, 1):
             return None
         return build_model(self.config).to(self.device).eval().requires_grad_(False)
 
     def make_stages(self) -> Stages | None:
         """What the objective `consistency` needs beside the batch."""
-        if self.settings.objective != "consistency":
+        if not self.settings.tunes:
             return None
         if self.teacher is None:
             return Stages(self.diffusion)

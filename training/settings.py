@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from names import CONSISTENCY
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -33,3 +35,8 @@ class TrainSettings:
     precision: str = "auto"
     compile: str = "auto"
     seed: int = 0
+
+    @property
+    def tunes(self) -> bool:
+        """Whether a trained network is tuned for few steps, by `consistency`."""
+        return self.objective == CONSISTENCY

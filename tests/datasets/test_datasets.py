@@ -21,6 +21,7 @@ from datasets import (
     load_points,
 )
 from datasets.digits import BLOCK, FONTS, glyphs, make_digits
+from datasets.settings import PointSettings
 from datasets.units import ImageUnits, make_units, to_pixels, to_unit
 from names import datasets_of
 from system.errors import InputError
@@ -141,9 +142,9 @@ def test_classes_are_counted_by_names_or_else_by_labels():
 
 def test_the_tables_hold_what_can_be_named():
     assert tuple(IMAGES) == datasets_of("images")
-    digits = load_dataset("digits", Path(), 0, None, 0, 3)
+    digits = load_dataset("digits", Path(), 3, PointSettings(0))
     assert (digits.shape, digits.class_names) == (IMAGES["digits"].shape, tuple("0123456789"))
-    moons = load_dataset("moons", Path(), 50, None, 0, 20)
+    moons = load_dataset("moons", Path(), 20, PointSettings(50))
     assert moons.examples.shape == (20, 2)
     assert torch.equal(moons.examples, load_points("moons", 50, 0.0, 0).examples[:20])
 

@@ -13,7 +13,7 @@ import datasets.own
 import system.memory
 from datasets import load_dataset, load_images
 from datasets.own import held_out, load_own
-from datasets.settings import ImageSettings
+from datasets.settings import ImageSettings, PointSettings
 from system.errors import InputError
 
 ALL = ImageSettings(holdout=0.0)
@@ -51,7 +51,7 @@ def test_from_the_folder_to_the_batch_and_back_pixels_are_pillows(packed, tmp_pa
     # The folders in the order of their names.
     order = {0: 1, 1: 0}
     for _ in range(2):  # read, and then from the cache
-        data = load_dataset(str(place), tmp_path / "data", 0, None, 0, None, ALL)
+        data = load_dataset(str(place), tmp_path / "data", None, PointSettings(0), ALL)
         assert data.class_names == ("salt, pepper", "été")
         assert (data.kind, data.shape, len(data)) == ("images", (3, 32, 32), 20)
         assert data.labels.dtype == torch.int64

@@ -39,7 +39,7 @@ import names
 from names import LOSS_WEIGHTINGS, PREDICTIONS, TIMESTEP_SAMPLINGS, names_of
 
 Model = Callable[[Tensor, Tensor], Tensor]
-Denoiser = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+Denoiser = Callable[..., tuple[Tensor, Tensor]]  # of x and t, see `Diffusion.denoiser`
 Factor = float | Tensor  # of a whole batch, or (B, 1, ...)
 
 MIN_SNR_GAMMA = 5.0
@@ -367,11 +367,16 @@ class Diffusion:
         share = (LOGIT_MEAN + normal).sigmoid()
         return (timesteps * share).long().clamp(max=timesteps - 1)  # where a share rounds to 1
 
-    def run_model(self, model: Model, x: Tensor, t: Tensor) -> Tensor:
+    def run_model(self, model: Model, x: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
         """The network's output at x_t. It sees x_t / sqrt(alpha_t^2 + sigma_t^2), whose variance
-        is about 1 at every t: where the process preserves variance, that is x_t itself."""
+        is about 1 at every t: where the process preserves variance, that is x_t itself.
+
+        Args:
+            s: where it is to jump to, (B,) as t; only for a network that learned jumps.
+        """
         alpha, sigma = self.coefficients(t, x)
-        return model(x * torch.rsqrt(alpha**2 + sigma**2), t)
+        times = t if s is None else torch.stack([t, s], dim=1)
+        return model(x * torch.rsqrt(alpha**2 + sigma**2), times)
 
     def starting_noise(self, noise: Tensor) -> Tensor:
         """Normal noise scaled to the spread of x_{T-1} for data of variance 1.
@@ -393,9 +398,9 @@ class Diffusion:
             x0 = x0.clamp(*self.value_range)
         return x0, (x - alpha * x0) / sigma
 
-    def estimate_x0(self, model: Model, x: Tensor, t: Tensor) -> Tensor:
+    def estimate_x0(self, model: Model, x: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
         """The network's estimate of x_0 at x_t, not clipped, for t (B,): what objectives need."""
-        output = self.run_model(model, x, t)
+        output = self.run_model(model, x, t, s)
         tables = (self.alphas, self.sigmas, *self.velocity)
         alpha, sigma, a, b = (self.rows(table, t, x) for table in tables)
         return self.solve_for_x0(output, x, alpha, sigma, a, b)
@@ -412,13 +417,18 @@ class Diffusion:
         return (a * x - sigma * output) / (a * alpha + b * sigma)
 
     def denoiser(self, model: Model) -> Denoiser:
-        """Wrap a network as the `denoise(x, t) -> (x0, eps)` that samplers call."""
+        """Wrap a network as the `denoise(x, t) -> (x0, eps)` that samplers call.
+
+        Of a network that learned jumps, `denoise(x, t, s)` answers the x0 and eps of which x_s is
+        made (`samplers.shortcut`).
+        """
 
         @torch.no_grad()
-        def denoise(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        def denoise(x: Tensor, t: int, s: int | None = None) -> tuple[Tensor, Tensor]:
+            times = torch.tensor([t] if s is None else [t, s], device=x.device).split(1)
             # A copy: the next replay of a CUDA graph overwrites its outputs, and with x0 prediction
             # the output is the estimate, which samplers of second order keep for the next step.
-            output = self.run_model(model, x, torch.tensor([t], device=x.device)).clone()
+            output = self.run_model(model, x, *times).clone()
             return self.estimates(output, x, t)
 
         return denoise

@@ -55,8 +55,11 @@ def drop_labels(
 
 
 def conditioned(network: Network, labels: Tensor | None) -> Model:
-    """The network with its labels (B,) fixed: a function of x and t alone."""
-    return lambda x, t: network(x, t) if labels is None else network(x, t, labels)
+    """The network with its labels (B,) fixed: a function of x and t alone.
+
+    Fewer x than labels are the first of them.
+    """
+    return lambda x, t: network(x, t) if labels is None else network(x, t, labels[: len(x)])
 
 
 def guided(network: Network, labels: Tensor, classes: int, guidance: float) -> Model:
@@ -77,7 +80,8 @@ def guided(network: Network, labels: Tensor, classes: int, guidance: float) -> M
     both = torch.cat([labels, torch.full_like(labels, classes)])
 
     def model(x: Tensor, t: Tensor) -> Tensor:
-        with_class, without = network(torch.cat([x, x]), t, both).chunk(2)
+        times = t if len(t) == 1 else torch.cat([t, t])
+        with_class, without = network(torch.cat([x, x]), times, both).chunk(2)
         return torch.lerp(without, with_class, guidance)
 
     return model
@@ -108,7 +112,7 @@ def in_interval(interval: tuple[int, int], helped: Denoiser, plain: Denoiser) ->
     """
     first, last = interval
 
-    def denoise(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        return helped(x, t) if first <= t <= last else plain(x, t)
+    def denoise(x: Tensor, t: int, *to: int) -> tuple[Tensor, Tensor]:
+        return helped(x, t, *to) if first <= t <= last else plain(x, t, *to)
 
     return denoise

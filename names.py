@@ -15,9 +15,9 @@ Imports nothing heavy, so that `--help` and wrong usage answer at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from system.options import ByData, Option
 from system.values import ANY_SEED, Colour, Flag, ListOf, OneOf, Real, Whole
@@ -29,14 +29,21 @@ OPTIMIZERS = ("adamw", "muon")
 LR_SCHEDULES = ("constant", "cosine")
 PREDICTIONS = ("eps", "x0", "v")
 CONSISTENCY = "consistency"  # the objective, and the sampler of what it tuned
+SHORTCUT = "shortcut"  # likewise
+FEW_STEPS = (CONSISTENCY, SHORTCUT)  # what makes a model sample in one step or two, by itself
 LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
-OBJECTIVES = ("denoising", CONSISTENCY)
+OBJECTIVES = ("denoising", *FEW_STEPS)
 TIMESTEP_SAMPLINGS = ("uniform", "logit_normal")
 TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 COORDINATES = ("sinusoidal", "raw")
 # What config.json says of a run beside its options: the data, and what followed from what.
 FACTS = ("kind", "mean", "scale", "label_counts", "shape", "value_range", "class_names", "derived")
 MASKS = ("upper_half", "lower_half", "left_half", "right_half", "centre")
+
+
+def learns_jumps(config: Mapping[str, Any]) -> bool:
+    """Whether the network of this configuration is told where it is to jump."""
+    return config.get("objective") == SHORTCUT
 
 
 def names_of(options: Iterable[Option]) -> list[str]:
@@ -372,12 +379,14 @@ class Sampler(NamedTuple):
         options: those that it takes.
         fresh_noise: whether it adds noise whatever its options are.
         by_level: whether it visits timesteps of certain noise levels, not evenly spaced ones.
+        jumps: whether it needs a network that learned jumps (`learns_jumps`).
     """
 
     steps: int | None
     options: tuple[Option, ...] = ()
     fresh_noise: bool = False
     by_level: bool = False
+    jumps: bool = False
 
 
 ETA = Option(
@@ -400,6 +409,7 @@ SAMPLERS = {
     "heun": Sampler(20),
     "dpmpp": Sampler(20, (ETA,)),
     CONSISTENCY: Sampler(2, fresh_noise=True, by_level=True),
+    SHORTCUT: Sampler(2, jumps=True),
 }
 
 # --------------------------------------------------------------- the options that describe a model
@@ -408,8 +418,8 @@ SUBSET = Option("subset", Whole(1, 10**12), "train on the first N examples only"
 OBJECTIVE = Option(
     "objective",
     OneOf("objective", OBJECTIVES),
-    f"what the network is trained to minimise, one of {', '.join(OBJECTIVES)} (which"
-    " --consistency chooses)",
+    "what the network is trained to minimise: denoising, shortcut (it also learns to sample in"
+    " few steps), or consistency (which --consistency chooses)",
     default="denoising",
 )
 GUIDANCE = Option(
@@ -420,6 +430,12 @@ GUIDANCE = Option(
     metavar="SCALE",
     default_text="1, none",
     optional=True,
+)
+NO_TEACHER = Option(
+    "no_teacher",
+    Flag(),
+    "consistency: learn along the path of the data, not along that of the model before tuning;"
+    " faster, but it takes more epochs",
 )
 LOSS_WEIGHTING = Option(
     "loss_weighting",

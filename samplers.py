@@ -15,6 +15,7 @@ Papers, cited by name below, beside those of diffusion.py
     De Bortoli 2022           Convergence of Denoising Diffusion Models ..., arXiv:2208.05314
     Song et al. 2023          Consistency Models, arXiv:2303.01469
     Lin et al. 2023           Common Diffusion Noise Schedules ... Are Flawed, arXiv:2305.08891
+    Frans et al. 2024         One Step Diffusion via Shortcut Models, arXiv:2410.12557
     Permenter & Yuan 2024     Interpreting and Improving Diffusion Models ..., arXiv:2306.04848
 """
 
@@ -29,6 +30,7 @@ import torch
 from torch import Tensor
 
 from diffusion import CLEAN, Denoiser, NoiseSchedule
+from names import SAMPLERS
 from utils import distances, in_parts
 
 RandnLike = Callable[[Tensor], Tensor]
@@ -80,6 +82,17 @@ def levelled_timesteps(schedule: NoiseSchedule, steps: int) -> list[int]:
         nearest = int((levels.log() - math.log(level)).abs().argmin())
         found.append(min(max(nearest, steps - 1 - i), found[-1] - 1))
     return found
+
+
+def timesteps_of(sampler: str, schedule: NoiseSchedule, steps: int) -> list[int]:
+    """The decreasing timesteps at which that sampler evaluates the network in so many steps.
+
+    Raises:
+        ValueError: more steps than there are timesteps.
+    """
+    if SAMPLERS[sampler].by_level:
+        return levelled_timesteps(schedule, steps)
+    return trailing_timesteps(len(schedule), steps)
 
 
 def transition(schedule: NoiseSchedule, t: int, s: int) -> tuple[float, float]:
@@ -238,6 +251,26 @@ def consistency(
         if s != CLEAN:
             alpha, sigma = schedule.at(s)
             x = alpha * x + sigma * randn_like(x)
+        yield x
+
+
+def shortcut(
+    denoise: Denoiser,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    timesteps: list[int],
+    randn_like: RandnLike = torch.randn_like,
+) -> Iterator[Tensor]:
+    """Sample by a network that is told where it jumps (Frans et al. 2024, algorithm 2).
+
+    It is `ddim` without noise, but for the x0, which is not the mean of the data that x could come
+    from but that with which one step ends where many would. Only a network that was trained for
+    it (training/objectives/shortcut.py) knows that. It adds no fresh noise.
+    """
+    for t, s in pairwise((*timesteps, CLEAN)):
+        x0, eps = denoise(x, t, s)
+        alpha, sigma = schedule.at(s)
+        x = alpha * x0 + sigma * eps
         yield x
 
 

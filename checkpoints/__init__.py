@@ -144,7 +144,7 @@ def completed(config: dict[str, Any]) -> dict[str, Any]:
     is filled in.
     """
     name = config.get("dataset")
-    known: dict[str, Any] = {"objective": "denoising", "guidance": None}
+    known: dict[str, Any] = {"objective": "denoising", "guidance": None, "no_teacher": False}
     if config.get("kind") == "points":
         known |= {"shape": [2], "value_range": None, "class_names": []}
     elif isinstance(name, str) and name in IMAGES:

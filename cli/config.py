@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.parser import Parser
-from names import CONSISTENCY, FACTS
+from names import CONSISTENCY, FACTS, learns_jumps
 from system.errors import InputError
 
 LARGEST_CONFIG = 1_000_000  # bytes; one with 10,000 classes has a tenth of that
@@ -164,6 +164,8 @@ def tuned(
     config = load_checkpoint(path)["config"]
     if config["objective"] == CONSISTENCY:
         raise InputError(f"--consistency: {path} is tuned already; --resume goes on with a run")
+    if learns_jumps(config):
+        raise InputError(f"--consistency: {path} samples in few steps already")
     if "epochs" not in config:
         raise InputError(
             f"--consistency: {path} was exported; the file that train.py wrote is needed"

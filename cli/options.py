@@ -244,7 +244,7 @@ def check_sampler_options(args: argparse.Namespace, default: str) -> None:
 
 
 def suit_objective(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
-    """Sample a model that was tuned for few steps in few steps, unless a sampler was named.
+    """Sample a model that was trained for few steps in few steps, unless a sampler was named.
 
     Args:
         config: of the model.
@@ -252,11 +252,11 @@ def suit_objective(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
     Raises:
         InputError: the sampler does not take one of the options.
     """
-    if args.sampler_given or config["objective"] != names.CONSISTENCY:
+    if args.sampler_given or config["objective"] not in names.FEW_STEPS:
         return
-    args.sampler = names.CONSISTENCY
+    args.sampler = config["objective"]
     refuse_others(args, OF_SAMPLERS, SAMPLERS, args.sampler)
-    print(f"tuned for few steps, so sampled by --sampler {args.sampler}")
+    print(f"trained for few steps, so sampled by --sampler {args.sampler}")
 
 
 def made_by(args: argparse.Namespace, steps: int) -> str:

@@ -32,7 +32,7 @@ from system.values import NOT_NEGATIVE, POSITIVE, Choice, File, Flag, OneOf, Rea
 
 # A person's own images can be few or many, so their defaults count steps and not epochs.
 OWN_STEPS, OWN_PICTURES, OWN_SAVES = 5000, 20, 5
-TUNING_EPOCHS, TUNING_LR = ByData(3, 100), ByData(1e-3, 2e-3)
+TUNING_EPOCHS, TUNING_LR = ByData(3, 300), ByData(1e-3, 2e-3)
 BY_SIZE = ("epochs", "sample_interval", "save_interval")
 
 TRAINING = (
@@ -96,6 +96,7 @@ TRAINING = (
     ),
     names.OBJECTIVE,
     names.GUIDANCE,
+    names.NO_TEACHER,
     names.LOSS_WEIGHTING,
     names.TIMESTEP_SAMPLING,
 )
@@ -209,7 +210,7 @@ OPTIONS = (
 # what it writes when may.
 FIXED = tuple(option for option in OPTIONS if not option.changeable)
 # Those of them that can when a model is tuned. (The seed decides which points there are.)
-FREE_IN_TUNING = {"objective", "guidance", "optimizer", "ema_decay"}
+FREE_IN_TUNING = {"objective", "guidance", "no_teacher", "optimizer", "ema_decay"}
 
 
 def make_parser(document: str) -> Parser:
@@ -253,7 +254,7 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
     fill_or_refuse(args, names.FLIP, kind_of(args.dataset) == "images")
     cli.options.check_schedule_options(args)
     check_pure_noise(args)
-    check_consistency(args)
+    check_few_steps(args)
     fill_network(args)
     return args
 
@@ -324,22 +325,25 @@ def check_pure_noise(args: argparse.Namespace) -> None:
         )
 
 
-def check_consistency(args: argparse.Namespace) -> None:
-    """Refuse what tuning for few steps cannot do, and guidance without it.
+def check_few_steps(args: argparse.Namespace) -> None:
+    """Refuse what training for few steps cannot do, and guidance in training without tuning.
 
     Raises:
         InputError: naming the options.
     """
+    if args.objective in names.FEW_STEPS and args.prediction == "eps":
+        raise InputError(
+            f"--objective {args.objective} is not possible with --prediction eps: in one step from"
+            " noise its errors grow by sigma / alpha, up to 80 times; train with v or x0"
+        )
     if args.objective != names.CONSISTENCY:
         refuse_given(args, ["guidance"], "belongs to --consistency; sample.py has its own")
+        refuse_given(args, ["no_teacher"], "belongs to --consistency")
         return
     if args.consistency is None and args.resume is None:
         raise InputError("--objective consistency needs a trained model: --consistency CHECKPOINT")
-    if args.prediction == "eps":
-        raise InputError(
-            "--consistency is not possible with --prediction eps: in one step from noise its errors"
-            " grow by sigma / alpha, up to 80 times; train with v or x0"
-        )
+    if args.no_teacher:
+        refuse_given(args, ["guidance"], "needs the teacher that --no_teacher does without")
     if args.guidance is not None and not (args.class_conditional and args.label_dropout != 0):
         raise InputError(
             "--guidance needs a model trained with --class_conditional and --label_dropout above 0"

@@ -8,15 +8,32 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
+from models.embeddings import JumpEmbedding
+
 
 class Backbone(nn.Module):
     """Predicts noise (or x_0, or v) from noisy examples and their timestep.
 
     Shapes: x (B, *shape), t (B,), or (1,) for one timestep shared by all, labels (B,) or none
-    -> (B, *shape). A new network is a subclass in a file of its own and a line in `models.MODELS`.
+    -> (B, *shape). If it learns jumps (`names.learns_jumps`), t is also (B, 2), from where and to
+    where, or (1, 2). A new network is a subclass in a file of its own and a line in
+    `models.MODELS`.
     """
 
     title: ClassVar[str]  # for people
+    jump_embedding: JumpEmbedding | None
+
+    def add_jump(self, embedding: Tensor, length: Tensor | None) -> Tensor:
+        """The embedding of t, and of how far to jump from there if that is asked for.
+
+        Raises:
+            ValueError: the network was not trained for that.
+        """
+        if length is None:
+            return embedding
+        if self.jump_embedding is None:
+            raise ValueError("this network was not trained for jumps (--objective shortcut)")
+        return embedding + self.jump_embedding(length)
 
     @classmethod
     @abstractmethod

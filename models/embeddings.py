@@ -79,6 +79,27 @@ class TimeEmbedding(nn.Module):
         return torch.cat([half_log_sigma.sin(), half_log_sigma.cos()], dim=1)
 
 
+def start_and_length(t: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Where jumps (B, 2) from t to s begin, and their length; timesteps (B,) have no length."""
+    if t.dim() == 1:
+        return t, None
+    t, s = t.unbind(1)
+    return t, t - s
+
+
+class JumpEmbedding(nn.Module):
+    """Lengths of jumps (B,), in timesteps, to vectors (B, `size`); of no length, to zero."""
+
+    def __init__(self, size: int, dim: int = 64) -> None:
+        super().__init__()
+        self.dim = dim
+        self.layers = nn.Sequential(nn.Linear(dim, 4 * dim), nn.SiLU(), nn.Linear(4 * dim, size))
+
+    def forward(self, length: Tensor) -> Tensor:
+        vectors = self.layers(sinusoidal_embedding(length, self.dim))
+        return vectors * (length > 0)[:, None]
+
+
 class LabelEmbedding(nn.Embedding):
     """Class labels (B,) to vectors (B, `size`); the label `classes` stands for no class.
 

@@ -11,7 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.backbone import Backbone
-from models.embeddings import FourierFeatures, LabelEmbedding, TimeEmbedding
+from models.embeddings import (
+    FourierFeatures,
+    JumpEmbedding,
+    LabelEmbedding,
+    TimeEmbedding,
+    start_and_length,
+)
+from names import learns_jumps
 
 
 class Block(nn.Module):
@@ -39,6 +46,7 @@ class MLP(Backbone):
         time: how the time is embedded.
         features: how coordinates are embedded; None feeds them in as they are.
         classes: how many classes its labels name; 0 for a network without labels.
+        jumps: whether it learns jumps from one timestep to another.
 
     Shapes: x (B, *shape), t (B,), or (1,) for one timestep shared by all, labels (B,) or none
     -> (B, *shape).
@@ -53,6 +61,7 @@ class MLP(Backbone):
         time: TimeEmbedding,
         features: FourierFeatures | None = None,
         classes: int = 0,
+        jumps: bool = False,
     ) -> None:
         super().__init__()
         self.time = time
@@ -63,6 +72,7 @@ class MLP(Backbone):
         # The embeddings of the time for all layers, in one product.
         self.time_weights = nn.Linear(time.size, sum(widths), bias=False)
         self.label_embedding = LabelEmbedding(classes, sum(widths)) if classes else None
+        self.jump_embedding = JumpEmbedding(sum(widths)) if jumps else None
         self.blocks = nn.ModuleList(
             Block(inputs, outputs)
             for inputs, outputs in zip([widths[0], *widths], widths, strict=False)
@@ -78,7 +88,8 @@ class MLP(Backbone):
         if len(shape) == 1 and config["coordinates"] == "sinusoidal":
             size, scale = config["embedding_size"], config["embedding_scale"]
             features = FourierFeatures(shape[0], size, scale)
-        return cls(shape, config["hidden_dims"], time, features, len(config["label_counts"]))
+        classes, jumps = len(config["label_counts"]), learns_jumps(config)
+        return cls(shape, config["hidden_dims"], time, features, classes, jumps)
 
     def hidden_weights(self) -> list[Tensor]:
         """The weights of all layers but the first and the last."""
@@ -90,7 +101,8 @@ class MLP(Backbone):
         if self.features is not None:
             h = self.features(h)
         h = F.silu(self.stem(h))
-        embedding = self.embed_time(t)
+        t, length = start_and_length(t)
+        embedding = self.add_jump(self.embed_time(t), length)
         if self.label_embedding is not None:
             embedding = embedding + self.label_embedding(labels)
         for block, share in zip(self.blocks, embedding.split(self.widths, dim=1), strict=True):

@@ -26,8 +26,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.backbone import Backbone
-from models.embeddings import LabelEmbedding, sinusoidal_embedding
-from names import LARGEST_SIDE, SMALLEST_SIDE
+from models.embeddings import (
+    JumpEmbedding,
+    LabelEmbedding,
+    sinusoidal_embedding,
+    start_and_length,
+)
+from names import LARGEST_SIDE, SMALLEST_SIDE, learns_jumps
 
 EMBEDDING_SIZE = 256
 TWO_LEVELS = 32  # the longest side for which two levels do
@@ -154,6 +159,7 @@ class UNet(Backbone):
         dropout: share of the activations within residual blocks that training sets to zero.
         attention: whether positions at the lowest resolution attend to each other.
         levels: resolutions below that of the image, 2 or 3.
+        jumps: whether it learns jumps from one timestep to another.
 
     Shapes: x (B, channels, H, W), t (B,), or (1,) for one timestep shared by all, labels (B,) or
     none -> (B, channels, H, W).
@@ -169,6 +175,7 @@ class UNet(Backbone):
         dropout: float = 0.0,
         attention: bool = True,
         levels: int = 2,
+        jumps: bool = False,
     ) -> None:
         super().__init__()
         self.levels = levels
@@ -178,6 +185,7 @@ class UNet(Backbone):
             nn.Linear(size, 4 * size), nn.SiLU(), nn.Linear(4 * size, size), nn.SiLU()
         )
         self.label_embedding = LabelEmbedding(classes, size) if classes else None
+        self.jump_embedding = JumpEmbedding(size) if jumps else None
         self.stem = nn.Conv2d(4 * channels, base_channels, 3, padding=1)
         self.down1 = ResBlock(base_channels, size, dropout)
         self.downsample = nn.Conv2d(4 * base_channels, wide, 1)
@@ -219,6 +227,7 @@ class UNet(Backbone):
             config["dropout"],
             attention=not config["no_attention"],
             levels=2 if max(sides) <= TWO_LEVELS else 3,
+            jumps=learns_jumps(config),
         )
 
     def hidden_weights(self) -> list[Tensor]:
@@ -228,7 +237,8 @@ class UNet(Backbone):
         return [layer.weight for layer in layers if layer not in ends]
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
-        embedding = self.time_mlp(sinusoidal_embedding(t, EMBEDDING_SIZE))
+        t, length = start_and_length(t)
+        embedding = self.add_jump(self.time_mlp(sinusoidal_embedding(t, EMBEDDING_SIZE)), length)
         if self.label_embedding is not None:
             embedding = embedding + self.label_embedding(labels)
         height, width = x.shape[-2:]

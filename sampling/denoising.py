@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 import samplers
-from diffusion import Denoiser
+from diffusion import CLEAN, Denoiser
 from guidance import conditioned, guided, guided_by, in_interval
-from names import CONSISTENCY, GUIDANCE_BY_GUIDE
+from names import CONSISTENCY, GUIDANCE_BY_GUIDE, SAMPLERS, SHORTCUT, learns_jumps
 from sampling.settings import SampleSettings
 from sampling.trained import Trained
 from system.compilation import compile_or_fall_back, reason_not_to_compile
@@ -49,6 +49,18 @@ def check_guidance(trained: Trained, settings: SampleSettings) -> None:
         raise InputError(f"--guidance needs {needs}")
     if not trained.knows_unlabelled and settings.guidance not in (None, 1):
         raise InputError(f"--guidance needs a --guide here: {NO_CLASS}")
+
+
+def check_jumps(trained: Trained, settings: SampleSettings) -> None:
+    """Refuse a sampler that jumps with a network that has not learned it.
+
+    Raises:
+        InputError: saying which network has.
+    """
+    if SAMPLERS[settings.sampler].jumps and not learns_jumps(trained.config):
+        raise InputError(
+            f"--sampler {settings.sampler} needs a model trained with --objective {SHORTCUT}"
+        )
 
 
 def make_denoiser(trained: Trained, settings: SampleSettings, labels: Tensor | None) -> Denoiser:
@@ -105,9 +117,10 @@ def prepare_network(
         What to sample with, and the precision, for a line that says so.
 
     Raises:
-        InputError: see `check_guidance` and `choose_precision`.
+        InputError: see `check_guidance`, `check_jumps` and `choose_precision`.
     """
     check_guidance(trained, settings)
+    check_jumps(trained, settings)
     device = trained.device
     precision = choose_precision(precision, trained.kind, device)
     trained = replace(trained, network=in_precision(trained.network, precision, device))
@@ -132,8 +145,9 @@ def compiled(trained: Trained, settings: SampleSettings) -> Trained:
 
     def trial(candidate: Trained) -> None:
         denoise = make_denoiser(candidate, settings, labels)
+        to = (CLEAN,) if SAMPLERS[settings.sampler].jumps else ()
         for t in {0, trained.last, *(settings.guidance_interval or ())}:  # with guidance, without
-            denoise(x, min(t, trained.last))
+            denoise(x, min(t, trained.last), *to)
 
     network = compile_or_fall_back(
         trained.network, lambda network: trial(replace(trained, network=network)), device

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from diffusion import NoiseSchedule
 from names import SAMPLERS, names_of
-from samplers import levelled_timesteps, trailing_timesteps
+from samplers import timesteps_of
 from system.errors import InputError
 
 LARGEST_BATCH = {"images": 256, "points": 10_000}  # by default
@@ -70,16 +70,14 @@ class SampleSettings:
         Raises:
             InputError: more steps than the process has timesteps.
         """
-        total, sampler = len(schedule), SAMPLERS[self.sampler]
+        total = len(schedule)
         if isinstance(self.steps, Sequence):
             if any(s >= t for t, s in pairwise((total, *self.steps))) or min(self.steps) < 0:
                 raise InputError(f"timesteps must fall, from at most {total - 1}: {self.steps}")
             return list(self.steps)
-        steps = self.steps or min(sampler.steps or total, total)
+        steps = self.steps or min(SAMPLERS[self.sampler].steps or total, total)
         try:
-            if sampler.by_level:
-                return levelled_timesteps(schedule, steps)
-            return trailing_timesteps(total, steps)
+            return timesteps_of(self.sampler, schedule, steps)
         except ValueError as error:
             raise InputError(f"--steps: {error}") from None
 

@@ -440,10 +440,14 @@ def test_all_samplers_take_the_same_arguments_and_their_options(name):
     schedule, sampler = make_schedule("linear", 100), getattr(samplers, name)
     timesteps = trailing_timesteps(100, 5)
     options = [{}, *({option.name: 0.5} for option in names.SAMPLERS[name].options)]
+    toy = toy_denoiser(schedule)
+
+    def denoise(x, t, *to):
+        assert len(to) == names.SAMPLERS[name].jumps
+        return toy(x, t)
+
     for given in options:
-        states = sampler(
-            toy_denoiser(schedule), NOISE, schedule, timesteps, randn_like=torch.ones_like, **given
-        )
+        states = sampler(denoise, NOISE, schedule, timesteps, randn_like=torch.ones_like, **given)
         assert len(list(states)) == 5
     parameters = list(inspect.signature(sampler).parameters)
     assert parameters[:4] == ["denoise", "x", "schedule", "timesteps"]

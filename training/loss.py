@@ -8,7 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from guidance import conditioned
+from diffusion import Model
+from guidance import conditioned, guided
 from models.unet import BatchDropout
 from system.compilation import compile_or_fall_back, reason_not_to_compile
 from system.distributed import Group
@@ -38,13 +39,26 @@ def make_loss(run: Run, objective: Objective) -> BatchLoss:
     network = in_precision(shared(run.model, run.group), run.precision, run.device)
     if run.stages is not None:
         objective = partial(objective, stages=run.stages)
-    units, diffusion = run.units, run.diffusion
+    units, diffusion, teach = run.units, run.diffusion, make_teacher(run)
 
     def loss(examples: Tensor, labels: Tensor | None, t: Tensor, eps: Tensor) -> Tensor:
-        model = conditioned(network, labels)
-        return objective(diffusion, model, units.to_model(examples), t, eps)
+        model, x0 = conditioned(network, labels), units.to_model(examples)
+        if teach is None:
+            return objective(diffusion, model, x0, t, eps)
+        return objective(diffusion, model, x0, t, eps, teacher=teach(labels))
 
     return loss
+
+
+def make_teacher(run: Run) -> Callable[[Tensor | None], Model] | None:
+    """From the labels of a batch to the teacher's answers, guided if that is to be tuned in."""
+    if run.teacher is None:
+        return None
+    network = in_precision(run.teacher, run.precision, run.device)
+    guidance = run.settings.guidance
+    if guidance is None:
+        return partial(conditioned, network)
+    return partial(guided, network, classes=len(run.config["label_counts"]), guidance=guidance)
 
 
 def compiled_if_worthwhile(loss: BatchLoss, run: Run) -> BatchLoss:

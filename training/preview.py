@@ -8,11 +8,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+import samplers
 from diffusion import Diffusion
 from guidance import Network, conditioned, cycle_labels
-from names import CONSISTENCY
+from names import FEW_STEPS
 from plots.pictures import Pictures
-from samplers import consistency, ddim, levelled_timesteps, trailing_timesteps
 from system.errors import RunError
 from system.words import counted
 from training.settings import TrainSettings
@@ -41,7 +41,8 @@ class Preview:
     ) -> None:
         self.diffusion, self.pictures = diffusion, pictures
         self.stride, self.seed = settings.show_image_step, settings.seed
-        self.tuned = settings.tunes
+        # In few steps it is sampled by what has the name of its objective.
+        self.sampler = settings.objective if settings.objective in FEW_STEPS else None
         device, count = diffusion.device, settings.num_samples
         if labels and count > len(labels):
             count = math.ceil(count / len(labels)) * len(labels)
@@ -52,15 +53,15 @@ class Preview:
     def draw(self, epoch: int, folder: Path) -> Path:
         """Write epoch_NNN.png, whose path it returns, and, if wanted, epoch_NNN_process.png.
 
-        Of a network that is tuned for few steps these are of two; epoch_NNN_one_step.png of one.
+        Of a network that is trained for few steps these are of two; epoch_NNN_one_step.png of one.
 
         Raises:
             RunError: the samples are not finite.
         """
         path = folder / f"epoch_{epoch:03d}.png"
-        if self.tuned:
+        if self.sampler:
             self.draw_states(epoch, 1, path.with_name(f"epoch_{epoch:03d}_one_step.png"))
-        steps = 2 if self.tuned else STEPS
+        steps = 2 if self.sampler else STEPS
         steps = min(steps, len(self.diffusion.schedule))
         timesteps, states, title = self.draw_states(epoch, steps, path)
         if self.stride:
@@ -86,13 +87,10 @@ class Preview:
         schedule = self.diffusion.schedule
         noise = SeededNoise(self.seed, 0, self.count, self.diffusion.device)
         x = self.diffusion.starting_noise(noise.draw(*self.pictures.units.shape))
-        if self.tuned:
-            name, timesteps = CONSISTENCY, levelled_timesteps(schedule, steps)
-            sampler = consistency(self.denoise, x, schedule, timesteps, noise.randn_like)
-        else:
-            name, timesteps = "ddim", trailing_timesteps(len(schedule), steps)
-            sampler = ddim(self.denoise, x, schedule, timesteps)
-        states = [x, *sampler]
+        name = self.sampler or "ddim"
+        timesteps = samplers.timesteps_of(name, schedule, steps)
+        sampler = getattr(samplers, name)
+        states = [x, *sampler(self.denoise, x, schedule, timesteps, randn_like=noise.randn_like)]
         if not bool(states[-1].isfinite().all()):
             raise RunError(f"the samples after epoch {epoch} are not finite numbers")
         title = f"Samples after epoch {epoch} ({name}, {counted(steps, 'step')})"

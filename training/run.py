@@ -13,14 +13,15 @@ from checkpoints import check_like, load_checkpoint, reading
 from datasets import Dataset
 from datasets.units import make_units
 from diffusion import Diffusion
-from guidance import conditioned
 from models import build_model
+from names import learns_jumps
 from system.distributed import Group
 from system.errors import InputError
-from system.precision import choose_precision, in_precision
+from system.precision import choose_precision
 from training.batches import Batches
 from training.history import History
 from training.objectives.consistency import Stages
+from training.objectives.shortcut import Jumps
 from training.optimizers import Optimizers
 from training.settings import TrainSettings
 from utils import EMA, random_state, set_random_state
@@ -38,7 +39,7 @@ class Run:
         step: optimiser steps so far.
         epoch: the one that is going on, from 1.
         stages: of the objective `consistency`; None for another.
-        teacher: what that takes its guidance from, if it is to learn any.
+        teacher: the network before tuning, whose path that one learns to jump along.
 
     Raises:
         InputError: too few examples, or a precision that this device does not have.
@@ -62,7 +63,8 @@ class Run:
         self.teacher = self.make_teacher()
         self.stages = self.make_stages()
         classes, dropout = len(config["label_counts"]), config["label_dropout"]
-        process, flip = self.stages or diffusion, bool(config.get("flip"))
+        process = self.stages or (Jumps(diffusion) if learns_jumps(config) else diffusion)
+        flip = bool(config.get("flip"))
         self.batches = Batches(data, process, settings.batch_size, classes, dropout, group, flip)
         self.ema = EMA(self.model, settings.ema_decay)
         self.optimizers = Optimizers(self.model, settings, self.precision, self.device)
@@ -73,20 +75,14 @@ class Run:
         self.start_clock()
 
     def make_teacher(self) -> torch.nn.Module | None:
-        """The network before tuning, whose weights come later, if guidance is to be tuned in."""
-        if not self.settings.tunes or self.settings.guidance in (None, 1):
+        """The network before tuning, if there is to be one; its weights come later."""
+        if not self.settings.tunes or self.settings.no_teacher:
             return None
         return build_model(self.config).to(self.device).eval().requires_grad_(False)
 
     def make_stages(self) -> Stages | None:
         """What the objective `consistency` needs beside the batch."""
-        if not self.settings.tunes:
-            return None
-        if self.teacher is None:
-            return Stages(self.diffusion)
-        network = in_precision(self.teacher, self.precision, self.device)
-        # Told of no class, which is what guidance goes away from.
-        return Stages(self.diffusion, self.settings.guidance or 0.0, conditioned(network, None))
+        return Stages(self.diffusion) if self.settings.tunes else None
 
     def start_from(self, weights: dict[str, Any]) -> None:
         """Begin with the weights of a trained network."""

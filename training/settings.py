@@ -21,6 +21,7 @@ class TrainSettings:
     lr: float
     objective: str = "denoising"
     guidance: float | None = None
+    no_teacher: bool = False
     optimizer: str = "adamw"
     lr_schedule: str = "cosine"
     grad_clip: float = 1.0

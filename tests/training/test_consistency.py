@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,18 +15,23 @@ from diffusion import CLEAN, Diffusion, make_schedule
 from names import SCHEDULES
 from samplers import MOST_NOISE
 from system.errors import InputError
+from system.precision import in_precision
+from training.loss import make_teacher
 from training.objectives.consistency import (
     AT_THE_FIRST,
     DATA_BELOW,
+    FIRST_STAGE,
     FLOOR,
     HUBER,
-    STAGES,
+    LAST_STAGE,
     Stages,
     consistency,
     earlier_levels,
     pseudo_huber,
 )
 from training.objectives.denoising import denoising
+
+STAGES = range(FIRST_STAGE, LAST_STAGE + 1)
 
 
 def process(name="cosine", timesteps=1000, prediction="x0"):
@@ -41,7 +47,7 @@ def affine(x, t):
 
 
 @pytest.mark.parametrize("level", [0.01, 0.3, 1.0, 7.0, 80.0])
-@pytest.mark.parametrize("stage", range(STAGES))
+@pytest.mark.parametrize("stage", STAGES)
 def test_the_ratios_are_those_of_geng_et_al(level, stage):
     ratio = 1 - (1 + 8 / (1 + math.exp(level))) / 2 ** (stage + 1)
     expected = level * max(0, ratio)
@@ -49,14 +55,15 @@ def test_the_ratios_are_those_of_geng_et_al(level, stage):
     assert found == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_first_stage_learns_from_the_data_and_the_last_from_the_neighbourhood():
+def test_the_first_stage_learns_from_afar_and_the_last_from_the_neighbourhood():
     levels = torch.logspace(-2, 1.9, 50, dtype=torch.float64)
-    assert not earlier_levels(levels, 0)[levels < 1].any()
-    assert (earlier_levels(levels, STAGES - 1) / levels).min() > 0.9
+    assert not earlier_levels(levels, FIRST_STAGE)[levels < 0.5].any()
+    assert (earlier_levels(levels, FIRST_STAGE) / levels).max() < 0.76
+    assert (earlier_levels(levels, LAST_STAGE) / levels).min() > 0.9
 
 
 @pytest.mark.parametrize("prediction", ["x0", "v"])
-@pytest.mark.parametrize("stage", range(STAGES))
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_tables_hold_the_nearest_earlier_timestep_and_the_weight_of_the_pair(
     name, stage, prediction
@@ -80,14 +87,14 @@ def test_the_tables_hold_the_nearest_earlier_timestep_and_the_weight_of_the_pair
 
 def test_the_stages_are_of_equal_length():
     stages = Stages(process())
-    found = []
-    for step in range(-1, 600):
-        stages.advance(step / 600)
+    found, steps = [], 100 * len(STAGES)
+    for step in range(-1, steps):
+        stages.advance(step / steps)
         found.append(stages.stage)
-    assert found[1:] == [step // 100 for step in range(600)]
-    assert found[0] == 0
+    assert found[1:] == [FIRST_STAGE + step // 100 for step in range(steps)]
+    assert found[0] == FIRST_STAGE
     stages.advance(1.0)
-    assert stages.stage == STAGES - 1
+    assert stages.stage == LAST_STAGE
 
 
 def test_the_tables_stay_where_they_are():
@@ -210,26 +217,48 @@ def test_tuning_leads_a_linear_network_to_the_consistency_function_of_a_gaussian
     assert best[79] < 0.1 * best[79].sqrt()  # which is far from where it began
 
 
-def test_guidance_moves_the_path_by_what_the_teacher_says():
+def test_a_teacher_gives_the_path_and_the_data_at_its_end():
     diffusion = process()
-    stages = Stages(diffusion, 3.0, lambda x, t: torch.full_like(x, 0.25))
+    stages = Stages(diffusion)
+
+    def teacher(x, t):
+        return 0.25 * x
+
     torch.manual_seed(0)
     t, x0, eps = stages.draw_timesteps(16), torch.randn(16, 2), torch.randn(16, 2)
     x = diffusion.add_noise(x0, t, eps)
-    guided_x0, guided_eps = stages.guide(diffusion, x, x0, t, eps)
-    assert torch.allclose(guided_x0, 3 * x0 - 2 * 0.25)
-    assert torch.allclose(diffusion.add_noise(guided_x0, t, guided_eps), x, atol=1e-5)
-    # The data that the network is drawn to are those at the end of that path.
-    stages.earlier.fill_(CLEAN)
-    loss = consistency(diffusion, affine, x0, t, eps, stages)
-    stages.teacher = None
-    assert torch.allclose(loss, self_made(diffusion, stages, guided_x0, x, t))
+    total = 0.0
+    for i in range(16):
+        # One step of ddim by the teacher, and there the answer of the network that learns.
+        taught, noise = diffusion.denoiser(teacher)(x[i : i + 1], t[i].item())
+        r = stages.earlier[t[i]].item()
+        alpha, sigma = diffusion.schedule.at(r)
+        there = alpha * taught + sigma * noise
+        target = there if r == CLEAN else diffusion.denoiser(affine)(there, r)[0]
+        answer, _ = diffusion.denoiser(affine)(x[i : i + 1], t[i].item())
+        distance = math.hypot((answer - target).norm().item(), HUBER) - HUBER
+        total += stages.weights[t[i]].item() * distance / math.sqrt(2) / 16
+    found = consistency(diffusion, affine, x0, t, eps, stages, teacher)
+    assert found.item() == pytest.approx(total, rel=1e-3)
 
 
-def self_made(diffusion, stages, data, x, t):
-    squares = (diffusion.estimate_x0(affine, x, t) - data).square().sum(dim=1)
-    distances = ((squares + HUBER**2).sqrt() - HUBER) / math.sqrt(2)
-    return (stages.weights[t] * distances).mean()
+def test_the_teacher_of_a_run_is_guided_by_the_labels_of_the_batch(models):
+    path = models / "images" / "model_final.pt"
+    run = train.make_trainer(train.parse_arguments(["--consistency", str(path)])).run
+    x, t = torch.randn(4, *run.units.shape), torch.tensor([700, 300, 10, 999])
+    labels = torch.tensor([1, 2, 10, 3])  # 10 is none
+    torch.nn.init.normal_(run.teacher.label_embedding.weight, std=3)
+
+    def answers(guidance):
+        run.settings = replace(run.settings, guidance=guidance)
+        return make_teacher(run)(labels)(x, t)
+
+    network = in_precision(run.teacher, run.precision, run.device)
+    with_class, without = network(x, t, labels), network(x, t)
+    assert torch.allclose(answers(None), with_class)
+    assert torch.allclose(answers(2.5), 2.5 * with_class - 1.5 * without, atol=2e-2)
+    assert torch.allclose(answers(2.5)[2], without[2], atol=2e-2)
+    assert not torch.allclose(answers(2.5), with_class, atol=2e-2)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +290,14 @@ def models(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"), [("images", ()), ("images", ("--guidance", 2)), ("points", ())]
+    ("kind", "options"),
+    [
+        ("images", ()),
+        ("images", ("--guidance", 2)),
+        ("images", ("--no_teacher",)),
+        ("points", ()),
+        ("points", ("--no_teacher",)),
+    ],
 )
 def test_a_tuned_run_goes_on_to_the_same_end(kind, options, models, tmp_path):
     whole, parts = tmp_path / "whole" / "outputs", tmp_path / "parts" / "outputs"
@@ -275,7 +311,9 @@ def test_a_tuned_run_goes_on_to_the_same_end(kind, options, models, tmp_path):
     names = {path.name for path in (parts / "samples").iterdir()}
     assert names == {"epoch_003.png", "epoch_003_one_step.png"}
     config = json.loads((parts / "config.json").read_text())
-    assert (config["objective"], config["guidance"]) == ("consistency", (options or (0, None))[1])
+    assert config["objective"] == "consistency"
+    assert config["guidance"] == (2 if "--guidance" in options else None)
+    assert config["no_teacher"] == ("--no_teacher" in options)
 
 
 def test_it_begins_with_the_averaged_weights_in_a_folder_beside_the_model(models):
@@ -307,6 +345,8 @@ def test_it_begins_with_the_averaged_weights_in_a_folder_beside_the_model(models
         ("--consistency nothing.pt", "no checkpoint at nothing.pt"),
         ("--objective consistency", "needs a trained model"),
         ("--dataset digits --guidance 2", "--guidance belongs to --consistency"),
+        ("--dataset digits --no_teacher", "--no_teacher belongs to --consistency"),
+        ("--consistency images/model_final.pt --guidance 2 --no_teacher", "needs the teacher"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(options, says, models, monkeypatch):
@@ -351,7 +391,7 @@ def test_a_compiled_loss_sees_every_stage(models, tmp_path):
         trainer = train.make_trainer(train.parse_arguments(list(map(str, (*command, *options)))))
         trainer.train()
         found[compile] = trainer.run.history.state()[:, 2]
-        assert trainer.run.stages.stage == STAGES - 1
+        assert trainer.run.stages.stage == LAST_STAGE
         assert counters["stats"]["unique_graphs"] == 1
     assert len(found["on"]) == 20
     assert torch.allclose(found["on"], found["off"], rtol=0.02)

@@ -3,7 +3,7 @@
 An objective maps (diffusion, model, x0, t, eps), the last three of shapes (B, ...), (B,) and
 (B, ...), to the loss of the batch, a scalar. It draws nothing itself: it can be compiled, and the
 same numbers give the same loss. `consistency` takes one argument more, what changes in the course
-of its run.
+of its run, and `shortcut` pairs of timesteps (B, 2).
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from torch import Tensor
 
 from training.objectives.consistency import consistency
 from training.objectives.denoising import denoising
+from training.objectives.shortcut import shortcut
 
 Objective = Callable[..., Tensor]
 
 OBJECTIVES: dict[str, Objective] = {
     "denoising": denoising,
     "consistency": consistency,
+    "shortcut": shortcut,
 }

@@ -1,4 +1,4 @@
-"""Consistency tuning: a trained network learns to jump from any x_t to where its path ends.
+"""Consistency: a trained network is tuned to jump from any x_t to where its path ends.
 
 Song et al. 2023          Consistency Models, arXiv:2303.01469
 Song & Dhariwal 2023      Improved Techniques for Training Consistency Models, arXiv:2310.14189
@@ -18,7 +18,9 @@ from samplers import MOST_NOISE, first_of_levels
 from system.errors import InputError
 
 # Noise levels are sigma / alpha, in which one path is a straight line.
-STAGES = 6  # of a run, of equal length; in each r is nearer to t
+# Of a run, of equal length; in each r is nearer to t. The first of the paper, 0, learns little that
+# the network did not know before.
+FIRST_STAGE, LAST_STAGE = 1, 5
 LOG_MEAN, LOG_SPREAD = 0.0, 1.5  # of the logarithms of the levels that are learned from
 AT_THE_FIRST = 1 / 16  # share of the examples at the noisiest level, where sampling begins
 LEAST_NOISE = 2.0  # of a process whose end can pass for pure noise
@@ -30,7 +32,13 @@ HUBER = 0.2  # the length at which `pseudo_huber` turns from a square into an ab
 
 
 def consistency(
-    diffusion: Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor, stages: Stages
+    diffusion: Diffusion,
+    model: Model,
+    x0: Tensor,
+    t: Tensor,
+    eps: Tensor,
+    stages: Stages,
+    teacher: Model | None = None,
 ) -> Tensor:
     """The mean of w |D(x_t, t) - D(x_r, r)| over a batch, with D the network's estimate of x_0.
 
@@ -38,15 +46,23 @@ def consistency(
     the same along the path, and at its end, r = CLEAN, the data themselves (Geng et al.
     2024). Gradients flow through D(x_t, t) alone.
 
+    With a teacher the path is the one that it would take from x_t, by one step of `ddim`
+    (consistency distillation, Song et al. 2023, algorithm 2). That of the data is the same on
+    average over all data that x_t could come from, and so has a far noisier target.
+
     Args:
         x0: data as the network sees them (B, ...).
         t: timesteps, int64 (B,), as `Stages.draw_timesteps` draws them.
         eps: normal noise, of the shape of x0.
         stages: which r goes with which t.
+        teacher: the network before tuning, maybe guided; None for the path of the data.
     """
     x, r = diffusion.add_noise(x0, t, eps), stages.earlier[t]
     with torch.no_grad():
-        x0, eps = stages.guide(diffusion, x, x0, t, eps)
+        if teacher is not None:
+            x0 = diffusion.estimate_x0(teacher, x, t)
+            alpha, sigma = diffusion.coefficients(t, x)
+            eps = (x - alpha * x0) / sigma
         at_r = r.clamp(min=0)
         estimate = diffusion.estimate_x0(model, diffusion.add_noise(x0, at_r, eps), at_r)
         is_data = (r == CLEAN).view(-1, *[1] * (x0.dim() - 1))
@@ -81,12 +97,8 @@ class Stages:
 
     Levels that no timestep has are replaced by the nearest that one has.
 
-    Args:
-        guidance: the scale w of guidance that is tuned in; 1 for none.
-        teacher: the network before tuning, told of no class, away from which guidance goes.
-
     Attributes:
-        stage: the current one, from 0.
+        stage: the current one, from `FIRST_STAGE` to `LAST_STAGE`.
         earlier: r of each t, int64 (T,), `CLEAN` for the data; it changes with the stage.
         weights: of each t, 1 / (t - r + `FLOOR`) in noise levels, float32 (T,).
         distance: of the two answers, from differences (B, ...), of each example or element.
@@ -98,12 +110,9 @@ class Stages:
     def __init__(
         self,
         diffusion: Diffusion,
-        guidance: float = 1.0,
-        teacher: Model | None = None,
         distance: Callable[[Tensor], Tensor] = pseudo_huber,
     ) -> None:
-        self.guidance, self.teacher, self.distance = guidance, teacher, distance
-        self.device = diffusion.device
+        self.device, self.distance = diffusion.device, distance
         schedule = diffusion.schedule
         self.first = first_of_levels(schedule)
         self.levels = schedule.noise_levels[: self.first + 1]
@@ -119,11 +128,12 @@ class Stages:
         self.data_below = DATA_BELOW if diffusion.prediction == "x0" else 0.0
         self.earlier = torch.full((len(schedule),), CLEAN, device=self.device)
         self.weights = torch.zeros(len(schedule), device=self.device)
-        self.begin(0)
+        self.begin(FIRST_STAGE)
 
     def advance(self, progress: float) -> None:
         """Go to the stage of this share of the run, from 0 to 1."""
-        stage = min(max(0, int(progress * STAGES)), STAGES - 1)
+        count = LAST_STAGE + 1 - FIRST_STAGE
+        stage = FIRST_STAGE + min(max(0, int(progress * count)), count - 1)
         if stage != self.stage:
             self.begin(stage)
 
@@ -146,17 +156,3 @@ class Stages:
         levels = (LOG_MEAN + LOG_SPREAD * normal).exp()
         timesteps = torch.bucketize(levels, self.middles_there)
         return torch.where(share < AT_THE_FIRST, self.first, timesteps)
-
-    def guide(
-        self, diffusion: Diffusion, x: Tensor, x0: Tensor, t: Tensor, eps: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The x0 and eps of the guided path through x_t, which without guidance are those given.
-
-        On average over all data that x could come from, w x_0 + (1 - w) (the teacher's x_0 of no
-        class) is the guided estimate, see `guidance.guided`.
-        """
-        if self.teacher is None:
-            return x0, eps
-        x0 = torch.lerp(diffusion.estimate_x0(self.teacher, x, t), x0, self.guidance)
-        alpha, sigma = diffusion.coefficients(t, x)
-        return x0, (x - alpha * x0) / sigma

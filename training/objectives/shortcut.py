@@ -1,0 +1,94 @@
+"""Shortcuts: a network that also learns jumps of any length, from scratch and in one run.
+
+Frans et al. 2024         One Step Diffusion via Shortcut Models, arXiv:2410.12557
+Guo et al. 2025           SplitMeanFlow: Interval Splitting Consistency ..., arXiv:2507.16884
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from diffusion import CLEAN, Diffusion, Model
+
+SHARE = 4  # one in so many examples learns a jump, the others to denoise
+SHORTEST = 128  # jumps are of 1 / 1, 1 / 2, 1 / 4 ... and no less than 1 / 128 of all timesteps
+
+
+def shortcut(diffusion: Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """The mean of w_t |f(x_t, t, s) - target|^2 over a batch; for most of it s is t.
+
+    A network is told where it is to jump, from t to s, and answers the x_0 with which one step of
+    `ddim` gets there. For s = t that is the ordinary estimate of x_0, learned as in `denoising`.
+    For the first of the batch, one in `SHARE`, it is the one that two jumps of half the length
+    add up to (Frans et al. 2024, section 3.2).
+
+    Args:
+        x0: data as the network sees them (B, ...).
+        t: pairs of timesteps, from where and to where, int64 (B, 2), as `Jumps` draws them.
+        eps: normal noise, of the shape of x0.
+    """
+    t, s = t.unbind(1)
+    jumps = len(t) // SHARE
+    x = diffusion.add_noise(x0, t, eps)
+    target = diffusion.target(x0, t, eps)
+    with torch.no_grad():
+        some = slice(jumps)
+        estimate = two_jumps(diffusion, model, x[some], t[some], s[some])
+        alpha, sigma = diffusion.coefficients(t[some], x)
+        noise = (x[some] - alpha * estimate) / sigma
+        target = torch.cat([diffusion.target(estimate, t[some], noise), target[jumps:]])
+    output = diffusion.run_model(model, x, t, torch.cat([s[some], t[jumps:]]))
+    squared_error = (output - target).square()
+    return (diffusion.rows(diffusion.weights, t, x0) * squared_error).mean()
+
+
+def two_jumps(diffusion: Diffusion, model: Model, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    """The estimate of x_0 whose step from t to s ends where those from t to m and m to s do.
+
+    The m is halfway. In y = x / alpha and the noise level l = sigma / alpha a step of `ddim` is a
+    line towards x_0, y_s = x_0 + (l_s / l_t) (y_t - x_0). Two of them, towards A and then B, are
+    one towards w B + (1 - w) A with w = (1 - l_s / l_m) / (1 - l_s / l_t).
+
+    Args:
+        x: states at t (B, ...).
+        t, s: from where and to where, int64 (B,), s < t; `CLEAN` for the data.
+    """
+    middle = (t + s + 1) // 2
+    # Half of the shortest jump is not learned; there the ordinary estimate serves.
+    is_short = t - middle < len(diffusion.schedule) / SHORTEST
+    first = diffusion.estimate_x0(model, x, t, torch.where(is_short, t, middle))
+    alphas, sigmas = ends(diffusion)
+    alpha_t, alpha_m, alpha_s, sigma_t, sigma_m, sigma_s = (
+        diffusion.rows(table, times, x) for table in (alphas, sigmas) for times in (t, middle, s)
+    )
+    x = alpha_m * first + sigma_m / sigma_t * (x - alpha_t * first)
+    second = diffusion.estimate_x0(model, x, middle, torch.where(is_short, middle, s))
+    s_by_m = sigma_s * alpha_m / (alpha_s * sigma_m)  # l_s / l_m
+    s_by_t = sigma_s * alpha_t / (alpha_s * sigma_t)
+    return torch.lerp(first, second, (1 - s_by_m) / (1 - s_by_t))
+
+
+def ends(diffusion: Diffusion) -> tuple[Tensor, Tensor]:
+    """Alpha and sigma of all timesteps, and as the last, which -1 = CLEAN picks, of the data."""
+    one, zero = diffusion.alphas.new_ones(1), diffusion.alphas.new_zeros(1)
+    return torch.cat([diffusion.alphas, one]), torch.cat([diffusion.sigmas, zero])
+
+
+class Jumps:
+    """Where the jumps go that are learned."""
+
+    def __init__(self, diffusion: Diffusion) -> None:
+        self.diffusion, self.device = diffusion, diffusion.device
+
+    def draw_timesteps(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Random pairs (t, s), int64 (count, 2), with t as for denoising.
+
+        The way from t to s is 1 / 2^k of all timesteps for k = 0, 1, 2, ..., one as likely as
+        another, or as far as there are any: with k = 0 all go to `CLEAN`.
+        """
+        t = self.diffusion.draw_timesteps(count, generator)
+        kinds = SHORTEST.bit_length()
+        halvings = torch.randint(kinds, (count,), generator=generator, device=self.device)
+        lengths = (len(self.diffusion.schedule) / 2**halvings).ceil().long()
+        return torch.stack([t, (t - lengths).clamp(min=CLEAN)], dim=1)

@@ -18,7 +18,7 @@ import cli.options
 import cli.terminal
 from cli.parser import Parser
 from cli.parser import settings as settings_of
-from names import HOLDOUT, SCHEDULES, SEED, datasets_of, kind_of, names_of
+from names import FEW_STEPS, HOLDOUT, SCHEDULES, SEED, datasets_of, kind_of, names_of
 from system.errors import InputError, one_line
 from system.options import Option
 from system.values import File, Flag, Switch, Whole
@@ -35,16 +35,22 @@ GALLERY_POINTS = 8000
 SCHEDULE_OPTIONS = names_of(cli.options.SCHEDULE)
 # What draws something else than one process; what does nothing beside it; and why.
 ONLY = {
-    "html": ("save_path arrows gallery compare_schedules".split(), ""),
+    "html": ("save_path arrows noise_map gallery compare_schedules".split(), ""),
     "gallery": (
         [
-            *"compare_schedules checkpoint arrows dataset jitter num_images".split(),
+            *"compare_schedules checkpoint arrows noise_map dataset".split(),
+            *"jitter num_images".split(),
             *SCHEDULE_OPTIONS,
         ],
         ", which shows all built-in sets and no process",
     ),
     "compare_schedules": (
-        ["checkpoint", "arrows", *(name for name in SCHEDULE_OPTIONS if name != "timesteps")],
+        [
+            "checkpoint",
+            "arrows",
+            "noise_map",
+            *(name for name in SCHEDULE_OPTIONS if name != "timesteps"),
+        ],
         ", which shows them all",
     ),
 }
@@ -52,6 +58,7 @@ ONLY = {
 BESIDE = {
     "checkpoint": ("reverse_diffusion.png", "there_and_back.gif"),
     "arrows": ("arrows.png", "score_field.png", "trajectories.png"),
+    "noise_map": ("noise_map.png",),
 }
 
 
@@ -83,6 +90,12 @@ PICTURES = (
         Flag(),
         "points: also draw where denoising pushes them, by the model of --checkpoint or else by the"
         " exact answer for the data",
+    ),
+    Option(
+        "noise_map",
+        File(),
+        "points, with --checkpoint: also draw where noise lands, by that model in all timesteps and"
+        " by the one of this file, which was trained for few steps, in one",
     ),
     Option(
         "compare_schedules",
@@ -123,6 +136,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         cli.options.refuse_given(
             args, SCHEDULE_OPTIONS, "cannot be given with --checkpoint, which has it"
         )
+    else:
+        cli.options.refuse_given(args, ["noise_map"], "needs --checkpoint, to compare with")
     return args
 
 
@@ -141,13 +156,14 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
             )
         kind = config["kind"]
         args.dataset = args.dataset or config["dataset"]
-        if args.arrows and not knows_unlabelled(config):
+        if (args.arrows or args.noise_map) and not knows_unlabelled(config):
             raise InputError(
-                "--arrows are those of points without a class, which a model trained with"
+                "--arrows and --noise_map are of points without a class, which a model trained with"
                 " --label_dropout 0 does not know"
             )
-    if kind == "images" and args.arrows:
-        raise InputError("--arrows is for sets of points; add --dataset dino, for example")
+    if kind == "images":
+        why = "is for sets of points; add --dataset dino, for example"
+        cli.options.refuse_given(args, ["arrows", "noise_map"], why)
     cli.options.fill_or_refuse(args, NUM_IMAGES, kind == "images")
     of_run = {} if config is None else config
     if config is not None and kind == "images":
@@ -284,8 +300,40 @@ def draw_process(
         assert isinstance(pictures, PointPictures)
         by = "exact" if model is None else "learned"
         written += draw_arrows(process, pictures, denoise, folder, by)
+    if args.noise_map:
+        assert isinstance(pictures, PointPictures)
+        assert model is not None
+        written.append(draw_landing(args, x0, diffusion, pictures, model))
     for path in written:
         print(f"wrote {path}")
+
+
+def draw_landing(
+    args: argparse.Namespace,
+    x0: Tensor,
+    diffusion: Diffusion,
+    pictures: PointPictures,
+    model: nn.Module,
+) -> Path:
+    """Where noise lands, in all timesteps by one model and in one by another."""
+    from guidance import conditioned
+    from plots.noise_map import Walk, draw_noise_map
+    from sampling import restore
+
+    few = restore(args.noise_map)
+    sampler, T = few.config["objective"], len(diffusion.schedule)
+    if sampler not in FEW_STEPS:
+        raise InputError(f"--noise_map: {args.noise_map} was not trained for few steps")
+    if few.units.facts() != pictures.units.facts():
+        raise InputError(f"--noise_map: {args.noise_map} is of other data than --checkpoint")
+    jump = few.diffusion.denoiser(conditioned(few.network, None))
+    walks = [
+        Walk(f"{T:,} steps of ddim", diffusion, diffusion.denoiser(model), "ddim", T),
+        Walk(f"1 step of {sampler}", few.diffusion, jump, sampler, 1),
+    ]
+    path: Path = args.save_path.with_name("noise_map.png")
+    draw_noise_map(walks, x0, pictures, path, "Where noise lands, in many steps and in one")
+    return path
 
 
 def show_process(args: argparse.Namespace) -> None:

@@ -1,10 +1,10 @@
 """Make the pictures of the README anew: `make docs`, or some of them by their names.
 
-    python docs/build.py                         all, in about half an hour on two cores
+    python docs/build.py                         all, in about fifty minutes on two cores
     python docs/build.py guidance inpainting     these
 
 Most are what the command beside them in the README makes; the others put together what several
-commands make. Three models are trained for them, which stay in --folder; what is there is not
+commands make. Five models are trained for them, which stay in --folder; what is there is not
 trained again. One learns from a folder of pictures, emoji/ in --data_dir: without that,
 `own_pictures` is left out.
 """
@@ -26,12 +26,14 @@ REPOSITORY = DOCS.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from plots.images import save_rows
+from system.words import counted
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LARGEST = 400_000  # bytes of a picture
 EPOCHS = 6
 SHOWN_EPOCHS = (1, 2, 3, 4, 6)
 GUIDANCE = (0, 1, 2, 4, 8)
+SHOWN_STEPS = (1, 2, 4, 20, 1000)
 
 
 class Studio:
@@ -70,10 +72,16 @@ class Studio:
     def points(self) -> Path:
         return self.train("dino", "--dataset", "dino")
 
+    def tuned(self, model: Path, *options: object) -> Path:
+        """The folder of a run that tunes a model for few steps."""
+        start = ("--consistency", model / "model_final.pt")
+        return self.train(f"{model.name}_few", *start, *options)
+
     def samples(self, checkpoint: Path, *options: object) -> torch.Tensor:
         made = self.folder / "samples.npy"
-        fast = ("--sampler", "dpmpp", "--output", made)
-        self.run("sample.py", "--checkpoint", checkpoint, *fast, *options)
+        # Of an option that is given twice the second counts.
+        usual = ("--sampler", "dpmpp", "--output", made)
+        self.run("sample.py", "--checkpoint", checkpoint, *usual, *options)
         return torch.from_numpy(np.load(made))
 
     def show(self, made: Path, name: str) -> None:
@@ -218,11 +226,40 @@ def own_pictures(studio: Studio) -> None:
     studio.show(made, "own_pictures.png")
 
 
+def noise_map(studio: Studio) -> None:
+    model, made = studio.points(), studio.folder / "noise" / "forward.png"
+    few = ("--noise_map", studio.tuned(model) / "model_final.pt")
+    save = ("--no-gif", "--save_path", made)
+    studio.run("visualize_diffusion.py", "--checkpoint", model / "model_final.pt", *few, *save)
+    studio.show(made.with_name("noise_map.png"), "noise_map.png")
+
+
+def one_step(studio: Studio) -> None:
+    model, rows = studio.digits(), []
+    tuned = studio.tuned(model, "--epochs", EPOCHS)
+    for folder, name, sampler, counts in (
+        (model, "trained", "ddim", SHOWN_STEPS),
+        (tuned, "tuned", "consistency", SHOWN_STEPS[:-1]),
+    ):
+        for steps in counts:
+            which = ("--labels", "0-9", "--num_images", 10)
+            how = ("--sampler", sampler, "--steps", steps)
+            samples = studio.samples(folder / "model_final.pt", *which, *how)
+            rows.append((f"{name}, {counted(steps, 'step')}", samples))
+    made = studio.folder / "one_step.png"
+    save_rows(
+        rows, made, "The same noise in more steps, by one model before and after tuning"
+    )
+    studio.show(made, "one_step.png")
+
+
 def steps(studio: Studio) -> None:
-    model, made = studio.digits() / "model_final.pt", studio.folder / "steps.png"
+    model, made = studio.digits(), studio.folder / "steps.png"
+    tuned = studio.tuned(model, "--epochs", EPOCHS)
+    models = ("--checkpoint", model / "model_final.pt", "--few", tuned / "model_final.pt")
     where = ("--data_dir", studio.data_dir, "--picture", made)
-    few = ("--num_samples", 1000, "--most", 250)
-    studio.run("benchmarks/steps.py", "--checkpoint", model, *where, *few)
+    fewer = ("--num_samples", 1000, "--most", 250)
+    studio.run("benchmarks/steps.py", *models, *where, *fewer)
     studio.show(made, "steps.png")
 
 
@@ -230,7 +267,7 @@ PICTURES: dict[str, Callable[[Studio], None]] = {
     picture.__name__: picture
     for picture in (
         unet, gallery, forward, schedules, arrows, explorer, loss, epochs, hero, process, guidance,
-        interpolation, inpainting, own_pictures, steps,
+        interpolation, inpainting, own_pictures, noise_map, one_step, steps,
     )
 }  # fmt: skip
 

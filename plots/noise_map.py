@@ -1,0 +1,97 @@
+"""Where noise lands: the noise of points, coloured by what samplers make of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb
+from matplotlib.figure import Figure
+from torch import Tensor
+
+import samplers
+from diffusion import Denoiser, Diffusion
+from plots.figures import DPI, save_figure
+from plots.pictures import PointPictures
+from plots.points import backdrop, new_axes
+from samplers import timesteps_of
+
+SIDE = 120  # of the grid of noise
+REACH = 2.9  # of its edges, in standard deviations
+LANDED, PATHS = 3000, 80
+
+
+class Walk(NamedTuple):
+    """A sampler in so many steps, and the caption of its row."""
+
+    caption: str
+    diffusion: Diffusion
+    denoise: Denoiser
+    sampler: str
+    steps: int
+
+    def states(self, noise: Tensor) -> list[Tensor]:
+        """All states from standard normal noise (N, 2) to the samples, as the network sees them."""
+        schedule = self.diffusion.schedule
+        timesteps = timesteps_of(self.sampler, schedule, self.steps)
+        x = self.diffusion.starting_noise(noise)
+        return [x, *getattr(samplers, self.sampler)(self.denoise, x, schedule, timesteps)]
+
+
+def colours(points: Tensor) -> np.ndarray:
+    """A colour for each place (N, 2), RGB (N, 3): its hue goes round the middle of the data, and
+    towards the middle it pales."""
+    x, y = (points / math.sqrt(2)).unbind(1)
+    hue = (torch.atan2(y, x) / (2 * math.pi)) % 1
+    # The square root spreads the middle, where most data are.
+    saturation = torch.hypot(x, y).clamp(max=1).sqrt()
+    value = torch.full_like(hue, 0.85)
+    return hsv_to_rgb(torch.stack([hue, saturation, value], dim=1).numpy())
+
+
+def draw_noise_map(
+    walks: Sequence[Walk], x0: Tensor, pictures: PointPictures, path: Path, title: str
+) -> None:
+    """For each walk a row: the noise, some of the ways, and where they end, all coloured by that.
+
+    Args:
+        x0: what the samples should be like, (N, 2), as the network sees it.
+    """
+    figure = Figure(figsize=(9.6, 3.2 * len(walks) + 0.5), dpi=DPI, layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    ticks = torch.linspace(-REACH, REACH, SIDE)
+    grid = torch.cartesian_prod(ticks, ticks)
+    noise = torch.randn(LANDED, 2, generator=torch.Generator().manual_seed(0))
+    rows, data = figure.subplots(len(walks), 3, squeeze=False), pictures.units.to_data
+    for walk, (of_noise, of_ways, of_ends) in zip(walks, rows, strict=True):
+        ends = colours(walk.states(grid)[-1]).reshape(SIDE, SIDE, 3)
+        # The first axis of the grid is x; of a picture it is y.
+        of_noise.imshow(
+            ends.transpose(1, 0, 2), origin="lower", extent=(-REACH, REACH, -REACH, REACH)
+        )
+        of_noise.set_title("noise, coloured by where it lands", fontsize=9)
+        of_noise.set_ylabel(walk.caption, fontsize=10)
+        of_noise.tick_params(labelsize=7)
+        states = walk.states(noise)
+        landed = colours(states[-1])
+        new_axes(of_ways, pictures.limits, f"{PATHS} ways, from ring to dot")
+        backdrop(of_ways, data(x0))
+        draw_ways(of_ways, torch.stack([data(x[:PATHS]) for x in states]), landed[:PATHS])
+        new_axes(of_ends, pictures.limits, "where noise lands")
+        x, y = data(states[-1]).T
+        of_ends.scatter(x, y, s=2, c=landed, linewidths=0)
+    save_figure(figure, path)
+
+
+def draw_ways(axes: Axes, ways: Tensor, landed: np.ndarray) -> None:
+    """Ways (steps + 1, N, 2), from where they begin, a ring, to their ends, a dot."""
+    for way, colour in zip(ways.unbind(1), landed, strict=True):
+        axes.plot(*way.T, color=colour, linewidth=0.7)
+    (x, y), (end_x, end_y) = ways[0].T, ways[-1].T
+    axes.scatter(x, y, s=7, facecolors="none", edgecolors=list(map(tuple, landed)), linewidths=0.6)
+    axes.scatter(end_x, end_y, s=9, c=landed, linewidths=0)

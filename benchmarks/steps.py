@@ -111,8 +111,9 @@ def draw(found: dict[tuple[str, str], list[tuple[int, float]]], floor: float, pa
     axes.axhline(floor, color="0.6", linewidth=1, label="as many real images")
     axes.set(xscale="log", yscale="log", xlabel="evaluations of the network per sample")
     axes.set(ylabel="FID (lower is better)", title="Quality against cost of the samplers")
-    most = max(evaluations for points in found.values() for evaluations, _ in points)
-    axes.set_xticks(ticks := [tick for tick in TICKS if tick <= most], list(map(str, ticks)))
+    counts = [evaluations for points in found.values() for evaluations, _ in points]
+    ticks = [tick for tick in TICKS if min(counts) <= tick <= max(counts)]
+    axes.set_xticks(ticks, list(map(str, ticks)))
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())

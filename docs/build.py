@@ -247,9 +247,7 @@ def one_step(studio: Studio) -> None:
             samples = studio.samples(folder / "model_final.pt", *which, *how)
             rows.append((f"{name}, {counted(steps, 'step')}", samples))
     made = studio.folder / "one_step.png"
-    save_rows(
-        rows, made, "The same noise in more steps, by one model before and after tuning"
-    )
+    save_rows(rows, made, "The same noise in more steps, by one model before and after tuning")
     studio.show(made, "one_step.png")
 
 

@@ -10,6 +10,7 @@ import torch
 from models.backbone import Backbone
 from models.mlp import MLP
 from models.unet import UNet
+from names import learns_jumps
 
 MODELS: dict[str, type[Backbone]] = {"unet": UNet, "mlp": MLP}
 
@@ -22,12 +23,16 @@ def build_model(config: Mapping[str, Any], device: str = "cpu") -> Backbone:
 
     Raises:
         KeyError: a setting is missing.
-        ValueError: the model is of a kind that is not known here, or not for data of this shape.
+        ValueError: the model is of a kind that is not known here, or not for data of this shape, or
+            it does not learn jumps and should.
     """
     if config["model"] not in MODELS:
         raise ValueError(f"unknown model {config['model']!r}; known: {', '.join(MODELS)}")
     with torch.device(device):
-        return MODELS[config["model"]].from_config(config)
+        model = MODELS[config["model"]].from_config(config)
+    if learns_jumps(config) and getattr(model, "jump_embedding", None) is None:
+        raise ValueError("it is not told where to jump, which --objective shortcut needs")
+    return model
 
 
 def describe(model: Backbone) -> str:

@@ -15,13 +15,14 @@ import pytest
 import torch
 from PIL import Image
 from scripts import REPOSITORY, succeed
-from studio import picture, texts_above
+from studio import IMAGES, picture, texts_above, write_model
 
 from cli.train_options import parse_arguments
 from datasets import Dataset, load_images
 from datasets.settings import ImageSettings
 from datasets.units import to_unit
 from plots.images import tile
+from sampling import restore
 
 FOLDER = REPOSITORY / "benchmarks"
 SCRIPTS = [path for path in sorted(FOLDER.glob("*.py")) if "__main__" in path.read_text()]
@@ -54,6 +55,26 @@ def test_the_picture_of_steps_ends_where_the_measurements_do(
     assert texts_above(axes) == ticks.split()  # they are below, in truth
     assert axes.get_xlim()[1] < 1.5 * most
     assert axes.lines[0].get_xydata().tolist() == [[5, 1.5], [most, 0.2]]
+
+
+def test_models_for_few_steps_stand_in_the_table_of_steps_with_their_own_timesteps(
+    tmp_path, monkeypatch, capsys
+):
+    steps = load("steps", monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    write_model("few.pt", *IMAGES, "--objective", "shortcut")
+    trained = restore(tmp_path / "few.pt")
+    asked = []
+
+    def judge(images):
+        asked.append(images.shape)
+        return 0.5 + len(asked), 0.001
+
+    planned = [("own", "shortcut", [999, 499]), ("trailing", "heun", [999, 499, 249])]
+    rows = list(steps.measured(trained, planned, 3, judge))
+    assert rows == [("own", "shortcut", 2, 1.5), ("trailing", "heun", 5, 2.5)]
+    assert asked == [(3, 28, 28)] * 2
+    assert "| shortcut | own | 2 | 2 | 1.50 | 1.00 | " in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------ equal minutes of training

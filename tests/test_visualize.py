@@ -11,8 +11,12 @@ from studio import IMAGES, POINTS, dots, picture, texts_above, texts_beside, tit
 
 import visualize_diffusion
 from datasets import load_images, load_points
+from datasets.units import PointUnits
+from diffusion import Diffusion, make_schedule
 from names import SCHEDULES, datasets_of
 from plots.images import GAP
+from plots.noise_map import Walk, colours, draw_noise_map
+from plots.pictures import PointPictures
 from plots.process import ARROWS, PATHS
 from system.errors import InputError
 
@@ -321,3 +325,63 @@ def test_folders_in_the_places_of_pictures_are_refused_before_the_work(tmp_path)
             visualize_diffusion.main([*save, *options])
         (tmp_path / name).rmdir()
     assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------ where noise lands
+
+
+def test_the_map_shows_the_noise_in_the_colour_of_its_landing(figures):
+    """With a walk that leaves everything where it is, and with one that turns it about."""
+    units = PointUnits([10, 20], 2.0)
+    pictures = PointPictures(units)
+    diffusion = Diffusion(make_schedule("cosine", 10), "x0")
+    walks = [
+        Walk("stays", diffusion, lambda x, t: (x, 0 * x), "ddim", 1),
+        Walk("turns", diffusion, lambda x, t: (-x, 0 * x), "ddim", 1),
+    ]
+    draw_noise_map(walks, torch.randn(50, 2), pictures, Path("map.png"), "title")
+    axes = figures["map"].axes
+    places = torch.tensor([[1.5, 2.0], [-2.0, 0.5], [0.3, -2.5], [2.0, -0.1]])
+    for row, sign in ((axes[:3], 1), (axes[3:], -1)):
+        (image,) = row[0].images
+        pixels, (left, right, bottom, top) = image.get_array(), image.get_extent()
+        assert image.origin == "lower"
+        for place, colour in zip(places, colours(sign * places), strict=True):
+            column = int((place[0] - left) / (right - left) * pixels.shape[1])
+            line = int((place[1] - bottom) / (top - bottom) * pixels.shape[0])
+            assert abs(pixels[line, column] - colour).max() < 0.06
+        ends = dots(row[2])[0]
+        drawn = row[2].collections[0].get_facecolors()[:, :3]
+        where = (torch.as_tensor(np.asarray(ends)) - torch.tensor([10, 20])) / 2
+        assert abs(drawn - colours(where.float())).max() < 1e-3
+    assert axes[0].get_ylabel() == "stays"
+
+
+def test_the_map_compares_a_model_with_one_for_few_steps(figures):
+    write_model("m.pt", "--dataset", "moons", *POINTS)
+    write_model("few.pt", "--dataset", "moons", *POINTS, "--objective", "shortcut")
+    visualize("--checkpoint", "m.pt", "--noise_map", "few.pt")
+    axes = figures["noise_map"].axes
+    assert [one.get_ylabel() for one in axes[::3]] == ["200 steps of ddim", "1 step of shortcut"]
+    # The ways of the second are straight: a beginning and an end.
+    assert {len(line.get_xydata()) for line in axes[1].lines} == {201}
+    assert {len(line.get_xydata()) for line in axes[4].lines} == {2}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--dataset moons --noise_map few.pt", "--noise_map needs --checkpoint"),
+        ("--checkpoint m.pt --noise_map m.pt", "m.pt was not trained for few steps"),
+        ("--checkpoint m.pt --noise_map other.pt", "other.pt is of other data"),
+        ("--checkpoint m.pt --noise_map none.pt", "none.pt"),
+        ("--checkpoint i.pt --noise_map few.pt", "--noise_map is for sets of points"),
+        ("--checkpoint i.pt --html x.html --noise_map few.pt", "cannot go with --html"),
+    ],
+)
+def test_the_map_refuses_what_it_cannot_compare(options, says, figures):
+    write_model("m.pt", "--dataset", "moons", *POINTS)
+    write_model("other.pt", "--dataset", "dino", *POINTS, "--objective", "shortcut")
+    write_model("i.pt", *IMAGES)
+    with pytest.raises(InputError, match=says):
+        visualize(*options.split())

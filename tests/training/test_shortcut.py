@@ -8,8 +8,10 @@ import torch
 from scripts import refuse, succeed
 from test_resume import assert_same_end
 
+import models
 from diffusion import CLEAN, Diffusion, make_schedule
 from models import build_model
+from models.mlp import MLP
 from samplers import final, shortcut, trailing_timesteps
 from system.errors import InputError
 from train import make_trainer, parse_arguments
@@ -219,6 +221,21 @@ def test_a_jump_of_no_length_changes_nothing_and_one_of_some_length_does(config,
     assert {name.split(".")[0] for name in more} == {"jump_embedding"}
     with pytest.raises(ValueError, match="not trained for jumps"):
         ordinary(x, torch.stack([t, t - 1], 1))
+
+
+def test_a_network_that_is_not_told_where_to_jump_is_refused(monkeypatch):
+    class Plain(MLP):
+        @classmethod
+        def from_config(cls, config):
+            model = super().from_config(config | {"objective": "denoising"})
+            del model.jump_embedding
+            return model
+
+    monkeypatch.setitem(models.MODELS, "mlp", Plain)
+    config = OF_POINTS | {"shape": [2], "label_counts": []}
+    build_model(config | {"objective": "denoising"})
+    with pytest.raises(ValueError, match="not told where to jump"):
+        build_model(config | {"objective": "shortcut"})
 
 
 # ------------------------------------------------------------------------------- a run

@@ -17,13 +17,15 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(RUN) -m pip install --quiet -r requirements-dev.txt
 	touch $@
 
-# Built-in digits and a quick recipe: minutes on two cores, no download.
+# Samples of a trained model at once; then built-in digits and a quick recipe: minutes on two
+# cores, no download.
 demo: $(VENV)/.installed
+	$(RUN) sample.py --checkpoint mnist_one_step --output outputs/first/mnist.png
 	$(RUN) visualize_diffusion.py --dataset digits
-	$(RUN) train.py --dataset digits --subset 18000 --epochs 3 --batch_size 32 --lr 1e-3
+	$(RUN) train.py --dataset digits --class_conditional --subset 18000 --epochs 3 --batch_size 32 --lr 1e-3
 	$(RUN) sample.py --steps 200 --show_intermediate --gif
 	@echo "Pictures to look at:"
-	@ls outputs/*.png outputs/*.gif outputs/samples/*.png outputs/intermediate/*.png
+	@ls outputs/first/*.png outputs/*.png outputs/*.gif outputs/samples/*.png outputs/intermediate/*.png
 
 # The README's pictures, anew: trains on MNIST, about half an hour on two cores.
 docs: $(VENV)/.installed-dev

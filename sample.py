@@ -53,14 +53,15 @@ def stills(args: argparse.Namespace, steps: int) -> list[int]:
 
 def export(args: argparse.Namespace) -> None:
     """Write the weights of a checkpoint for passing on."""
-    from checkpoints import export_safetensors
+    from checkpoints import export_weights
     from models import load_model
     from sampling.trained import locate
 
     _, checkpoint = locate(args.checkpoint)
     model = load_model(checkpoint, use_ema=not args.no_ema)
-    export_safetensors(args.export, checkpoint["config"], model.state_dict())
-    print(f"wrote {args.export}")
+    export_weights(args.export, checkpoint["config"], model.state_dict(), args.half)
+    size = args.export.stat().st_size / 1e6
+    print(f"wrote {args.export}, {size:.1f} MB")
 
 
 def write_pictures(

@@ -52,9 +52,10 @@ OUTPUT = (
     Option(
         "export",
         File(),
-        "make nothing, but write the weights for passing on: a .safetensors file, which"
-        " --checkpoint takes too",
+        "make nothing, but write the weights for passing on: a .pt or a .safetensors file, which"
+        " --checkpoint takes",
     ),
+    Option("half", Flag(), "of --export: in half precision, which takes half the room"),
 )
 EDITING = (
     Option(
@@ -113,7 +114,9 @@ def parse_arguments(argv: list[str] | None = None, document: str | None = "") ->
     check_editing_options(args)
     cli.options.check_suffix(args.output, SUFFIXES["points"], "--output")
     if args.export is not None:
-        cli.options.check_suffix(args.export, (".safetensors",), "--export")
+        cli.options.check_suffix(args.export, (".pt", ".safetensors"), "--export")
+    else:
+        cli.options.refuse_given(args, ["half"], "belongs to --export")
     animated = args.gif or args.interpolate is not None
     outputs = [args.export or args.output] + [args.output.with_suffix(".gif")] * animated
     if args.show_intermediate or args.show_image_step is not None:

@@ -63,11 +63,13 @@ class Studio:
         """Whether a folder of pictures is there."""
         return folder.is_dir()
 
+    def labelled(self, dataset: str) -> Path:
+        """A class-conditional model of images."""
+        data = ("--dataset", dataset, "--class_conditional")
+        return self.train(dataset, *data, "--epochs", EPOCHS, "--save_interval", 1)
+
     def digits(self) -> Path:
-        return self.train(
-            "mnist", "--dataset", "mnist", "--class_conditional", "--epochs", EPOCHS,
-            "--save_interval", 1,
-        )  # fmt: skip
+        return self.labelled("mnist")
 
     def points(self) -> Path:
         return self.train("dino", "--dataset", "dino")

@@ -18,7 +18,7 @@ ROWS = (
     SCRIPTS,
     {"training", "sampling", "evaluation", "explorer"},
     {"plots", "checkpoints"},
-    {"datasets", "models"},
+    {"datasets", "models", "pretrained"},
     {"samplers", "guidance"},
     {"diffusion", "utils"},
     {"names"},

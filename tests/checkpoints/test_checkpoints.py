@@ -5,15 +5,17 @@ import pickle
 import random
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
 from scripts import REPOSITORY, refuse, succeed
 from torch import nn
 
+import pretrained
 from checkpoints import (
     completed,
-    export_safetensors,
+    export_weights,
     find_checkpoint,
     load_checkpoint,
     newest_checkpoint,
@@ -198,7 +200,7 @@ def test_a_bit_that_flipped_never_changes_the_weights_unseen(kind, tmp_path):
         torch.save(content(), path)
     else:
         pytest.importorskip("safetensors")
-        export_safetensors(path, POINTS, content()["ema"])
+        export_weights(path, POINTS, content()["ema"])
     whole, before = path.read_bytes(), load_checkpoint(path)
     chance, refused = random.Random(0), 0
     for _ in range(60):
@@ -371,6 +373,70 @@ def test_exported_weights_sample_the_same(tmp_path):
     assert "the weights only" in says
 
 
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("half", [False, True])
+def test_exported_weights_are_those_of_the_average(suffix, half, tmp_path):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    weights = build_model(POINTS).state_dict()
+    path = tmp_path / f"m{suffix}"
+    export_weights(path, POINTS, weights, half)
+    size = sum(weight.nbytes for weight in weights.values()) / (2 if half else 1)
+    assert size < path.stat().st_size < size + 12_000  # once, though there are two parts
+    read = load_checkpoint(path)
+    for part in ("model", "ema"):
+        for name, weight in weights.items():
+            assert read[part][name].dtype == torch.float32
+            expected = weight.half().float() if half else weight
+            assert torch.equal(read[part][name], expected)
+    assert "training" not in read
+
+
+def test_weights_too_large_for_half_precision_are_refused(tmp_path):
+    weights = {"weight": torch.tensor([1.0, 70_000.0])}
+    with pytest.raises(InputError, match="too large for half"):
+        export_weights(tmp_path / "m.pt", POINTS, weights, half=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_of_which_some_are_in_half_precision_are_refused(tmp_path):
+    weights = build_model(POINTS).state_dict()
+    export_weights(tmp_path / "m.pt", POINTS, weights, half=True)
+    changed = torch.load(tmp_path / "m.pt", weights_only=True)
+    changed["model"]["stem.bias"] = changed["model"]["stem.bias"].float()
+    torch.save(changed, tmp_path / "m.pt")
+    with pytest.raises(InputError, match=r"m\.pt cannot be read"):
+        load_checkpoint(tmp_path / "m.pt")
+
+
+def test_half_a_file_makes_no_network_that_is_too_large_for_it(tmp_path):
+    weights = build_model(POINTS).state_dict()
+    export_weights(tmp_path / "m.pt", POINTS, weights, half=True)
+    changed = torch.load(tmp_path / "m.pt", weights_only=True)
+    changed["config"]["hidden_dims"] = [4096, 4096, 4096]
+    torch.save(changed, tmp_path / "m.pt")
+    with pytest.raises(InputError, match="weights are too few"):
+        load_checkpoint(tmp_path / "m.pt")
+
+
+def test_a_model_that_comes_with_the_project_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    weights = build_model(POINTS).state_dict()
+    (tmp_path / "here").mkdir()
+    for name in ("one", "two"):
+        export_weights(tmp_path / f"{name}.pt", POINTS, weights)
+    assert pretrained.names() == ["one", "two"]
+    assert load_checkpoint(Path("two"))["config"]["kind"] == "points"
+    for path in ("three", "here/one", "two.safetensors"):
+        with pytest.raises(InputError, match=r"no checkpoint at .*; .*there are one, two"):
+            load_checkpoint(Path(path))
+    # A file of that name goes before it.
+    (tmp_path / "two").write_bytes(b"mine")
+    with pytest.raises(InputError, match="two cannot be read"):
+        load_checkpoint(Path("two"))
+
+
 def test_exported_weights_say_nothing_of_a_persons_folders(tmp_path):
     pytest.importorskip("safetensors")
     home = {
@@ -379,7 +445,7 @@ def test_exported_weights_say_nothing_of_a_persons_folders(tmp_path):
         "data_dir": "/home/lovelace",
     }
     config = {**POINTS, **home, "derived": {"output_dir": "/home/lovelace"}}
-    export_safetensors(tmp_path / "m.safetensors", config, content()["ema"])
+    export_weights(tmp_path / "m.safetensors", config, content()["ema"])
     assert b"lovelace" not in (tmp_path / "m.safetensors").read_bytes()
     kept = load_checkpoint(tmp_path / "m.safetensors")["config"]
     assert kept.items() <= {**POINTS, "dataset": "dino.csv"}.items()
@@ -394,7 +460,7 @@ def test_what_is_not_our_safetensors_file_is_refused(tmp_path):
     safetensors.save_file({"weight": torch.ones(3)}, path)
     with pytest.raises(InputError, match="cannot be read"):
         load_checkpoint(path)
-    export_safetensors(path, {**CONFIG, "timesteps": -1}, {"weight": torch.ones(3)})
+    export_weights(path, {**CONFIG, "timesteps": -1}, {"weight": torch.ones(3)})
     with pytest.raises(InputError, match="timesteps must be"):
         load_checkpoint(path)
 
@@ -403,4 +469,4 @@ def test_without_the_package_a_line_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     with pytest.raises(InputError, match="pip install safetensors"):
-        export_safetensors(tmp_path / "m.safetensors", CONFIG, {})
+        export_weights(tmp_path / "m.safetensors", CONFIG, {})

@@ -4,6 +4,7 @@ python sample.py --show_intermediate             from outputs/model_final.pt, af
 python sample.py --sampler dpmpp --gif           20 steps instead of 1000, and an animation
 python sample.py --interpolate 1 2               from the samples of one seed to another's
 python sample.py --inpaint 7 --mask lower_half   of the eighth test image, another lower half
+python sample.py --from_image 7 --strength 0.6   variations of that image
 python sample.py --labels 0-9 --guidance 2       of a class-conditional model: a row for each class
 """
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from system.distributed import Group
 
 DEFAULT_NUMBER = {"images": 64, "points": 1000}
-INTERPOLATED, INPAINTED = 4, 8  # images by default, with these options
+INTERPOLATED, FROM_AN_IMAGE = 4, 8  # images by default, with options that edit
 INPAINT_STEPS = 100
 EACH_CLASS = 8  # images by default, where there are labels
 STILLS = 10  # pictures of --show_intermediate, about
@@ -161,24 +162,69 @@ def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
     print(f"wrote {args.output}, {animation}")
 
 
+def check_takes_images(trained: Trained, option: str) -> None:
+    """Refuse to begin with an image where a model cannot.
+
+    Raises:
+        InputError: it is of points, or jumps from noise to data.
+    """
+    if trained.kind != "images":
+        raise InputError(f"{option} is for models of images; this one is of points")
+    if trained.config["objective"] == CONSISTENCY:
+        raise InputError(f"{option} takes many steps; use the model from before it was tuned")
+
+
+def labels_or_none(
+    args: argparse.Namespace, trained: Trained, labels: Tensor | None, option: str
+) -> Tensor | None:
+    """Without --labels nothing need be known of a given image's class.
+
+    Raises:
+        InputError: the model knows no images without a class.
+    """
+    from sampling.denoising import NO_CLASS
+
+    if args.labels is None and not trained.knows_unlabelled:
+        raise InputError(f"{option} needs --labels here: {NO_CLASS}")
+    return None if args.labels is None else labels
+
+
+def make_variations(args: argparse.Namespace, device: torch.device) -> None:
+    """Images that are like the one given, in what its noise has left of it."""
+    from sampling import restore
+    from sampling.given import find_image
+    from sampling.variation import draw_variations, timesteps_from, vary
+
+    trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
+    check_takes_images(trained, "--from_image")
+    cli.options.suit_objective(args, trained.config)
+    schedule = trained.diffusion.schedule
+    args.timesteps = timesteps_from(schedule, args.strength, args.sampler, args.timesteps)
+    image = find_image(args.from_image, trained.config, args.data_dir)
+    trained, settings, labels = prepare(args, trained, FROM_AN_IMAGE)
+    labels = labels_or_none(args, trained, labels, "--from_image")
+    noisy, samples = vary(trained, settings, image, labels)
+    if args.output.suffix.lower() == ".png":
+        steps = counted(len(args.timesteps), "step")
+        title = f"From an image (SDEdit, strength {args.strength:g}, {args.sampler}, {steps})"
+        draw_variations(samples, image, noisy, title, args.output)
+    else:
+        trained.pictures.write(samples, args.output, "")
+    print(f"wrote {args.output}")
+
+
 def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     """Images that are the one given, outside its hole."""
     from sampling import restore
-    from sampling.denoising import NO_CLASS
-    from sampling.inpainting import draw_inpainting, find_hole, find_image, inpaint
+    from sampling.given import find_image
+    from sampling.inpainting import draw_inpainting, find_hole, inpaint
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
-    if trained.kind != "images":
-        raise InputError("--inpaint is for models of images; this one is of points")
-    if trained.config["objective"] == CONSISTENCY:
-        raise InputError("--inpaint takes many steps; use the model from before it was tuned")
+    check_takes_images(trained, "--inpaint")
     hole = find_hole(args.mask, trained.units.shape)
     image = find_image(args.inpaint, trained.config, args.data_dir)
-    trained, settings, labels = prepare(args, trained, INPAINTED, INPAINT_STEPS)
-    # Without --labels nothing need be known of the image's class.
-    labels = None if args.labels is None else labels
-    if labels is None and not trained.knows_unlabelled:
-        raise InputError(f"--inpaint needs --labels here: {NO_CLASS}")
+    trained, settings, labels = prepare(args, trained, FROM_AN_IMAGE, INPAINT_STEPS)
+    labels = labels_or_none(args, trained, labels, "--inpaint")
     samples = inpaint(trained, settings, image, hole, labels, args.visits)
     if args.output.suffix.lower() == ".png":
         steps = len(settings.timesteps(trained.diffusion.schedule))
@@ -200,10 +246,16 @@ def main(argv: list[str] | None = None) -> None:
 
     device = choose_device(args.device)
     with start(device) as group:
-        if args.interpolate is None and args.inpaint is None:
+        edits = {
+            "interpolate": make_interpolation,
+            "inpaint": make_inpainting,
+            "from_image": make_variations,
+        }
+        edit = next((make for name, make in edits.items() if getattr(args, name) is not None), None)
+        if edit is None:
             make(args, device, group)
         elif group.leads:  # too little work to share
-            (make_interpolation if args.inpaint is None else make_inpainting)(args, device)
+            edit(args, device)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from cli.tables import in_a_row
 from names import MASKS, SAMPLERS, SEED
 from system.errors import InputError
 from system.options import Option
-from system.values import ANY_SEED, POSITIVE, File, Flag, Labels, Pair, Text, Whole
+from system.values import ANY_SEED, POSITIVE, File, Flag, Labels, Pair, Real, Text, Whole
 
 SUFFIXES = {"images": (".png", ".npy"), "points": (".png", ".npy", ".csv")}  # of the output
 ENDS = ("sample.png", "process.png")  # of the stills, those whose names are known beforehand
@@ -34,7 +34,8 @@ OUTPUT = (
         File(),
         ".png for a picture; .npy for the samples (images uint8, N x H x W, or N x H x W x 3 in"
         " colour; points float32, N x 2); .csv for points",
-        default_text="outputs/generated_samples.png, or interpolation.png or inpainting.png there",
+        default_text="outputs/generated_samples.png, or interpolation.png, inpainting.png or"
+        " from_image.png there",
     ),
     Option(
         "show_intermediate",
@@ -56,6 +57,30 @@ OUTPUT = (
         " --checkpoint takes",
     ),
     Option("half", Flag(), "of --export: in half precision, which takes half the room"),
+)
+DATA_DIR = Option(
+    "data_dir",
+    File(),
+    "of --inpaint and --from_image: where the model's dataset is kept and downloaded to",
+    metavar="DIR",
+    default=Path("data"),
+    needs="belongs to --inpaint and --from_image",
+)
+STRENGTH = Option(
+    "strength",
+    Real(0, 1),
+    "of --from_image: the share of all timesteps that noise is added for; near 0 the image stays,"
+    " at 1 nothing of it does",
+    metavar="S",
+    default=0.6,
+    needs="belongs to --from_image",
+)
+VISITS = Option(
+    "visits",
+    POSITIVE,
+    "of --inpaint: how often each timestep is visited; more take longer and fit better",
+    default=10,
+    needs="belongs to --inpaint",
 )
 EDITING = (
     Option(
@@ -79,21 +104,17 @@ EDITING = (
         metavar="MASK",
     ),
     Option(
-        "data_dir",
-        File(),
-        "of --inpaint: where the model's dataset is kept and downloaded to",
-        metavar="DIR",
-        default=Path("data"),
-        needs="belongs to --inpaint",
+        "from_image",
+        Text(),
+        "make variations of an image, given as for --inpaint: noise is added up to a timestep, and"
+        " sampling begins there (SDEdit)",
+        metavar="IMAGE",
     ),
-    Option(
-        "visits",
-        POSITIVE,
-        "of --inpaint: how often each timestep is visited; more take longer and fit better",
-        default=10,
-        needs="belongs to --inpaint",
-    ),
+    STRENGTH,
+    DATA_DIR,
+    VISITS,
 )
+GIVEN = ("inpaint", "from_image")  # what begins with an image
 
 
 def parse_arguments(argv: list[str] | None = None, document: str | None = "") -> argparse.Namespace:
@@ -121,7 +142,9 @@ def parse_arguments(argv: list[str] | None = None, document: str | None = "") ->
     outputs = [args.export or args.output] + [args.output.with_suffix(".gif")] * animated
     if args.show_intermediate or args.show_image_step is not None:
         outputs += [args.output.parent / "intermediate" / name for name in ENDS]
-    cli.options.check_outputs(outputs, [args.checkpoint, args.guide, args.inpaint, args.mask])
+    cli.options.check_outputs(
+        outputs, [args.checkpoint, args.guide, args.inpaint, args.from_image, args.mask]
+    )
     return args
 
 
@@ -136,15 +159,24 @@ def check_editing_options(args: argparse.Namespace) -> None:
         cli.options.refuse_given(args, ["mask"], "belongs to --inpaint")
     else:
         name = "inpainting"
-        cli.options.refuse_given(args, ["interpolate"], "cannot go with --inpaint")
+        cli.options.refuse_given(args, ["interpolate", "from_image"], "cannot go with --inpaint")
         cli.options.refuse_given(args, ["sampler"], "cannot go with --inpaint, which has its own")
-        if args.guidance is not None and args.guide is None and args.labels is None:
-            raise InputError("--guidance with --inpaint needs --labels, whose class it exaggerates")
         if args.mask is None:
             raise InputError(f"--inpaint needs a --mask: {', '.join(MASKS)}, or a picture")
-    for option in EDITING:
-        if option.needs:
-            cli.options.fill_or_refuse(args, option, args.inpaint is not None)
+    if args.from_image is not None:
+        name = "from_image"
+        cli.options.refuse_given(args, ["interpolate"], "cannot go with --from_image")
+    for option in GIVEN:
+        if getattr(args, option) is None or args.guidance is None or args.guide is not None:
+            continue
+        if args.labels is None:
+            raise InputError(
+                f"--guidance with --{option} needs --labels, whose class it exaggerates"
+            )
+    from_given = any(getattr(args, option) is not None for option in GIVEN)
+    cli.options.fill_or_refuse(args, DATA_DIR, from_given)
+    cli.options.fill_or_refuse(args, STRENGTH, args.from_image is not None)
+    cli.options.fill_or_refuse(args, VISITS, args.inpaint is not None)
     cli.options.check_sampler_options(args, default="ddpm" if args.interpolate is None else "dpmpp")
     if args.interpolate is not None:
         name = "interpolation"

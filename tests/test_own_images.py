@@ -19,7 +19,7 @@ import visualize_diffusion
 from checkpoints import load_checkpoint
 from datasets import load_images
 from datasets.settings import ImageSettings
-from sampling.inpainting import find_image
+from sampling.given import find_image
 from system.errors import InputError
 
 CLASSES = ("salt, pepper", "été", "7")
@@ -136,7 +136,7 @@ def test_held_out_pictures_are_inpainted_by_number(place):
     assert (len(held), len(learned)) == (3, 27)
     for number, image in enumerate(held.examples):
         assert torch.equal(find_image(str(number), config, place / "data"), image)
-    with pytest.raises(InputError, match="the test images of album are 0-2, not 3"):
+    with pytest.raises(InputError, match="the test images of album are 0-2; there is no 3"):
         find_image("3", config, place / "data")
     found = sampled("--inpaint", 1, "--mask", "left_half", "--visits", 1, "--num_images", 2)
     assert np.array_equal(found[:, :, 8:], np.stack([held.examples[1][:, 8:]] * 2))

@@ -10,7 +10,8 @@ from scripts import assert_picture, succeed
 
 from diffusion import make_schedule
 from samplers import exact_denoiser, final, repaint, trailing_timesteps
-from sampling.inpainting import MASKS, find_hole, find_image, read_image
+from sampling.given import find_image, read_image
+from sampling.inpainting import MASKS, find_hole
 from system.errors import InputError
 
 CORRELATION, KNOWN = 0.9, 1.2

@@ -1,0 +1,61 @@
+"""Images that a person gives: a picture file, or a test image by its number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from datasets import load_images
+from datasets.drawings import open_picture, over
+from datasets.settings import ImageSettings
+from system.errors import InputError
+
+
+def read_image(path: Path, shape: Sequence[int], background: str = "black") -> Tensor:
+    """A picture file as an image of a model's data, uint8.
+
+    Args:
+        shape: [C, H, W] of the model's images: grey for one channel, else in colour. The picture
+            may be larger or smaller, but must have their proportions.
+        background: the colour that shows where the picture is transparent.
+
+    Returns:
+        (H, W), or of images in colour (H, W, 3).
+
+    Raises:
+        InputError: it is missing, no picture, or of other proportions.
+    """
+    channels, height, width = shape
+    picture = open_picture(path)
+    if picture.width * height != picture.height * width:
+        size = f"{picture.width} x {picture.height}"
+        needed = "square picture" if height == width else f"picture of {width} : {height}"
+        raise InputError(f"{path} is {size} pixels; a {needed} is needed")
+    flat = over(background, picture, "L" if channels == 1 else "RGB")
+    return torch.from_numpy(np.array(flat.resize((width, height), Image.Resampling.BOX)))
+
+
+def find_image(source: str, config: Mapping[str, Any], data_dir: Path) -> Tensor:
+    """A picture file, or by its number an image that the model of a run has not seen.
+
+    Args:
+        config: of that run.
+
+    Raises:
+        InputError: as for `read_image` and `load_images`, or there is no image of that number.
+    """
+    if not source.isdecimal():
+        return read_image(Path(source), config["shape"], config["background"] or "black")
+    name, settings = config["dataset"], ImageSettings.of_run(config)
+    images = load_images(name, data_dir, train=False, settings=settings).examples
+    number = int(source[:18])  # Python refuses to read thousands of digits
+    if number >= len(images):
+        last = len(images) - 1
+        raise InputError(f"the test images of {name} are 0-{last}; there is no {number}")
+    return images[number]

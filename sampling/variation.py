@@ -1,0 +1,79 @@
+"""Variations of an image: noise up to some timestep, and from there back to an image.
+
+Meng et al. 2022          SDEdit: Guided Image Synthesis and Editing ..., arXiv:2108.01073
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from diffusion import NoiseSchedule
+from names import SAMPLERS
+from plots.images import save_panels
+from samplers import final, trailing_timesteps
+from sampling.batches import as_data
+from sampling.denoising import run_sampler
+from sampling.settings import SampleSettings
+from sampling.trained import Trained
+from system.console import shows_bars
+from system.errors import InputError
+from utils import SeededNoise
+
+
+def timesteps_from(
+    schedule: NoiseSchedule, strength: float, sampler: str, steps: int | None
+) -> list[int]:
+    """The decreasing timesteps to visit: evenly spaced over the share `strength` of all.
+
+    Args:
+        sampler: whose number of steps it is where `steps` is None, or fewer if there are not as
+            many timesteps.
+
+    Raises:
+        InputError: there are not so many timesteps.
+    """
+    total = max(1, round(strength * len(schedule)))
+    try:
+        return trailing_timesteps(total, steps or min(SAMPLERS[sampler].steps or total, total))
+    except ValueError:
+        raise InputError(
+            f"--steps: with --strength {strength:g} there are {total} timesteps, not {steps}"
+        ) from None
+
+
+def vary(
+    trained: Trained, settings: SampleSettings, image: Tensor, labels: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """`settings.count` images that share with `image` what noise has left of it.
+
+    Args:
+        settings: whose steps are those of `timesteps_from`; the first says how much noise.
+        image: one image of the model's data, uint8 (H, W) or (H, W, C).
+        labels: of the samples, int64 (count,); None for samples of no class.
+
+    Returns:
+        The images with their noise, and what was made of them: both (count, *image.shape), uint8.
+    """
+    device, units, count = trained.device, trained.units, settings.count
+    labels = None if labels is None else labels.to(device)
+    timesteps = settings.timesteps(trained.diffusion.schedule)
+    noise = SeededNoise(settings.seed, 0, count, device)
+    x0 = units.to_model(image[None].to(device)).expand(count, *units.shape)
+    t = torch.full((count,), timesteps[0], device=device)
+    x = trained.diffusion.add_noise(x0, t, noise.draw(*units.shape))
+    states = run_sampler(trained, settings, x, noise, labels)
+    hidden = not shows_bars(sys.stderr)
+    made = final(tqdm(states, total=len(timesteps), unit="step", disable=hidden))
+    return as_data(x, units), as_data(made, units)
+
+
+def draw_variations(samples: Tensor, image: Tensor, noisy: Tensor, title: str, path: Path) -> None:
+    """The image, the image in the noise of the first sample, and all samples."""
+    columns = torch.stack([image, noisy[0], *samples])
+    texts = ["given", "with noise", *map(str, range(1, len(samples) + 1))]
+    save_panels(columns[:, None], texts, path, title)

@@ -192,7 +192,7 @@ def labels_or_none(
 def make_variations(args: argparse.Namespace, device: torch.device) -> None:
     """Images that are like the one given, in what its noise has left of it."""
     from sampling import restore
-    from sampling.given import find_image
+    from sampling.given import captions, find_image
     from sampling.variation import draw_variations, timesteps_from, vary
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
@@ -207,7 +207,8 @@ def make_variations(args: argparse.Namespace, device: torch.device) -> None:
     if args.output.suffix.lower() == ".png":
         steps = counted(len(args.timesteps), "step")
         title = f"From an image (SDEdit, strength {args.strength:g}, {args.sampler}, {steps})"
-        draw_variations(samples, image, noisy, title, args.output)
+        texts = captions(samples, labels, trained.config["class_names"])
+        draw_variations(samples, image, noisy, texts, title, args.output)
     else:
         trained.pictures.write(samples, args.output, "")
     print(f"wrote {args.output}")
@@ -216,7 +217,7 @@ def make_variations(args: argparse.Namespace, device: torch.device) -> None:
 def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     """Images that are the one given, outside its hole."""
     from sampling import restore
-    from sampling.given import find_image
+    from sampling.given import captions, find_image
     from sampling.inpainting import draw_inpainting, find_hole, inpaint
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
@@ -229,7 +230,8 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     if args.output.suffix.lower() == ".png":
         steps = len(settings.timesteps(trained.diffusion.schedule))
         title = f"Inpainting (RePaint, {steps} steps, {args.visits} visits to each)"
-        draw_inpainting(samples, image, hole, title, args.output)
+        texts = captions(samples, labels, trained.config["class_names"])
+        draw_inpainting(samples, image, hole, texts, title, args.output)
     else:
         trained.pictures.write(samples, args.output, "")
     print(f"wrote {args.output}")

@@ -59,3 +59,10 @@ def find_image(source: str, config: Mapping[str, Any], data_dir: Path) -> Tensor
         last = len(images) - 1
         raise InputError(f"the test images of {name} are 0-{last}; there is no {number}")
     return images[number]
+
+
+def captions(samples: Tensor, labels: Tensor | None, class_names: Sequence[str]) -> list[str]:
+    """Of samples that stand beside what was given: their classes, or their numbers."""
+    if labels is None:
+        return [str(number) for number in range(1, len(samples) + 1)]
+    return [class_names[label] for label in labels.tolist()]

@@ -95,10 +95,11 @@ def inpaint(
     return as_data(made, trained.units)
 
 
-def draw_inpainting(samples: Tensor, image: Tensor, hole: Tensor, title: str, path: Path) -> None:
-    """The image, the image with its hole in grey, and what was made of it."""
+def draw_inpainting(
+    samples: Tensor, image: Tensor, hole: Tensor, texts: Sequence[str], title: str, path: Path
+) -> None:
+    """The image, the image with its hole in grey, and what was made of it with its texts."""
     cut = image.clone()
     cut[hole] = WHITE
     columns = torch.stack([image, cut, *samples])
-    texts = ["given", "cut out", *map(str, range(1, len(samples) + 1))]
-    save_panels(columns[:, None], texts, path, title)
+    save_panels(columns[:, None], ["given", "cut out", *texts], path, title)

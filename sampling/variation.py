@@ -6,6 +6,7 @@ Meng et al. 2022          SDEdit: Guided Image Synthesis and Editing ..., arXiv:
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -72,8 +73,9 @@ def vary(
     return as_data(x, units), as_data(made, units)
 
 
-def draw_variations(samples: Tensor, image: Tensor, noisy: Tensor, title: str, path: Path) -> None:
-    """The image, the image in the noise of the first sample, and all samples."""
+def draw_variations(
+    samples: Tensor, image: Tensor, noisy: Tensor, texts: Sequence[str], title: str, path: Path
+) -> None:
+    """The image, the image in the noise of the first sample, and all samples with their texts."""
     columns = torch.stack([image, noisy[0], *samples])
-    texts = ["given", "with noise", *map(str, range(1, len(samples) + 1))]
-    save_panels(columns[:, None], texts, path, title)
+    save_panels(columns[:, None], ["given", "with noise", *texts], path, title)

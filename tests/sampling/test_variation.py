@@ -101,6 +101,8 @@ def test_the_picture_shows_the_image_its_noise_and_what_became_of_it(
     assert 20 < abs(noisy - given).mean() < 130
     sample.main([*map(str, options), "--labels", "3", "--guidance", "2", "--output", "a.npy"])
     assert np.load("a.npy").shape == (3, 28, 28)
+    sample.main([*map(str, options), "--labels", "7,4"])
+    assert texts_above(figures["from_image"].axes[0]) == ["given", "with noise", "7", "4", "7"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch import Tensor
 from datasets import load_images
 from datasets.drawings import open_picture, over
 from datasets.settings import ImageSettings
+from plots.images import class_texts
 from system.errors import InputError
 
 
@@ -65,4 +66,4 @@ def captions(samples: Tensor, labels: Tensor | None, class_names: Sequence[str])
     """Of samples that stand beside what was given: their classes, or their numbers."""
     if labels is None:
         return [str(number) for number in range(1, len(samples) + 1)]
-    return [class_names[label] for label in labels.tolist()]
+    return class_texts(labels.tolist(), class_names)

@@ -163,8 +163,8 @@ def test_a_part_of_a_test_image_is_made_anew(name, rows, columns, model, figures
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ((10_000, "--mask", "centre"), "test images of digits are 0-9999, not 10000"),
-        (("9" * 5000, "--mask", "centre"), "test images of digits are 0-9999, not 9"),
+        ((10_000, "--mask", "centre"), "test images of digits are 0-9999; there is no 10000"),
+        (("9" * 5000, "--mask", "centre"), "test images of digits are 0-9999; there is no 9"),
         (
             (0, "--mask", "middle"),
             "--mask: middle is no picture and none of upper_half, lower_half",

@@ -11,7 +11,8 @@ of their cumulative product, `alphas_cumprod`. Their t = 1 ... T is our t = 0 ..
 This file knows no dataset, no network class and no file. A *model* is anything that maps (x_t, t)
 with shapes (B, ...) and (B,), or (1,) where all share one t, to a tensor shaped like x_t; a
 *denoiser* is anything that maps (x_t, t), t one int for the whole batch, to the pair of estimates
-(x0, eps). The reverse process, which calls denoisers, is in samplers.py.
+(x0, eps). Models that learn jumps also take pairs (t, s), shape (B, 2). The reverse process, which
+calls denoisers, is in samplers.py.
 
 Papers, cited by name below
     Ho et al. 2020            Denoising Diffusion Probabilistic Models, arXiv:2006.11239
@@ -39,7 +40,8 @@ import names
 from names import LOSS_WEIGHTINGS, PREDICTIONS, TIMESTEP_SAMPLINGS, names_of
 
 Model = Callable[[Tensor, Tensor], Tensor]
-Denoiser = Callable[..., tuple[Tensor, Tensor]]  # of x and t, see `Diffusion.denoiser`
+# Of x_t and t, or of x_t, t and s, see `Diffusion.denoiser`: the estimates (x0, eps).
+Denoiser = Callable[..., tuple[Tensor, Tensor]]
 Factor = float | Tensor  # of a whole batch, or (B, 1, ...)
 
 MIN_SNR_GAMMA = 5.0
@@ -404,6 +406,11 @@ class Diffusion:
         tables = (self.alphas, self.sigmas, *self.velocity)
         alpha, sigma, a, b = (self.rows(table, t, x) for table in tables)
         return self.solve_for_x0(output, x, alpha, sigma, a, b)
+
+    def estimate_eps(self, x: Tensor, x0: Tensor, t: Tensor) -> Tensor:
+        """The noise that x_t (B, ...) holds beside x0 (B, ...), for t (B,)."""
+        alpha, sigma = self.coefficients(t, x)
+        return (x - alpha * x0) / sigma
 
     def solve_for_x0(
         self, output: Tensor, x: Tensor, alpha: Factor, sigma: Factor, a: Factor, b: Factor

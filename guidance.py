@@ -54,12 +54,23 @@ def drop_labels(
     return torch.where(dropped, classes, labels)
 
 
-def conditioned(network: Network, labels: Tensor | None) -> Model:
-    """The network with its labels (B,) fixed: a function of x and t alone.
+class Conditioned:
+    """A network with its labels (B,), or none, fixed: a function of x and t alone."""
 
-    Fewer x than labels are the first of them.
-    """
-    return lambda x, t: network(x, t) if labels is None else network(x, t, labels[: len(x)])
+    def __init__(self, network: Network, labels: Tensor | None) -> None:
+        self.network, self.labels = network, labels
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.network(x, t) if self.labels is None else self.network(x, t, self.labels)
+
+    def rows(self, some: slice) -> Conditioned:
+        """The same for some of the examples."""
+        return Conditioned(self.network, None if self.labels is None else self.labels[some])
+
+
+def conditioned(network: Network, labels: Tensor | None) -> Model:
+    """The network with its labels (B,) fixed: a function of x and t alone."""
+    return Conditioned(network, labels)
 
 
 def guided(network: Network, labels: Tensor, classes: int, guidance: float) -> Model:

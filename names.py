@@ -435,7 +435,7 @@ NO_TEACHER = Option(
     "no_teacher",
     Flag(),
     "consistency: learn along the path of the data, not along that of the model before tuning;"
-    " faster, but it takes more epochs",
+    " each step is faster, but more epochs are needed",
 )
 LOSS_WEIGHTING = Option(
     "loss_weighting",

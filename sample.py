@@ -58,7 +58,8 @@ def export(args: argparse.Namespace) -> None:
     from models import load_model
     from sampling.trained import locate
 
-    _, checkpoint = locate(args.checkpoint)
+    path, checkpoint = locate(args.checkpoint)
+    cli.options.check_outputs([args.export], [path])
     model = load_model(checkpoint, use_ema=not args.no_ema)
     export_weights(args.export, checkpoint["config"], model.state_dict(), args.half)
     size = args.export.stat().st_size / 1e6
@@ -162,31 +163,20 @@ def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
     print(f"wrote {args.output}, {animation}")
 
 
-def check_takes_images(trained: Trained, option: str) -> None:
+def check_takes_images(args: argparse.Namespace, trained: Trained, option: str) -> None:
     """Refuse to begin with an image where a model cannot.
 
     Raises:
-        InputError: it is of points, or jumps from noise to data.
+        InputError: it is of points, jumps from noise to data, or knows no images without a class.
     """
+    from sampling.denoising import NO_CLASS
+
     if trained.kind != "images":
         raise InputError(f"{option} is for models of images; this one is of points")
     if trained.config["objective"] == CONSISTENCY:
         raise InputError(f"{option} takes many steps; use the model from before it was tuned")
-
-
-def labels_or_none(
-    args: argparse.Namespace, trained: Trained, labels: Tensor | None, option: str
-) -> Tensor | None:
-    """Without --labels nothing need be known of a given image's class.
-
-    Raises:
-        InputError: the model knows no images without a class.
-    """
-    from sampling.denoising import NO_CLASS
-
     if args.labels is None and not trained.knows_unlabelled:
         raise InputError(f"{option} needs --labels here: {NO_CLASS}")
-    return None if args.labels is None else labels
 
 
 def make_variations(args: argparse.Namespace, device: torch.device) -> None:
@@ -196,13 +186,14 @@ def make_variations(args: argparse.Namespace, device: torch.device) -> None:
     from sampling.variation import draw_variations, timesteps_from, vary
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
-    check_takes_images(trained, "--from_image")
+    check_takes_images(args, trained, "--from_image")
     cli.options.suit_objective(args, trained.config)
     schedule = trained.diffusion.schedule
     args.timesteps = timesteps_from(schedule, args.strength, args.sampler, args.timesteps)
     image = find_image(args.from_image, trained.config, args.data_dir)
     trained, settings, labels = prepare(args, trained, FROM_AN_IMAGE)
-    labels = labels_or_none(args, trained, labels, "--from_image")
+    # Without --labels nothing need be known of the image's class.
+    labels = None if args.labels is None else labels
     noisy, samples = vary(trained, settings, image, labels)
     if args.output.suffix.lower() == ".png":
         steps = counted(len(args.timesteps), "step")
@@ -221,11 +212,12 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     from sampling.inpainting import draw_inpainting, find_hole, inpaint
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
-    check_takes_images(trained, "--inpaint")
+    check_takes_images(args, trained, "--inpaint")
     hole = find_hole(args.mask, trained.units.shape)
     image = find_image(args.inpaint, trained.config, args.data_dir)
     trained, settings, labels = prepare(args, trained, FROM_AN_IMAGE, INPAINT_STEPS)
-    labels = labels_or_none(args, trained, labels, "--inpaint")
+    # Without --labels nothing need be known of the image's class.
+    labels = None if args.labels is None else labels
     samples = inpaint(trained, settings, image, hole, labels, args.visits)
     if args.output.suffix.lower() == ".png":
         steps = len(settings.timesteps(trained.diffusion.schedule))

@@ -39,6 +39,8 @@ RandnLike = Callable[[Tensor], Tensor]
 MOST_NOISE = 80.0  # where the first step begins: no more than 1 / 80 of x is data
 MIDDLE = 1.0  # about which the others lie: where what an image shows is decided
 REACH = 4.0  # how far from it, as a factor, many of them go
+# A network that learns jumps learns none that is shorter than this part of all timesteps.
+SHORTEST = 1 / 128
 
 
 def trailing_timesteps(timesteps: int, steps: int) -> list[int]:
@@ -268,7 +270,8 @@ def shortcut(
     it (training/objectives/shortcut.py) knows that. It adds no fresh noise.
     """
     for t, s in pairwise((*timesteps, CLEAN)):
-        x0, eps = denoise(x, t, s)
+        is_short = t - s < SHORTEST * len(schedule)
+        x0, eps = denoise(x, t, t if is_short else s)
         alpha, sigma = schedule.at(s)
         x = alpha * x0 + sigma * eps
         yield x

@@ -18,7 +18,7 @@ import cli.options
 import cli.terminal
 from cli.parser import Parser
 from cli.parser import settings as settings_of
-from names import FEW_STEPS, HOLDOUT, SCHEDULES, SEED, datasets_of, kind_of, names_of
+from names import CONSISTENCY, FEW_STEPS, HOLDOUT, SCHEDULES, SEED, datasets_of, kind_of, names_of
 from system.errors import InputError, one_line
 from system.options import Option
 from system.values import File, Flag, Switch, Whole
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from diffusion import Diffusion
     from plots.pictures import ImagePictures, PointPictures
+    from sampling import Trained
 
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
 GALLERY_POINTS = 8000
@@ -82,8 +83,8 @@ PICTURES = (
     Option(
         "checkpoint",
         File(),
-        "a model written by train.py: shows its reverse process too, with the data options,"
-        " the schedule and the seed of its run, and in its own units",
+        "a model written by train.py, or the name of one in pretrained/: shows its reverse process"
+        " too, with the data options, the schedule and the seed of its run, and in its own units",
     ),
     Option(
         "arrows",
@@ -271,10 +272,11 @@ def draw_process(
     pictures: ImagePictures | PointPictures,
     model: nn.Module | None,
     classes: list[int],
+    few: Trained | None = None,
 ) -> None:
     """The stills and animations of one process; `data` are examples x (N, ...) and labels (N,).
 
-    A model that knows classes is given them as labels in turn.
+    A model that knows classes is given them as labels in turn. `few` is that of --noise_map.
     """
     from guidance import conditioned, cycle_labels
     from plots.figures import literal
@@ -303,9 +305,34 @@ def draw_process(
     if args.noise_map:
         assert isinstance(pictures, PointPictures)
         assert model is not None
-        written.append(draw_landing(args, x0, diffusion, pictures, model))
+        assert few is not None
+        written.append(draw_landing(args, x0, diffusion, pictures, model, few))
     for path in written:
         print(f"wrote {path}")
+
+
+def restore_few(path: Path, config: dict[str, Any]) -> Trained:
+    """The model of --noise_map, which samples in one step.
+
+    Args:
+        config: of the model that it is compared with.
+
+    Raises:
+        InputError: the two are not to be compared.
+    """
+    from datasets.units import make_units
+    from sampling import restore
+
+    if config["objective"] == CONSISTENCY:
+        raise InputError("--noise_map: --checkpoint must be the model from before it was tuned")
+    few = restore(path)
+    if few.config["objective"] not in FEW_STEPS:
+        raise InputError(f"--noise_map: {path} was not trained for few steps")
+    if few.kind != config["kind"] or few.units.facts() != make_units(config).facts():
+        raise InputError(f"--noise_map: {path} is of other data than --checkpoint")
+    if not few.knows_unlabelled:
+        raise InputError(f"--noise_map: {path} knows no points without a class")
+    return few
 
 
 def draw_landing(
@@ -314,18 +341,13 @@ def draw_landing(
     diffusion: Diffusion,
     pictures: PointPictures,
     model: nn.Module,
+    few: Trained,
 ) -> Path:
     """Where noise lands, in all timesteps by one model and in one by another."""
     from guidance import conditioned
     from plots.noise_map import Walk, draw_noise_map
-    from sampling import restore
 
-    few = restore(args.noise_map)
     sampler, T = few.config["objective"], len(diffusion.schedule)
-    if sampler not in FEW_STEPS:
-        raise InputError(f"--noise_map: {args.noise_map} was not trained for few steps")
-    if few.units.facts() != pictures.units.facts():
-        raise InputError(f"--noise_map: {args.noise_map} is of other data than --checkpoint")
     jump = few.diffusion.denoiser(conditioned(few.network, None))
     walks = [
         Walk(f"{T:,} steps of ddim", diffusion, diffusion.denoiser(model), "ddim", T),
@@ -352,8 +374,10 @@ def show_process(args: argparse.Namespace) -> None:
     checkpoint = None if args.checkpoint is None else load_checkpoint(args.checkpoint)
     config = None if checkpoint is None else checkpoint["config"]
     complete(args, config)
-    cli.options.check_outputs(outputs(args), [args.checkpoint, args.dataset])
+    inputs = [args.checkpoint, args.noise_map, args.dataset]
+    cli.options.check_outputs(outputs(args), inputs)
     check_writable((args.html or args.save_path).parent)
+    few = restore_few(args.noise_map, config) if args.noise_map and config else None
     if config is None:
         # No network answers here, so it is all the same; v is possible with every schedule.
         try:
@@ -379,7 +403,7 @@ def show_process(args: argparse.Namespace) -> None:
     print(f"{data.name}: {len(x0):,} {data.kind}, {args.schedule} schedule, T = {args.timesteps}")
     if args.html is None:
         classes = with_examples(config["label_counts"]) if config else []
-        draw_process(args, (x0, labels), diffusion, pictures, model, classes)
+        draw_process(args, (x0, labels), diffusion, pictures, model, classes, few)
         return
     shown = {**(config or {}), **vars(args)}  # the data and the schedule that are shown
     save_explorer(args.html, shown, diffusion, pictures.units, x0, labels, model)

@@ -38,6 +38,7 @@ from samplers import timesteps_of, trailing_timesteps
 from sampling import SampleSettings, Trained, generate, restore
 from sampling.denoising import prepare_network
 from system.distributed import start
+from system.errors import InputError
 from utils import choose_device
 
 FRESH = "dpmpp, eta 1"
@@ -151,6 +152,10 @@ def main() -> None:
         runs = [(trained, plans(trained.diffusion.schedule, args.most))]
         for path in args.few:
             few = restore(path, device)
+            if few.config["objective"] not in FEW_STEPS:
+                raise InputError(f"--few: {path} was not trained for few steps")
+            if few.config["dataset"] != trained.config["dataset"]:
+                raise InputError(f"--few: {path} is of other data than --checkpoint")
             name, schedule = few.config["objective"], few.diffusion.schedule
             runs.append((few, [("own", name, timesteps_of(name, schedule, n)) for n in FEW]))
         for trained, planned in runs:

@@ -114,7 +114,6 @@ EDITING = (
     DATA_DIR,
     VISITS,
 )
-GIVEN = ("inpaint", "from_image")  # what begins with an image
 
 
 def parse_arguments(argv: list[str] | None = None, document: str | None = "") -> argparse.Namespace:
@@ -148,13 +147,16 @@ def parse_arguments(argv: list[str] | None = None, document: str | None = "") ->
     return args
 
 
-def check_editing_options(args: argparse.Namespace) -> None:
-    """Fill in the output and the sampler, and refuse what does not go together.
+def check_given_image(args: argparse.Namespace) -> str | None:
+    """Fill in the options of what begins with an image, and refuse what does not go together.
+
+    Returns:
+        The name of its output; None where nothing begins with an image.
 
     Raises:
         InputError: naming the option.
     """
-    name = "generated_samples"
+    name = None
     if args.inpaint is None:
         cli.options.refuse_given(args, ["mask"], "belongs to --inpaint")
     else:
@@ -166,18 +168,30 @@ def check_editing_options(args: argparse.Namespace) -> None:
     if args.from_image is not None:
         name = "from_image"
         cli.options.refuse_given(args, ["interpolate"], "cannot go with --from_image")
-    for option in GIVEN:
-        if getattr(args, option) is None or args.guidance is None or args.guide is not None:
-            continue
-        if args.labels is None:
+    if name is not None:
+        option = "inpaint" if args.from_image is None else "from_image"
+        why = f"is not for --{option}, which makes all images at once"
+        cli.options.refuse_given(args, ["batch_size"], why)
+        if args.guidance is not None and args.guide is None and args.labels is None:
             raise InputError(
                 f"--guidance with --{option} needs --labels, whose class it exaggerates"
             )
-    from_given = any(getattr(args, option) is not None for option in GIVEN)
-    cli.options.fill_or_refuse(args, DATA_DIR, from_given)
+    cli.options.fill_or_refuse(args, DATA_DIR, name is not None)
     cli.options.fill_or_refuse(args, STRENGTH, args.from_image is not None)
     cli.options.fill_or_refuse(args, VISITS, args.inpaint is not None)
+    return name
+
+
+def check_editing_options(args: argparse.Namespace) -> None:
+    """Fill in the output and the sampler, and refuse what does not go together.
+
+    Raises:
+        InputError: naming the option.
+    """
+    name = check_given_image(args) or "generated_samples"
     cli.options.check_sampler_options(args, default="ddpm" if args.interpolate is None else "dpmpp")
+    if args.from_image is not None and SAMPLERS[args.sampler].by_level:
+        raise InputError(f"--from_image takes many steps, so not --sampler {args.sampler}")
     if args.interpolate is not None:
         name = "interpolation"
         if args.interpolate[0] == args.interpolate[1]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from diffusion import Denoiser, Diffusion
 from plots.figures import DPI, save_figure
 from plots.pictures import PointPictures
 from plots.points import backdrop, new_axes
-from samplers import timesteps_of
+from samplers import final, timesteps_of
 
 SIDE = 120  # of the grid of noise
 REACH = 2.9  # of its edges, in standard deviations
@@ -35,12 +35,13 @@ class Walk(NamedTuple):
     sampler: str
     steps: int
 
-    def states(self, noise: Tensor) -> list[Tensor]:
+    def states(self, noise: Tensor) -> Iterator[Tensor]:
         """All states from standard normal noise (N, 2) to the samples, as the network sees them."""
         schedule = self.diffusion.schedule
         timesteps = timesteps_of(self.sampler, schedule, self.steps)
         x = self.diffusion.starting_noise(noise)
-        return [x, *getattr(samplers, self.sampler)(self.denoise, x, schedule, timesteps)]
+        yield x
+        yield from getattr(samplers, self.sampler)(self.denoise, x, schedule, timesteps)
 
 
 def colours(points: Tensor) -> np.ndarray:
@@ -57,7 +58,7 @@ def colours(points: Tensor) -> np.ndarray:
 def draw_noise_map(
     walks: Sequence[Walk], x0: Tensor, pictures: PointPictures, path: Path, title: str
 ) -> None:
-    """For each walk a row: the noise, some of the ways, and where they end, all coloured by that.
+    """For each walk a row: the noise, some of its paths, and where they end, coloured by that.
 
     Args:
         x0: what the samples should be like, (N, 2), as the network sees it.
@@ -68,8 +69,8 @@ def draw_noise_map(
     grid = torch.cartesian_prod(ticks, ticks)
     noise = torch.randn(LANDED, 2, generator=torch.Generator().manual_seed(0))
     rows, data = figure.subplots(len(walks), 3, squeeze=False), pictures.units.to_data
-    for walk, (of_noise, of_ways, of_ends) in zip(walks, rows, strict=True):
-        ends = colours(walk.states(grid)[-1]).reshape(SIDE, SIDE, 3)
+    for walk, (of_noise, of_paths, of_ends) in zip(walks, rows, strict=True):
+        ends = colours(final(walk.states(grid))).reshape(SIDE, SIDE, 3)
         # The first axis of the grid is x; of a picture it is y.
         of_noise.imshow(
             ends.transpose(1, 0, 2), origin="lower", extent=(-REACH, REACH, -REACH, REACH)
@@ -77,21 +78,22 @@ def draw_noise_map(
         of_noise.set_title("noise, coloured by where it lands", fontsize=9)
         of_noise.set_ylabel(walk.caption, fontsize=10)
         of_noise.tick_params(labelsize=7)
-        states = walk.states(noise)
-        landed = colours(states[-1])
-        new_axes(of_ways, pictures.limits, f"{PATHS} ways, from ring to dot")
-        backdrop(of_ways, data(x0))
-        draw_ways(of_ways, torch.stack([data(x[:PATHS]) for x in states]), landed[:PATHS])
+        landing = final(walk.states(noise))
+        landed = colours(landing)
+        new_axes(of_paths, pictures.limits, f"{PATHS} paths, from ring to dot")
+        backdrop(of_paths, data(x0))
+        states = torch.stack([data(x) for x in walk.states(noise[:PATHS])])
+        draw_paths(of_paths, states, landed[:PATHS])
         new_axes(of_ends, pictures.limits, "where noise lands")
-        x, y = data(states[-1]).T
+        x, y = data(landing).T
         of_ends.scatter(x, y, s=2, c=landed, linewidths=0)
     save_figure(figure, path)
 
 
-def draw_ways(axes: Axes, ways: Tensor, landed: np.ndarray) -> None:
-    """Ways (steps + 1, N, 2), from where they begin, a ring, to their ends, a dot."""
-    for way, colour in zip(ways.unbind(1), landed, strict=True):
-        axes.plot(*way.T, color=colour, linewidth=0.7)
-    (x, y), (end_x, end_y) = ways[0].T, ways[-1].T
+def draw_paths(axes: Axes, states: Tensor, landed: np.ndarray) -> None:
+    """Paths (steps + 1, N, 2), from where they begin, a ring, to their ends, a dot."""
+    for path, colour in zip(states.unbind(1), landed, strict=True):
+        axes.plot(*path.T, color=colour, linewidth=0.7)
+    (x, y), (end_x, end_y) = states[0].T, states[-1].T
     axes.scatter(x, y, s=7, facecolors="none", edgecolors=list(map(tuple, landed)), linewidths=0.6)
     axes.scatter(end_x, end_y, s=9, c=landed, linewidths=0)

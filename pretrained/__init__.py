@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -13,7 +14,7 @@ def names() -> list[str]:
 
 
 def find(path: Path) -> Path:
-    """The file of the model of that name, or else `path`, which a file of a person's own is."""
-    if path.exists() or len(path.parts) != 1 or path.name not in names():
+    """The file of the pretrained model of that name; any other path unchanged."""
+    if os.path.isfile(path) or str(path) not in names():
         return path
-    return FOLDER / f"{path.name}.pt"
+    return FOLDER / f"{path}.pt"

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from datasets.units import Units
 from guidance import cycle_labels
-from sampling.denoising import check_guidance, run_sampler
+from sampling.denoising import check_guidance, check_jumps, run_sampler
 from sampling.settings import SampleSettings
 from sampling.trained import Trained
 from system.console import shows_bars
@@ -52,10 +52,11 @@ def generate(
             turn. A network without classes takes none.
 
     Raises:
-        InputError: see `check_guidance` and `SampleSettings.timesteps`.
+        InputError: see `check_guidance`, `check_jumps` and `SampleSettings.timesteps`.
         RunError: the samples are not finite.
     """
     check_guidance(trained, settings)
+    check_jumps(trained, settings)
     count = settings.batch(trained.kind)
     starts = range(0, settings.count, count)
     mine = starts[group.rank :: group.size]

@@ -63,7 +63,7 @@ def find_image(source: str, config: Mapping[str, Any], data_dir: Path) -> Tensor
 
 
 def captions(samples: Tensor, labels: Tensor | None, class_names: Sequence[str]) -> list[str]:
-    """Of samples that stand beside what was given: their classes, or their numbers."""
+    """The captions of samples (N, ...): their classes, or their numbers."""
     if labels is None:
         return [str(number) for number in range(1, len(samples) + 1)]
     return class_texts(labels.tolist(), class_names)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+import pretrained
 from checkpoints import find_checkpoint, load_checkpoint
 from datasets.units import Units, make_units
 from diffusion import Diffusion, make_diffusion
@@ -82,7 +83,7 @@ def locate(path: Path | None) -> tuple[Path, dict[str, Any]]:
     Raises:
         InputError: there is no checkpoint, or it is not a valid one.
     """
-    path = path or find_checkpoint(DEFAULT_CHECKPOINT)
+    path = pretrained.find(path or find_checkpoint(DEFAULT_CHECKPOINT))
     return path, load_checkpoint(path)
 
 

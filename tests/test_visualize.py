@@ -374,7 +374,8 @@ def test_the_map_compares_a_model_with_one_for_few_steps(figures):
         ("--dataset moons --noise_map few.pt", "--noise_map needs --checkpoint"),
         ("--checkpoint m.pt --noise_map m.pt", "m.pt was not trained for few steps"),
         ("--checkpoint m.pt --noise_map other.pt", "other.pt is of other data"),
-        ("--checkpoint m.pt --noise_map none.pt", "none.pt"),
+        ("--checkpoint m.pt --noise_map none.pt", "no checkpoint at none.pt"),
+        ("--checkpoint m.pt --noise_map always.pt", "always.pt knows no points without a class"),
         ("--checkpoint i.pt --noise_map few.pt", "--noise_map is for sets of points"),
         ("--checkpoint i.pt --html x.html --noise_map few.pt", "cannot go with --html"),
     ],
@@ -383,5 +384,7 @@ def test_the_map_refuses_what_it_cannot_compare(options, says, figures):
     write_model("m.pt", "--dataset", "moons", *POINTS)
     write_model("other.pt", "--dataset", "dino", *POINTS, "--objective", "shortcut")
     write_model("i.pt", *IMAGES)
+    classes = ("--class_conditional", "--label_dropout", 0)
+    write_model("always.pt", "--dataset", "moons", *POINTS, "--objective", "shortcut", *classes)
     with pytest.raises(InputError, match=says):
         visualize(*options.split())

@@ -20,7 +20,7 @@ class Batch(NamedTuple):
 
     examples: Tensor  # (B, ...), as data
     labels: Tensor | None  # int64 (B,); None for a network without classes
-    t: Tensor  # timesteps, int64 (B,)
+    t: Tensor  # timesteps, int64 (B,), or pairs of them (B, 2)
     eps: Tensor  # noise, float32 (B, *shape)
 
 
@@ -31,7 +31,7 @@ class Process(Protocol):
     def device(self) -> torch.device: ...
 
     def draw_timesteps(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Timesteps to train on, int64 (count,)."""
+        """Timesteps to train on, int64 (count,), or pairs of them (count, 2)."""
 
 
 def mirror(images: Tensor, chosen: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class Preview:
     ) -> None:
         self.diffusion, self.pictures = diffusion, pictures
         self.stride, self.seed = settings.show_image_step, settings.seed
-        # In few steps it is sampled by what has the name of its objective.
+        # A model for few steps is sampled by the sampler named after its objective.
         self.sampler = settings.objective if settings.objective in FEW_STEPS else None
         device, count = diffusion.device, settings.num_samples
         if labels and count > len(labels):

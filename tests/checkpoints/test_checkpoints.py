@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -27,6 +28,7 @@ from system.errors import InputError
 from utils import EMA
 
 OF_IMAGES = {"background": None, "holdout": None, "flip": False}
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 CONFIG = {
     **OF_IMAGES,
     **{"kind": "images", "dataset": "digits", "label_counts": [], "label_dropout": None},
@@ -409,6 +411,25 @@ def test_weights_of_which_some_are_in_half_precision_are_refused(tmp_path):
         load_checkpoint(tmp_path / "m.pt")
 
 
+def test_half_precision_takes_no_memory_before_it_is_checked(tmp_path, monkeypatch):
+    """A tensor of a few bytes can claim to have any number of elements."""
+    weights = build_model(POINTS).state_dict()
+    export_weights(tmp_path / "m.pt", POINTS, weights, half=True)
+    changed = torch.load(tmp_path / "m.pt", weights_only=True)
+    changed["model"]["stem.bias"] = torch.zeros(1).half().expand(25_000_000)
+    torch.save(changed, tmp_path / "m.pt")
+
+    convert = torch.Tensor.float
+
+    def wary(tensor):
+        assert tensor.dtype != torch.float16, "converted too early"
+        return convert(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "float", wary)
+    with pytest.raises(InputError, match=r"stem\.bias is missing or no sound"):
+        load_checkpoint(tmp_path / "m.pt")
+
+
 def test_half_a_file_makes_no_network_that_is_too_large_for_it(tmp_path):
     weights = build_model(POINTS).state_dict()
     export_weights(tmp_path / "m.pt", POINTS, weights, half=True)
@@ -429,12 +450,30 @@ def test_a_model_that_comes_with_the_project_has_a_name(tmp_path, monkeypatch):
     assert pretrained.names() == ["one", "two"]
     assert load_checkpoint(Path("two"))["config"]["kind"] == "points"
     for path in ("three", "here/one", "two.safetensors"):
-        with pytest.raises(InputError, match=r"no checkpoint at .*; .*there are one, two"):
+        with pytest.raises(InputError, match=r"no checkpoint at .*; .*name of one of one, two"):
             load_checkpoint(Path(path))
-    # A file of that name goes before it.
+    # A folder of that name, of a run say, does not hide it; a file does.
+    (tmp_path / "one").mkdir()
+    assert load_checkpoint(Path("one"))["config"]["kind"] == "points"
+    with pytest.raises(InputError, match=r"no checkpoint at x{300}"):
+        load_checkpoint(Path("x" * 300))
     (tmp_path / "two").write_bytes(b"mine")
     with pytest.raises(InputError, match="two cannot be read"):
         load_checkpoint(Path("two"))
+
+
+def test_the_models_that_come_with_the_project_are_whole_and_both_readmes_name_them():
+    names = pretrained.names()
+    assert {"mnist", "mnist_one_step"} <= set(names)
+    tables = (REPOSITORY / "pretrained" / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", tables, re.MULTILINE)) == set(names)
+    (row,) = re.findall(r"^\| `--checkpoint` .*pretrained/.*$", README, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", row.partition("pretrained/")[2])) == set(names)
+    for name in names:
+        assert (REPOSITORY / "pretrained" / f"{name}.pt").stat().st_size < 4_000_000
+        config = load_checkpoint(Path(name))["config"]
+        assert config["objective"] == ("consistency" if "one_step" in name else "denoising")
+        assert config["dataset"] == name.removesuffix("_one_step")
 
 
 def test_exported_weights_say_nothing_of_a_persons_folders(tmp_path):

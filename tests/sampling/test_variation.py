@@ -117,7 +117,11 @@ def test_the_picture_shows_the_image_its_noise_and_what_became_of_it(
         ("--from_image x.png --inpaint 3 --mask centre", "--from_image cannot go with --inpaint"),
         ("--from_image x.png --gif", "--gif are not for from_image"),
         ("--from_image x.png --guidance 2", "--guidance with --from_image needs --labels"),
-        ("--from_image x.png --checkpoint images.pt", "x.png"),
+        ("--from_image x.png --checkpoint images.pt", "x.png: no such file"),
+        ("--from_image x.png --sampler consistency", "so not --sampler consistency"),
+        ("--from_image x.png --batch_size 3", "--batch_size is not for --from_image"),
+        ("--from_image x.png --checkpoint few.pt --sampler ddim", "before it was tuned"),
+        ("--from_image x.png --checkpoint classes.pt", "--from_image needs --labels here"),
         ("--from_image x.png --checkpoint points.pt", "--from_image is for models of images"),
         ("--from_image x.png --checkpoint images.pt --strength 0.01 --steps 99", "there are 10"),
     ],
@@ -126,4 +130,6 @@ def test_what_does_not_go_is_said_in_a_line(options, says, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     write_model("images.pt", *IMAGES)
     write_model("points.pt", "--dataset", "moons", *POINTS)
+    write_model("few.pt", "--consistency", "images.pt")
+    write_model("classes.pt", *IMAGES, "--class_conditional", "--label_dropout", 0)
     assert says in refuse("sample.py", *options.split(), cwd=tmp_path)

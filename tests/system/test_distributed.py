@@ -126,6 +126,17 @@ def test_two_processes_tune_like_one_with_twice_the_batch(tmp_path):
     assert np.array_equal(np.load(tmp_path / "alone.npy"), np.load(tmp_path / "shared.npy"))
 
 
+def test_two_processes_learn_jumps_like_one_with_twice_the_batch(tmp_path):
+    command = (*TRAIN, "--class_conditional", "--objective", "shortcut", "--epochs", 1)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    succeed("train.py", *command, "--batch_size", 40, cwd=tmp_path / "one")
+    together(2, "train.py", *command, "--batch_size", 20, cwd=tmp_path / "two")
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(one) == len(two) > 5
+    np.testing.assert_allclose(two, one, rtol=2e-3)
+
+
 def test_too_few_examples_for_the_processes_are_refused(monkeypatch):
     monkeypatch.setattr(Group, "wait", lambda group: None)
     args = train.parse_arguments(["--dataset", "dino", "--num_points", "3"])

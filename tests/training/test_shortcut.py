@@ -10,13 +10,14 @@ from test_resume import assert_same_end
 
 import models
 from diffusion import CLEAN, Diffusion, make_schedule
+from guidance import conditioned
 from models import build_model
 from models.mlp import MLP
-from samplers import final, shortcut, trailing_timesteps
+from samplers import SHORTEST, final, shortcut, trailing_timesteps
 from system.errors import InputError
-from train import make_trainer, parse_arguments
+from train import parse_arguments
 from training.objectives.denoising import denoising
-from training.objectives.shortcut import SHARE, SHORTEST, Jumps, two_jumps
+from training.objectives.shortcut import AT_THE_LAST, SHARE, Jumps, two_jumps
 from training.objectives.shortcut import shortcut as objective
 
 NAMES = ["cosine", "linear", "log_linear", "flow"]
@@ -73,7 +74,7 @@ def test_two_exact_jumps_are_the_exact_jump_over_both(name, prediction):
         expected = diffusion.estimate_x0(model, x, t, s)
         found = two_jumps(diffusion, model, x, t, s)
         # Half of a short jump is the ordinary estimate: an Euler step, nearly the same.
-        learned = t - (t + s + 1) // 2 >= 1000 / SHORTEST
+        learned = t - (t + s + 1) // 2 >= 1000 * SHORTEST
         assert torch.allclose(found[learned], expected[learned], atol=2e-3), length
         assert learned.float().mean() > 0.9 or length == 16
 
@@ -92,20 +93,35 @@ def test_a_jump_of_one_timestep_is_the_ordinary_estimate():
 
 @pytest.mark.parametrize("prediction", ["x0", "v"])
 @pytest.mark.parametrize("name", NAMES)
-def test_of_a_batch_too_small_for_a_jump_it_is_denoising_to_the_bit(name, prediction):
+def test_one_example_in_four_jumps_and_the_others_are_those_of_denoising(name, prediction):
     diffusion = process(name, prediction=prediction)
     weight = torch.tensor(0.3, requires_grad=True)
 
     def model(x, times):
-        return weight * x + 0.001 * (times if times.dim() == 1 else times[:, 1]).view(-1, 1)
+        t, s = times.unbind(1) if times.dim() == 2 else (times, times)
+        return weight * x + 0.001 * s.view(-1, 1) - 0.0005 * t.view(-1, 1)
 
     torch.manual_seed(0)
-    times = Jumps(diffusion).draw_timesteps(SHARE - 1)
-    x0, eps = torch.randn(SHARE - 1, 5), torch.randn(SHARE - 1, 5)
+    count = 2 * SHARE + 1
+    times = Jumps(diffusion).draw_timesteps(count)
+    t, s = times.unbind(1)
+    x0, eps = torch.randn(count, 5), torch.randn(count, 5)
+    rest = torch.arange(count) % SHARE != 0
+    assert rest.sum() == count - 3
+    total = denoising(diffusion, model, x0[rest], t[rest], eps[rest]) * (count - 3)
+    for i in (~rest).nonzero().flatten().tolist():
+        one = slice(i, i + 1)
+        x = diffusion.add_noise(x0[one], t[one], eps[one])
+        with torch.no_grad():
+            estimate = two_jumps(diffusion, model, x, t[one], s[one])
+        alpha, sigma = diffusion.schedule.at(t[i].item())
+        target = diffusion.target(estimate, t[one], (x - alpha * estimate) / sigma)
+        error = diffusion.run_model(model, x, t[one], s[one]) - target
+        total = total + diffusion.weights[t[i]] * error.square().mean()
     loss = objective(diffusion, model, x0, times, eps)
-    ordinary = denoising(diffusion, model, x0, times[:, 0], eps)
-    assert torch.equal(loss, ordinary)
-    assert torch.equal(*(torch.autograd.grad(one, weight)[0] for one in (loss, ordinary)))
+    assert loss.item() == pytest.approx(total.item() / count, rel=1e-4)
+    found, expected = (torch.autograd.grad(one, weight)[0].item() for one in (loss, total))
+    assert found == pytest.approx(expected / count, rel=1e-3)
 
 
 @pytest.mark.parametrize("prediction", ["x0", "v"])
@@ -116,7 +132,7 @@ def test_the_exact_jumps_have_no_loss_beyond_that_of_denoising(prediction):
     count = 4000
     times = Jumps(diffusion).draw_timesteps(count)
     x0, eps = MEAN + math.sqrt(VARIANCE) * torch.randn(count, 1), torch.randn(count, 1)
-    rest = slice(count // SHARE, None)
+    rest = torch.arange(count) % SHARE != 0
     loss = objective(diffusion, model, x0, times, eps)
     of_rest = denoising(diffusion, model, x0[rest], times[rest, 0], eps[rest])
     assert loss.item() == pytest.approx((1 - 1 / SHARE) * of_rest.item(), rel=1e-3)
@@ -162,17 +178,30 @@ def test_the_sampler_goes_where_it_told_the_network():
     assert states[1].tolist() == [[0.5, 0.5]]
 
 
-def test_jumps_are_as_long_as_steps_of_1_2_4_and_so_on():
+def test_jumps_are_of_all_lengths_the_logarithms_alike_and_many_begin_and_end_at_the_ends():
     jumps = Jumps(process())
-    t, s = jumps.draw_timesteps(80_000, torch.Generator().manual_seed(0)).unbind(1)
-    assert t.float().mean().item() == pytest.approx(499.5, abs=4)
+    t, s = jumps.draw_timesteps(200_000, torch.Generator().manual_seed(0)).unbind(1)
     assert bool((s < t).all())
-    assert s.min().item() == CLEAN
-    whole = s > CLEAN  # a k of 0 goes to the data from everywhere
-    found = (t - s)[whole].unique().tolist()
-    assert found == [math.ceil(1000 / 2**k) for k in range(7, 0, -1)]
-    share = ((s == CLEAN) & (t > 500)).double().mean().item()
-    assert share == pytest.approx(0.5 / 8, rel=0.03)
+    assert (t == 999).double().mean().item() == pytest.approx(AT_THE_LAST + 0.001, rel=0.05)
+    assert t[t < 999].double().mean().item() == pytest.approx(499, abs=3)
+    lengths = (t - s)[(t == 999)]
+    # From the last timestep one in eight goes all the way, and as many each half as far or less.
+    shares = [(lengths <= 1000 / 2**k).double().mean().item() for k in range(8)]
+    expected = [1, *((7 - k) / 8 for k in range(1, 8))]
+    assert shares == pytest.approx(expected, abs=0.015)
+    assert lengths.min().item() == 8
+
+
+def test_the_sampler_takes_ordinary_steps_where_they_are_shorter_than_any_jump():
+    schedule = make_schedule("cosine", 1000)
+    asked = []
+
+    def denoise(x, t, s):
+        asked.append((t, s))
+        return x, 0 * x
+
+    list(shortcut(denoise, torch.zeros(1, 2), schedule, [999, 20, 13, 6]))
+    assert asked == [(999, 20), (20, 20), (13, 13), (6, 6)]
 
 
 def test_few_timesteps_are_enough():
@@ -280,10 +309,17 @@ def test_what_it_cannot_do_is_said(tmp_path):
     assert "--sampler shortcut needs a model trained with --objective shortcut" in line
 
 
-def test_parts_of_a_batch_have_their_share_of_jumps():
-    """The first of each process's part are the jumps, however many processes there are."""
-    args = parse_arguments([*POINTS.split(), "--objective", "shortcut", "--epochs", "1"])
-    batches = make_trainer(args).run.batches
-    drawn = batches.draw(torch.arange(batches.size))
-    assert drawn.t.shape == (batches.size, 2)
-    assert bool((drawn.t[:, 1] < drawn.t[:, 0]).all())
+def test_the_network_is_told_the_class_of_each_example_that_jumps():
+    diffusion = process()
+    seen = []
+
+    def network(x, times, labels):
+        seen.append((len(x), labels.tolist()))
+        return 0 * x
+
+    labels = torch.arange(9)
+    x0 = torch.randn(9, 2)
+    times = Jumps(diffusion).draw_timesteps(9)
+    objective(diffusion, conditioned(network, labels), x0, times, torch.randn(9, 2))
+    jumping = (3, [0, 4, 8])
+    assert seen == [jumping, jumping, (9, list(range(9)))]

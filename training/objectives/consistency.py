@@ -18,15 +18,16 @@ from samplers import MOST_NOISE, first_of_levels
 from system.errors import InputError
 
 # Noise levels are sigma / alpha, in which one path is a straight line.
-# Of a run, of equal length; in each r is nearer to t. The first of the paper, 0, learns little that
-# the network did not know before.
+# The stages of a run, all equally long; in each r is nearer to t. Stage 0 of the paper is left out:
+# it teaches little that the network does not know.
 FIRST_STAGE, LAST_STAGE = 1, 5
 LOG_MEAN, LOG_SPREAD = 0.0, 1.5  # of the logarithms of the levels that are learned from
 AT_THE_FIRST = 1 / 16  # share of the examples at the noisiest level, where sampling begins
 LEAST_NOISE = 2.0  # of a process whose end can pass for pure noise
 FLOOR = 0.2  # what a weight adds to t - r, lest small levels have all of the weight
-# An estimate of x0 that the network answers itself knows nothing of D(x, 0) = x. Without data as
-# the target at small levels it can become a constant, which agrees with itself.
+# An estimate of x0 that the network answers itself knows nothing of D(x, 0) = x. Without data (or
+# the teacher's estimate of them) as the target at small levels it can become a constant, which
+# agrees with itself.
 DATA_BELOW = 0.15
 HUBER = 0.2  # the length at which `pseudo_huber` turns from a square into an absolute value
 
@@ -61,8 +62,7 @@ def consistency(
     with torch.no_grad():
         if teacher is not None:
             x0 = diffusion.estimate_x0(teacher, x, t)
-            alpha, sigma = diffusion.coefficients(t, x)
-            eps = (x - alpha * x0) / sigma
+            eps = diffusion.estimate_eps(x, x0, t)
         at_r = r.clamp(min=0)
         estimate = diffusion.estimate_x0(model, diffusion.add_noise(x0, at_r, eps), at_r)
         is_data = (r == CLEAN).view(-1, *[1] * (x0.dim() - 1))

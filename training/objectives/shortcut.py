@@ -6,39 +6,42 @@ Guo et al. 2025           SplitMeanFlow: Interval Splitting Consistency ..., arX
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from diffusion import CLEAN, Diffusion, Model
+from guidance import Conditioned
+from samplers import SHORTEST
 
 SHARE = 4  # one in so many examples learns a jump, the others to denoise
-SHORTEST = 128  # jumps are of 1 / 1, 1 / 2, 1 / 4 ... and no less than 1 / 128 of all timesteps
+AT_THE_LAST = 1 / 16  # share of the examples at the noisiest timestep
 
 
 def shortcut(diffusion: Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """The mean of w_t |f(x_t, t, s) - target|^2 over a batch; for most of it s is t.
+    """The mean of w_t |f(x_t, t, s) - target|^2 over a batch; for three in four s is t.
 
     A network is told where it is to jump, from t to s, and answers the x_0 with which one step of
     `ddim` gets there. For s = t that is the ordinary estimate of x_0, learned as in `denoising`.
-    For the first of the batch, one in `SHARE`, it is the one that two jumps of half the length
-    add up to (Frans et al. 2024, section 3.2).
+    For the first example of `SHARE`, the fifth and so on it is the one that two jumps of half the
+    length add up to (Frans et al. 2024, section 3.2).
 
     Args:
         x0: data as the network sees them (B, ...).
         t: pairs of timesteps, from where and to where, int64 (B, 2), as `Jumps` draws them.
         eps: normal noise, of the shape of x0.
     """
-    t, s = t.unbind(1)
-    jumps = len(t) // SHARE
+    (t, s), some = t.unbind(1), slice(None, None, SHARE)
     x = diffusion.add_noise(x0, t, eps)
-    target = diffusion.target(x0, t, eps)
+    target, to = diffusion.target(x0, t, eps).clone(), t.clone()
+    to[some] = s[some]
     with torch.no_grad():
-        some = slice(jumps)
-        estimate = two_jumps(diffusion, model, x[some], t[some], s[some])
-        alpha, sigma = diffusion.coefficients(t[some], x)
-        noise = (x[some] - alpha * estimate) / sigma
-        target = torch.cat([diffusion.target(estimate, t[some], noise), target[jumps:]])
-    output = diffusion.run_model(model, x, t, torch.cat([s[some], t[jumps:]]))
+        jumper = model.rows(some) if isinstance(model, Conditioned) else model
+        estimate = two_jumps(diffusion, jumper, x[some], t[some], s[some])
+        noise = diffusion.estimate_eps(x[some], estimate, t[some])
+        target[some] = diffusion.target(estimate, t[some], noise)
+    output = diffusion.run_model(model, x, t, to)
     squared_error = (output - target).square()
     return (diffusion.rows(diffusion.weights, t, x0) * squared_error).mean()
 
@@ -56,7 +59,7 @@ def two_jumps(diffusion: Diffusion, model: Model, x: Tensor, t: Tensor, s: Tenso
     """
     middle = (t + s + 1) // 2
     # Half of the shortest jump is not learned; there the ordinary estimate serves.
-    is_short = t - middle < len(diffusion.schedule) / SHORTEST
+    is_short = t - middle < SHORTEST * len(diffusion.schedule)
     first = diffusion.estimate_x0(model, x, t, torch.where(is_short, t, middle))
     alphas, sigmas = ends(diffusion)
     alpha_t, alpha_m, alpha_s, sigma_t, sigma_m, sigma_s = (
@@ -76,19 +79,21 @@ def ends(diffusion: Diffusion) -> tuple[Tensor, Tensor]:
 
 
 class Jumps:
-    """Where the jumps go that are learned."""
+    """Where the jumps begin and how far they go that are learned."""
 
     def __init__(self, diffusion: Diffusion) -> None:
         self.diffusion, self.device = diffusion, diffusion.device
 
     def draw_timesteps(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Random pairs (t, s), int64 (count, 2), with t as for denoising.
+        """Random pairs (t, s), int64 (count, 2), with t as for denoising, but for a share at the
+        last timestep, where sampling begins.
 
-        The way from t to s is 1 / 2^k of all timesteps for k = 0, 1, 2, ..., one as likely as
-        another, or as far as there are any: with k = 0 all go to `CLEAN`.
+        The way from t to s is 1 / 2^k of all timesteps, with k uniform from -1 to 7, or as far as
+        there are any: all go to `CLEAN` with k below 0.
         """
         t = self.diffusion.draw_timesteps(count, generator)
-        kinds = SHORTEST.bit_length()
-        halvings = torch.randint(kinds, (count,), generator=generator, device=self.device)
-        lengths = (len(self.diffusion.schedule) / 2**halvings).ceil().long()
+        timesteps, kinds = len(self.diffusion.schedule), 1 - math.log2(SHORTEST)
+        share, drawn = torch.rand(2, count, generator=generator, device=self.device)
+        t = torch.where(share < AT_THE_LAST, timesteps - 1, t)
+        lengths = (timesteps / 2 ** (kinds * drawn - 1)).ceil().long()
         return torch.stack([t, (t - lengths).clamp(min=CLEAN)], dim=1)

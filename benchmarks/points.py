@@ -40,7 +40,7 @@ from diffusion import make_diffusion
 from evaluation.point_metrics import energy_distance, nearest, share_off, sliced_wasserstein
 from models import load_model
 from names import datasets_of
-from samplers import final, trailing_timesteps
+from samplers import final, timesteps_of
 from utils import SeededNoise
 
 COUNT = 4000
@@ -49,12 +49,12 @@ FRESH_SETS = 8
 
 
 def draw_samples(
-    checkpoint: dict, count: int, name: str = "ddpm", steps: int | None = None
+    checkpoint: dict, count: int, name: str = "ddpm", steps: int | None = None, seed: int = 1
 ) -> Tensor:
     """Samples of a trained model by the sampler `name`, float32 (count, 2), standardised."""
     diffusion = make_diffusion(checkpoint["config"])
-    schedule, noise = diffusion.schedule, SeededNoise(1, 0, count, "cpu")
-    timesteps = trailing_timesteps(len(schedule), steps or len(schedule))
+    schedule, noise = diffusion.schedule, SeededNoise(seed, 0, count, "cpu")
+    timesteps = timesteps_of(name, schedule, steps or len(schedule))
     x = diffusion.starting_noise(noise.draw(2))
     denoise, sampler = diffusion.denoiser(load_model(checkpoint)), getattr(samplers, name)
     return final(sampler(denoise, x, schedule, timesteps, randn_like=noise.randn_like))

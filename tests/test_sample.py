@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from studio import IMAGES, POINTS, dots, picture, texts_above, texts_beside, title, write_model
@@ -10,6 +11,7 @@ import sample
 from names import SAMPLERS
 from plots.images import GAP
 from plots.pictures import ImagePictures
+from sampling import SampleSettings, generate, restore
 from system.errors import InputError
 
 
@@ -251,7 +253,7 @@ TUNED = ("--checkpoint", "outputs/consistency/model_final.pt")
 def test_a_tuned_model_is_sampled_in_two_steps_unless_told_otherwise(tuned, figures, capsys):
     sample.main([*TUNED, "--num_images", "20", "--output", "two.png"])
     assert title(figures["two"]) == "20 samples (consistency, 2 steps, seed 0)"
-    assert "tuned for few steps" in capsys.readouterr().out
+    assert "trained for few steps" in capsys.readouterr().out
     sample.main([*TUNED, "--num_images", "20", "--steps", "1", "--output", "one.png"])
     assert title(figures["one"]) == "20 samples (consistency, 1 step, seed 0)"
     sample.main([*TUNED, "--num_images", "20", "--sampler", "ddim", "--steps", "3"])
@@ -279,3 +281,52 @@ def test_what_a_tuned_model_cannot_do_is_refused(options, says, tuned):
 def test_a_tuned_model_is_no_guide(tuned):
     with pytest.raises(InputError, match="its objective is consistency"):
         make("--guide", "outputs/consistency/model_final.pt")
+
+
+# ------------------------------------------------------------------- models that learned jumps
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "says"),
+    [
+        ("", "generated_samples", "shortcut, 2 steps"),
+        ("--steps 3 --labels 3,4", "generated_samples", "shortcut, 3 steps"),
+        ("--guidance 2", "generated_samples", "guidance 2"),
+        ("--guidance 2 --guidance_interval 0 600", "generated_samples", "at t = 0-600"),
+        ("--guide outputs/model_final.pt", "generated_samples", "by model_final.pt"),
+        ("--interpolate 1 2", "interpolation", "shortcut, 2 steps"),
+        ("--from_image x.png", "from_image", "shortcut, 2 steps"),
+        ("--inpaint x.png --mask centre --steps 3", "inpainting", "3 steps"),
+        ("--sampler dpmpp --steps 3", "generated_samples", "dpmpp, 3 steps"),
+    ],
+)
+def test_a_model_that_jumps_does_what_others_do(options, name, says, figures, frames):
+    write_model("outputs/model_final.pt", *IMAGES, "--class_conditional", "--objective", "shortcut")
+    iio.imwrite("x.png", np.full((28, 28), 90, dtype=np.uint8))
+    sample.main(["--num_images", "4", *options.split()])
+    assert says in title(figures[name])
+
+
+@pytest.mark.parametrize("compile", ["on", "off"])
+def test_a_sampler_that_jumps_needs_a_model_that_learned_it(compile, model):
+    with pytest.raises(InputError, match="needs a model trained with --objective shortcut"):
+        sample.main(["--sampler", "shortcut", "--compile", compile])
+    settings = SampleSettings(2, "shortcut")
+    with pytest.raises(InputError, match="needs a model trained with --objective shortcut"):
+        generate(restore(Path("outputs/model_final.pt")), settings)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_an_export_never_replaces_the_model_that_it_is_made_of(suffix, model):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    before = Path("outputs/model_final.pt").read_bytes()
+    with pytest.raises(InputError, match=r"outputs/model_final\.pt"):
+        sample.main(["--export", "outputs/model_final.pt", "--half"])
+    sample.main(["--export", f"outputs/half{suffix}", "--half"])
+    with pytest.raises(InputError, match="half"):
+        sample.main(["--checkpoint", f"outputs/half{suffix}", "--export", f"outputs/half{suffix}"])
+    assert Path("outputs/model_final.pt").read_bytes() == before
+    assert Path(f"outputs/half{suffix}").stat().st_size < 0.3 * len(before)
+    with pytest.raises(InputError, match="--half belongs to --export"):
+        sample.main(["--half"])

@@ -68,7 +68,7 @@ def plans(schedule: NoiseSchedule, most: int) -> Iterator[tuple[str, str, list[i
         for steps in filter(lambda n: n <= most, counts):
             yield "trailing", sampler, trailing_timesteps(len(schedule), steps)
     for sampler, counts in LAMBDA_STEPS.items():
-        for steps in counts:
+        for steps in filter(lambda n: n <= most, counts):
             yield "lambda", sampler, lambda_timesteps(schedule, steps)
 
 

@@ -258,7 +258,7 @@ def steps(studio: Studio) -> None:
     tuned = studio.tuned(model, "--epochs", EPOCHS)
     models = ("--checkpoint", model / "model_final.pt", "--few", tuned / "model_final.pt")
     where = ("--data_dir", studio.data_dir, "--picture", made)
-    fewer = ("--num_samples", 1000, "--most", 250)
+    fewer = ("--num_samples", 1000, "--most", 30)
     studio.run("benchmarks/steps.py", *models, *where, *fewer)
     studio.show(made, "steps.png")
 

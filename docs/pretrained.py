@@ -1,8 +1,8 @@
 """Make the models of pretrained/ anew, and print their figures: `python docs/pretrained.py`.
 
 It trains a class-conditional model of MNIST and one of Fashion-MNIST, tunes both for few steps, and
-writes their averaged weights in half precision: nearly two hours on two cores. Models that are
-in --folder already, those of the pictures too, are not trained again.
+writes their averaged weights in half precision. Models that are in --folder already, those of the
+pictures too, are not trained again.
 """
 
 from __future__ import annotations

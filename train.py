@@ -84,7 +84,7 @@ def is_its_own(checkpoint: Path, folder: Path, config: dict[str, Any]) -> bool:
         if option.name in there:
             return there[option.name] == now
         # An earlier release did not know it yet; some are of no use to these data.
-        return now is None or now == option.default
+        return now is None or now is False or now == option.default
 
     return all(map(is_same, FIXED))
 

@@ -155,7 +155,7 @@ def check_schedule_options(args: argparse.Namespace) -> None:
 CHECKPOINT = Option(
     "checkpoint",
     File(),
-    "file written by train.py or --export, or the name of a model in pretrained/",
+    "file written by train.py or exported, or the name of a model in pretrained/",
     default_text="outputs/model_final.pt, or the newest in outputs/checkpoints while that is"
     " missing",
 )

@@ -239,6 +239,7 @@ def test_the_process_is_shown_of_each_class_in_turn(tmp_path):
         save_path=tmp_path / "forward.png", dataset="digits", schedule="cosine", timesteps=10
     )
     args.gif = args.arrows = False
+    args.noise_map = None
     data = (torch.zeros(5, 1, 28, 28), torch.zeros(5, dtype=torch.int64))
     draw_process(
         args, data, diffusion, make_pictures(ImageUnits((1, 28, 28))), network, classes=[0, 1, 2]

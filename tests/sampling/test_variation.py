@@ -117,7 +117,7 @@ def test_the_picture_shows_the_image_its_noise_and_what_became_of_it(
         ("--from_image x.png --inpaint 3 --mask centre", "--from_image cannot go with --inpaint"),
         ("--from_image x.png --gif", "--gif are not for from_image"),
         ("--from_image x.png --guidance 2", "--guidance with --from_image needs --labels"),
-        ("--from_image x.png --checkpoint images.pt", "x.png: no such file"),
+        ("--from_image x.png --checkpoint images.pt", "x.png cannot be read as a picture"),
         ("--from_image x.png --sampler consistency", "so not --sampler consistency"),
         ("--from_image x.png --batch_size 3", "--batch_size is not for --from_image"),
         ("--from_image x.png --checkpoint few.pt --sampler ddim", "before it was tuned"),

@@ -27,7 +27,7 @@ demo: $(VENV)/.installed
 	@echo "Pictures to look at:"
 	@ls outputs/first/*.png outputs/*.png outputs/*.gif outputs/samples/*.png outputs/intermediate/*.png
 
-# The README's pictures, anew: trains on MNIST, about fifty minutes on two cores.
+# The README's pictures, anew: trains on MNIST, about an hour on two cores.
 docs: $(VENV)/.installed-dev
 	$(RUN) docs/build.py
 

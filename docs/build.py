@@ -1,10 +1,10 @@
 """Make the pictures of the README anew: `make docs`, or some of them by their names.
 
-    python docs/build.py                         all, in about fifty minutes on two cores
+    python docs/build.py                         all, in about an hour on two cores
     python docs/build.py guidance inpainting     these
 
 Most are what the command beside them in the README makes; the others put together what several
-commands make. Five models are trained for them, which stay in --folder; what is there is not
+commands make. Six models are trained for them, which stay in --folder; what is there is not
 trained again. One learns from a folder of pictures, emoji/ in --data_dir: without that,
 `own_pictures` is left out.
 """
@@ -256,7 +256,10 @@ def one_step(studio: Studio) -> None:
 def steps(studio: Studio) -> None:
     model, made = studio.digits(), studio.folder / "steps.png"
     tuned = studio.tuned(model, "--epochs", EPOCHS)
-    models = ("--checkpoint", model / "model_final.pt", "--few", tuned / "model_final.pt")
+    data = ("--dataset", "mnist", "--class_conditional", "--epochs", EPOCHS)
+    jumping = studio.train("mnist_shortcut", *data, "--objective", "shortcut")
+    few = (folder / "model_final.pt" for folder in (tuned, jumping))
+    models = ("--checkpoint", model / "model_final.pt", "--few", *few)
     where = ("--data_dir", studio.data_dir, "--picture", made)
     fewer = ("--num_samples", 1000, "--most", 30)
     studio.run("benchmarks/steps.py", *models, *where, *fewer)

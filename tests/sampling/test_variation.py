@@ -1,10 +1,11 @@
 """sampling/variation.py: an image goes into noise, and comes back as far as it is still there."""
 
+import re
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from scripts import refuse
 from studio import IMAGES, POINTS, picture, texts_above, title, write_model
 
 import sample
@@ -109,8 +110,6 @@ def test_the_picture_shows_the_image_its_noise_and_what_became_of_it(
     ("options", "says"),
     [
         ("--strength 0.5", "--strength belongs to --from_image"),
-        ("--from_image x.png --strength 0", "--strength: must be above 0"),
-        ("--from_image x.png --strength 1.1", "at most 1"),
         ("--from_image x.png --mask centre", "--mask belongs to --inpaint"),
         ("--from_image x.png --visits 3", "--visits belongs to --inpaint"),
         ("--from_image x.png --interpolate 1 2", "--interpolate cannot go with --from_image"),
@@ -132,4 +131,13 @@ def test_what_does_not_go_is_said_in_a_line(options, says, tmp_path, monkeypatch
     write_model("points.pt", "--dataset", "moons", *POINTS)
     write_model("few.pt", "--consistency", "images.pt")
     write_model("classes.pt", *IMAGES, "--class_conditional", "--label_dropout", 0)
-    assert says in refuse("sample.py", *options.split(), cwd=tmp_path)
+    with pytest.raises(InputError, match=re.escape(says)):
+        sample.main(options.split())
+
+
+@pytest.mark.parametrize("strength", ["0", "1.1", "-1", "nan", "much"])
+def test_the_strength_is_a_share(strength, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        sample.main(["--from_image", "x.png", f"--strength={strength}"])
+    assert stopped.value.code == 2
+    assert "argument --strength: " in capsys.readouterr().err

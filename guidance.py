@@ -68,11 +68,6 @@ class Conditioned:
         return Conditioned(self.network, None if self.labels is None else self.labels[some])
 
 
-def conditioned(network: Network, labels: Tensor | None) -> Model:
-    """The network with its labels (B,) fixed: a function of x and t alone."""
-    return Conditioned(network, labels)
-
-
 def guided(network: Network, labels: Tensor, classes: int, guidance: float) -> Model:
     """The network's answers with a class and without, extrapolated towards the class.
 
@@ -87,7 +82,7 @@ def guided(network: Network, labels: Tensor, classes: int, guidance: float) -> M
         classes: how many there are, which is also the label for none.
     """
     if guidance == 1:
-        return conditioned(network, labels)
+        return Conditioned(network, labels)
     both = torch.cat([labels, torch.full_like(labels, classes)])
 
     def model(x: Tensor, t: Tensor) -> Tensor:

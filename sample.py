@@ -179,11 +179,35 @@ def check_takes_images(args: argparse.Namespace, trained: Trained, option: str) 
         raise InputError(f"{option} needs --labels here: {NO_CLASS}")
 
 
+def write_beside(
+    output: Path,
+    trained: Trained,
+    samples: Tensor,
+    image: Tensor,
+    begun: tuple[str, Tensor],
+    labels: Tensor | None,
+    title: str,
+) -> None:
+    """Write samples: as a picture beside the image that was given, or as they are.
+
+    Args:
+        begun: what sampling began with, and the caption of that.
+    """
+    from sampling.given import draw_beside
+
+    if output.suffix.lower() == ".png":
+        names = trained.config["class_names"]
+        draw_beside(samples, image, begun, labels, names, output, title)
+    else:
+        trained.pictures.write(samples, output, "")
+    print(f"wrote {output}")
+
+
 def make_variations(args: argparse.Namespace, device: torch.device) -> None:
     """Images that are like the one given, in what its noise has left of it."""
     from sampling import restore
-    from sampling.given import captions, find_image
-    from sampling.variation import draw_variations, timesteps_from, vary
+    from sampling.given import find_image
+    from sampling.variation import timesteps_from, vary
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     check_takes_images(args, trained, "--from_image")
@@ -195,21 +219,16 @@ def make_variations(args: argparse.Namespace, device: torch.device) -> None:
     # Without --labels nothing need be known of the image's class.
     labels = None if args.labels is None else labels
     noisy, samples = vary(trained, settings, image, labels)
-    if args.output.suffix.lower() == ".png":
-        steps = counted(len(args.timesteps), "step")
-        title = f"From an image (SDEdit, strength {args.strength:g}, {args.sampler}, {steps})"
-        texts = captions(samples, labels, trained.config["class_names"])
-        draw_variations(samples, image, noisy, texts, title, args.output)
-    else:
-        trained.pictures.write(samples, args.output, "")
-    print(f"wrote {args.output}")
+    steps = counted(len(args.timesteps), "step")
+    title = f"From an image (SDEdit, strength {args.strength:g}, {args.sampler}, {steps})"
+    write_beside(args.output, trained, samples, image, ("with noise", noisy[0]), labels, title)
 
 
 def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     """Images that are the one given, outside its hole."""
     from sampling import restore
-    from sampling.given import captions, find_image
-    from sampling.inpainting import draw_inpainting, find_hole, inpaint
+    from sampling.given import find_image
+    from sampling.inpainting import cut_out, find_hole, inpaint
 
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     check_takes_images(args, trained, "--inpaint")
@@ -219,14 +238,10 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     # Without --labels nothing need be known of the image's class.
     labels = None if args.labels is None else labels
     samples = inpaint(trained, settings, image, hole, labels, args.visits)
-    if args.output.suffix.lower() == ".png":
-        steps = len(settings.timesteps(trained.diffusion.schedule))
-        title = f"Inpainting (RePaint, {steps} steps, {args.visits} visits to each)"
-        texts = captions(samples, labels, trained.config["class_names"])
-        draw_inpainting(samples, image, hole, texts, title, args.output)
-    else:
-        trained.pictures.write(samples, args.output, "")
-    print(f"wrote {args.output}")
+    steps = len(settings.timesteps(trained.diffusion.schedule))
+    title = f"Inpainting (RePaint, {steps} steps, {args.visits} visits to each)"
+    begun = ("cut out", cut_out(image, hole))
+    write_beside(args.output, trained, samples, image, begun, labels, title)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -269,12 +269,14 @@ def shortcut(
     from but that with which one step ends where many would. Only a network that was trained for
     it (training/objectives/shortcut.py) knows that. It adds no fresh noise.
     """
-    for t, s in pairwise((*timesteps, CLEAN)):
+    following = dict(pairwise((*timesteps, CLEAN)))
+
+    def jump(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        s = following[t]
         is_short = t - s < SHORTEST * len(schedule)
-        x0, eps = denoise(x, t, t if is_short else s)
-        alpha, sigma = schedule.at(s)
-        x = alpha * x0 + sigma * eps
-        yield x
+        return denoise(x, t, t if is_short else s)
+
+    return ddim(jump, x, schedule, timesteps)
 
 
 def repaint(

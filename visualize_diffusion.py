@@ -34,22 +34,22 @@ if TYPE_CHECKING:
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
 GALLERY_POINTS = 8000
 SCHEDULE_OPTIONS = names_of(cli.options.SCHEDULE)
+OF_ONE_PROCESS = ("arrows", "noise_map")
 # What draws something else than one process; what does nothing beside it; and why.
 ONLY = {
-    "html": ("save_path arrows noise_map gallery compare_schedules".split(), ""),
+    "html": ([*OF_ONE_PROCESS, "save_path", "gallery", "compare_schedules"], ""),
     "gallery": (
         [
-            *"compare_schedules checkpoint arrows noise_map dataset".split(),
-            *"jitter num_images".split(),
+            *OF_ONE_PROCESS,
+            *"compare_schedules checkpoint dataset jitter num_images".split(),
             *SCHEDULE_OPTIONS,
         ],
         ", which shows all built-in sets and no process",
     ),
     "compare_schedules": (
         [
+            *OF_ONE_PROCESS,
             "checkpoint",
-            "arrows",
-            "noise_map",
             *(name for name in SCHEDULE_OPTIONS if name != "timesteps"),
         ],
         ", which shows them all",
@@ -164,7 +164,7 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
             )
     if kind == "images":
         why = "is for sets of points; add --dataset dino, for example"
-        cli.options.refuse_given(args, ["arrows", "noise_map"], why)
+        cli.options.refuse_given(args, OF_ONE_PROCESS, why)
     cli.options.fill_or_refuse(args, NUM_IMAGES, kind == "images")
     of_run = {} if config is None else config
     if config is not None and kind == "images":
@@ -272,13 +272,12 @@ def draw_process(
     pictures: ImagePictures | PointPictures,
     model: nn.Module | None,
     classes: list[int],
-    few: Trained | None = None,
 ) -> None:
     """The stills and animations of one process; `data` are examples x (N, ...) and labels (N,).
 
-    A model that knows classes is given them as labels in turn. `few` is that of --noise_map.
+    A model that knows classes is given them as labels in turn.
     """
-    from guidance import conditioned, cycle_labels
+    from guidance import Conditioned, cycle_labels
     from plots.figures import literal
     from plots.pictures import PointPictures
     from plots.process import ProcessPictures, draw_arrows
@@ -296,17 +295,12 @@ def draw_process(
     if model is not None:
         denoise = diffusion.denoiser(model)
         wanted = cycle_labels(classes, len(x0)) if classes else None
-        with_classes = diffusion.denoiser(conditioned(model, wanted))
+        with_classes = diffusion.denoiser(Conditioned(model, wanted))
         written += process.reverse(with_classes, folder, args.gif, wanted)
     if args.arrows:
         assert isinstance(pictures, PointPictures)
         by = "exact" if model is None else "learned"
         written += draw_arrows(process, pictures, denoise, folder, by)
-    if args.noise_map:
-        assert isinstance(pictures, PointPictures)
-        assert model is not None
-        assert few is not None
-        written.append(draw_landing(args, x0, diffusion, pictures, model, few))
     for path in written:
         print(f"wrote {path}")
 
@@ -339,23 +333,25 @@ def draw_landing(
     args: argparse.Namespace,
     x0: Tensor,
     diffusion: Diffusion,
-    pictures: PointPictures,
+    pictures: ImagePictures | PointPictures,
     model: nn.Module,
     few: Trained,
-) -> Path:
+) -> None:
     """Where noise lands, in all timesteps by one model and in one by another."""
-    from guidance import conditioned
+    from guidance import Conditioned
     from plots.noise_map import Walk, draw_noise_map
+    from plots.pictures import PointPictures
 
+    assert isinstance(pictures, PointPictures)
     sampler, T = few.config["objective"], len(diffusion.schedule)
-    jump = few.diffusion.denoiser(conditioned(few.network, None))
+    jump = few.diffusion.denoiser(Conditioned(few.network, None))
     walks = [
         Walk(f"{T:,} steps of ddim", diffusion, diffusion.denoiser(model), "ddim", T),
         Walk(f"1 step of {sampler}", few.diffusion, jump, sampler, 1),
     ]
     path: Path = args.save_path.with_name("noise_map.png")
     draw_noise_map(walks, x0, pictures, path, "Where noise lands, in many steps and in one")
-    return path
+    print(f"wrote {path}")
 
 
 def show_process(args: argparse.Namespace) -> None:
@@ -403,7 +399,9 @@ def show_process(args: argparse.Namespace) -> None:
     print(f"{data.name}: {len(x0):,} {data.kind}, {args.schedule} schedule, T = {args.timesteps}")
     if args.html is None:
         classes = with_examples(config["label_counts"]) if config else []
-        draw_process(args, (x0, labels), diffusion, pictures, model, classes, few)
+        draw_process(args, (x0, labels), diffusion, pictures, model, classes)
+        if few is not None and model is not None:
+            draw_landing(args, x0, diffusion, pictures, model, few)
         return
     shown = {**(config or {}), **vars(args)}  # the data and the schedule that are shown
     save_explorer(args.html, shown, diffusion, pictures.units, x0, labels, model)

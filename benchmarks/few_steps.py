@@ -60,19 +60,18 @@ def checkpoints(name: str, folder: Path) -> Iterator[dict]:
 
 def figures(name: str, folder: Path) -> Iterator[float]:
     """Those of a row: of the data, and of each plan."""
-    for run, checkpoint in zip(PLANS, checkpoints(name, folder), strict=True):
-        units = make_units(checkpoint["config"])
-        fresh = [
-            units.to_model(load_points(name, COUNT, JITTER, 301 + seed).examples)
-            for seed in range(2 * len(SEEDS))
-        ]
-        pairs = list(zip(fresh[::2], fresh[1::2], strict=True))
-        if run == "usual":
-            yield mean(energy_distance(a, b) for a, b in pairs)
-        for sampler, steps in PLANS[run]:
+    models = list(checkpoints(name, folder))
+    units = make_units(models[0]["config"])
+    fresh = [
+        units.to_model(load_points(name, COUNT, JITTER, 301 + seed).examples)
+        for seed in range(2 * len(SEEDS))
+    ]
+    yield mean(energy_distance(a, b) for a, b in zip(fresh[::2], fresh[1::2], strict=True))
+    for checkpoint, plans in zip(models, PLANS.values(), strict=True):
+        for sampler, steps in plans:
             yield mean(
-                energy_distance(draw_samples(checkpoint, COUNT, sampler, steps, seed), a)
-                for seed, (a, _) in zip(SEEDS, pairs, strict=True)
+                energy_distance(draw_samples(checkpoint, COUNT, sampler, steps, seed), one)
+                for seed, one in zip(SEEDS, fresh[::2], strict=True)
             )
 
 

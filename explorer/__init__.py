@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from datasets.units import PointUnits, Units
 from diffusion import Denoiser, Diffusion, NoiseSchedule
-from guidance import conditioned, knows_unlabelled, with_examples
+from guidance import Conditioned, knows_unlabelled, with_examples
 from models.mlp import MLP
 from plots.figures import evenly_spaced
 from plots.pictures import PointPictures
@@ -153,7 +153,7 @@ def save_explorer(
                 name = Path(config["dataset"]).name
                 raise InputError(f"{name} has classes that the model does not know")
             known = labels if classes else None
-            denoise = diffusion.denoiser(conditioned(model, known))
+            denoise = diffusion.denoiser(Conditioned(model, known))
         page |= {"kind": "images", "images": images_part(x0, units, diffusion, denoise)}
     text = fill_in(page)
     if len(text) > LARGEST:

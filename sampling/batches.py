@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from datasets.units import Units
 from guidance import cycle_labels
+from samplers import final
 from sampling.denoising import check_guidance, check_jumps, run_sampler
 from sampling.settings import SampleSettings
 from sampling.trained import Trained
@@ -32,6 +33,16 @@ def as_data(x: Tensor, units: Units) -> Tensor:
     if not bool(torch.isfinite(x).all()):
         raise RunError("the samples are not finite numbers; the model is broken")
     return units.to_data(x)
+
+
+def run_to_end(states: Iterator[Tensor], steps: int, units: Units) -> Tensor:
+    """The last of the states of that many steps, as data, with a bar on the way.
+
+    Raises:
+        RunError: it is not finite.
+    """
+    bar = tqdm(states, total=steps, unit="step", disable=not shows_bars(sys.stderr))
+    return as_data(final(bar), units)
 
 
 def generate(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import samplers
 from diffusion import CLEAN, Denoiser
-from guidance import conditioned, guided, guided_by, in_interval
+from guidance import Conditioned, guided, guided_by, in_interval
 from names import CONSISTENCY, GUIDANCE_BY_GUIDE, SAMPLERS, SHORTCUT, learns_jumps
 from sampling.settings import SampleSettings
 from sampling.trained import Trained
@@ -65,12 +65,12 @@ def check_jumps(trained: Trained, settings: SampleSettings) -> None:
 
 def make_denoiser(trained: Trained, settings: SampleSettings, labels: Tensor | None) -> Denoiser:
     """The network's estimates for labels (B,), or for no class, guided where that is asked for."""
-    own = conditioned(trained.network, labels)
+    own = Conditioned(trained.network, labels)
     plain = trained.diffusion.denoiser(own)
     guidance = settings.guidance
     if trained.guide is not None:
         scale = GUIDANCE_BY_GUIDE if guidance is None else guidance
-        model = guided_by(conditioned(trained.guide, labels), own, scale)
+        model = guided_by(Conditioned(trained.guide, labels), own, scale)
     elif labels is not None and guidance is not None:
         model = guided(trained.network, labels, trained.classes, guidance)
     else:

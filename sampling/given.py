@@ -14,7 +14,7 @@ from torch import Tensor
 from datasets import load_images
 from datasets.drawings import open_picture, over
 from datasets.settings import ImageSettings
-from plots.images import class_texts
+from plots.images import class_texts, save_panels
 from system.errors import InputError
 
 
@@ -62,8 +62,22 @@ def find_image(source: str, config: Mapping[str, Any], data_dir: Path) -> Tensor
     return images[number]
 
 
-def captions(samples: Tensor, labels: Tensor | None, class_names: Sequence[str]) -> list[str]:
-    """The captions of samples (N, ...): their classes, or their numbers."""
-    if labels is None:
-        return [str(number) for number in range(1, len(samples) + 1)]
-    return class_texts(labels.tolist(), class_names)
+def draw_beside(
+    samples: Tensor,
+    image: Tensor,
+    begun: tuple[str, Tensor],
+    labels: Tensor | None,
+    class_names: Sequence[str],
+    path: Path,
+    title: str,
+) -> None:
+    """The image, what was begun with and its caption, and the samples (N, ...) in a row.
+
+    The samples have their classes as captions, or their numbers if they have no labels.
+    """
+    texts = [str(number) for number in range(1, len(samples) + 1)]
+    if labels is not None:
+        texts = class_texts(labels.tolist(), class_names)
+    caption, start = begun
+    columns = torch.stack([image, start, *samples])
+    save_panels(columns[:, None], ["given", caption, *texts], path, title)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os.path
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from plots.images import save_panels
-from samplers import final, repaint
-from sampling.batches import as_data
+from samplers import repaint
+from sampling.batches import run_to_end
 from sampling.denoising import make_denoiser
 from sampling.given import read_image
 from sampling.settings import SampleSettings
 from sampling.trained import Trained
-from system.console import shows_bars
 from system.errors import InputError
 from utils import SeededNoise
 
@@ -90,16 +86,11 @@ def inpaint(
         visits,
         noise.randn_like,
     )
-    hidden = not shows_bars(sys.stderr)
-    made = final(tqdm(states, total=len(timesteps), unit="step", disable=hidden))
-    return as_data(made, trained.units)
+    return run_to_end(states, len(timesteps), trained.units)
 
 
-def draw_inpainting(
-    samples: Tensor, image: Tensor, hole: Tensor, texts: Sequence[str], title: str, path: Path
-) -> None:
-    """The image, the image with its hole in grey, and what was made of it with its texts."""
+def cut_out(image: Tensor, hole: Tensor) -> Tensor:
+    """An image (H, W) or (H, W, C) with its hole, bool (H, W), in grey."""
     cut = image.clone()
     cut[hole] = WHITE
-    columns = torch.stack([image, cut, *samples])
-    save_panels(columns[:, None], ["given", "cut out", *texts], path, title)
+    return cut

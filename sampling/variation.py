@@ -5,23 +5,16 @@ Meng et al. 2022          SDEdit: Guided Image Synthesis and Editing ..., arXiv:
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from diffusion import NoiseSchedule
 from names import SAMPLERS
-from plots.images import save_panels
-from samplers import final, trailing_timesteps
-from sampling.batches import as_data
+from samplers import trailing_timesteps
+from sampling.batches import as_data, run_to_end
 from sampling.denoising import run_sampler
 from sampling.settings import SampleSettings
 from sampling.trained import Trained
-from system.console import shows_bars
 from system.errors import InputError
 from utils import SeededNoise
 
@@ -67,15 +60,6 @@ def vary(
     x0 = units.to_model(image[None].to(device)).expand(count, *units.shape)
     t = torch.full((count,), timesteps[0], device=device)
     x = trained.diffusion.add_noise(x0, t, noise.draw(*units.shape))
+    noisy = as_data(x, units)
     states = run_sampler(trained, settings, x, noise, labels)
-    hidden = not shows_bars(sys.stderr)
-    made = final(tqdm(states, total=len(timesteps), unit="step", disable=hidden))
-    return as_data(x, units), as_data(made, units)
-
-
-def draw_variations(
-    samples: Tensor, image: Tensor, noisy: Tensor, texts: Sequence[str], title: str, path: Path
-) -> None:
-    """The image, the image in the noise of the first sample, and all samples with their texts."""
-    columns = torch.stack([image, noisy[0], *samples])
-    save_panels(columns[:, None], ["given", "with noise", *texts], path, title)
+    return noisy, run_to_end(states, len(timesteps), units)

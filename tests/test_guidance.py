@@ -18,7 +18,7 @@ from datasets.shapes import make_shape
 from datasets.units import ImageUnits
 from diffusion import PREDICTIONS, Diffusion, make_schedule
 from guidance import (
-    conditioned,
+    Conditioned,
     cycle_labels,
     drop_labels,
     guided,
@@ -86,7 +86,7 @@ def test_both_answers_come_from_one_batch():
 
     guided(network, torch.tensor([4, 2]), 7, 3.0)(torch.zeros(2, 1), torch.tensor([0]))
     assert batches == [[4, 2, 7, 7]]
-    conditioned(network, torch.tensor([4, 2]))(torch.zeros(2, 1), torch.tensor([0]))
+    Conditioned(network, torch.tensor([4, 2]))(torch.zeros(2, 1), torch.tensor([0]))
     assert batches[1:] == [[4, 2]]
 
 
@@ -239,7 +239,6 @@ def test_the_process_is_shown_of_each_class_in_turn(tmp_path):
         save_path=tmp_path / "forward.png", dataset="digits", schedule="cosine", timesteps=10
     )
     args.gif = args.arrows = False
-    args.noise_map = None
     data = (torch.zeros(5, 1, 28, 28), torch.zeros(5, dtype=torch.int64))
     draw_process(
         args, data, diffusion, make_pictures(ImageUnits((1, 28, 28))), network, classes=[0, 1, 2]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion import Model
-from guidance import conditioned, guided
+from guidance import Conditioned, guided
 from models.unet import BatchDropout
 from system.compilation import compile_or_fall_back, reason_not_to_compile
 from system.distributed import Group
@@ -42,7 +42,7 @@ def make_loss(run: Run, objective: Objective) -> BatchLoss:
     units, diffusion, teach = run.units, run.diffusion, make_teacher(run)
 
     def loss(examples: Tensor, labels: Tensor | None, t: Tensor, eps: Tensor) -> Tensor:
-        model, x0 = conditioned(network, labels), units.to_model(examples)
+        model, x0 = Conditioned(network, labels), units.to_model(examples)
         if teach is None:
             return objective(diffusion, model, x0, t, eps)
         return objective(diffusion, model, x0, t, eps, teacher=teach(labels))
@@ -57,7 +57,7 @@ def make_teacher(run: Run) -> Callable[[Tensor | None], Model] | None:
     network = in_precision(run.teacher, run.precision, run.device)
     guidance = run.settings.guidance
     if guidance is None:
-        return partial(conditioned, network)
+        return partial(Conditioned, network)
     return partial(guided, network, classes=len(run.config["label_counts"]), guidance=guidance)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import samplers
 from diffusion import Diffusion
-from guidance import Network, conditioned, cycle_labels
+from guidance import Conditioned, Network, cycle_labels
 from names import FEW_STEPS
 from plots.pictures import Pictures
 from system.errors import RunError
@@ -48,7 +48,7 @@ class Preview:
             count = math.ceil(count / len(labels)) * len(labels)
         self.labels = cycle_labels(labels, count).to(device) if labels else None
         self.count = count
-        self.denoise = diffusion.denoiser(conditioned(network, self.labels))
+        self.denoise = diffusion.denoiser(Conditioned(network, self.labels))
 
     def draw(self, epoch: int, folder: Path) -> Path:
         """Write epoch_NNN.png, whose path it returns, and, if wanted, epoch_NNN_process.png.

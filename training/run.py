@@ -61,7 +61,7 @@ class Run:
         self.model = build_model(config).to(self.device).train()
         self.precision = choose_precision(settings.precision, config["kind"], self.device)
         self.teacher = self.make_teacher()
-        self.stages = self.make_stages()
+        self.stages = Stages(diffusion) if settings.tunes else None
         classes, dropout = len(config["label_counts"]), config["label_dropout"]
         process = self.stages or (Jumps(diffusion) if learns_jumps(config) else diffusion)
         flip = bool(config.get("flip"))
@@ -79,10 +79,6 @@ class Run:
         if not self.settings.tunes or self.settings.no_teacher:
             return None
         return build_model(self.config).to(self.device).eval().requires_grad_(False)
-
-    def make_stages(self) -> Stages | None:
-        """What the objective `consistency` needs beside the batch."""
-        return Stages(self.diffusion) if self.settings.tunes else None
 
     def start_from(self, weights: dict[str, Any]) -> None:
         """Begin with the weights of a trained network."""

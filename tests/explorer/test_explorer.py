@@ -17,7 +17,7 @@ import explorer
 from datasets.units import ImageUnits, PointUnits
 from diffusion import make_diffusion
 from explorer import save_explorer
-from guidance import conditioned, guided
+from guidance import Conditioned, guided
 from models import build_model
 from samplers import ddim, dpmpp, final, trailing_timesteps
 from system.errors import InputError
@@ -221,7 +221,7 @@ def test_the_network_in_the_page_answers_as_pytorch(
             answer = page.evaluate(
                 "([x, t, labels]) => Array.from(view.network(x, t, labels))", asked
             )
-            expected = conditioned(model, labels)(x, torch.tensor([t]))
+            expected = Conditioned(model, labels)(x, torch.tensor([t]))
             assert expected.abs().mean() > 0.1
             torch.testing.assert_close(
                 torch.tensor(answer).view(20, 2), expected, rtol=0, atol=1e-4

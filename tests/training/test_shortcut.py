@@ -10,7 +10,7 @@ from test_resume import assert_same_end
 
 import models
 from diffusion import CLEAN, Diffusion, make_schedule
-from guidance import conditioned
+from guidance import Conditioned
 from models import build_model
 from models.mlp import MLP
 from samplers import SHORTEST, final, shortcut, trailing_timesteps
@@ -320,6 +320,6 @@ def test_the_network_is_told_the_class_of_each_example_that_jumps():
     labels = torch.arange(9)
     x0 = torch.randn(9, 2)
     times = Jumps(diffusion).draw_timesteps(9)
-    objective(diffusion, conditioned(network, labels), x0, times, torch.randn(9, 2))
+    objective(diffusion, Conditioned(network, labels), x0, times, torch.randn(9, 2))
     jumping = (3, [0, 4, 8])
     assert seen == [jumping, jumping, (9, list(range(9)))]

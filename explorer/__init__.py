@@ -1,18 +1,18 @@
 """The interactive page of `visualize_diffusion.py --html`: one file that needs nothing else.
 
-What it shows is embedded in it: data and schedule, the samples of images at each step, and, of a
-model of points, the weights of its network, which then runs in the page. Beside this file lie the
-parts of the page: mathematics.js and network.js do what diffusion.py, samplers.py and models/mlp.py
-do; points.js and images.js draw; page.js connects the controls of page.html.
+The network itself runs in it, and what it needs is embedded: data, schedule, weights. Beside this
+file lie the parts of the page. mathematics.js does what diffusion.py and samplers.py do, layers.js,
+mlp.js and unet.js what models/ does; points.js, images.js, edit.js and the files that they use
+draw; images are sampled in a worker, worker.js, to which workshop.js gives the jobs; show.js and
+time.js show a moment of a process and move through it; page.js connects the controls of page.html.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,27 @@ import torch
 from torch import Tensor, nn
 
 from datasets.units import PointUnits, Units
-from diffusion import Denoiser, Diffusion, NoiseSchedule
-from guidance import Conditioned, knows_unlabelled, with_examples
+from diffusion import Diffusion, NoiseSchedule
+from guidance import knows_unlabelled, with_examples
 from models.mlp import MLP
+from models.unet import UNet
+from names import CONSISTENCY, FEW_STEPS, SAMPLERS, learns_jumps
 from plots.figures import evenly_spaced
 from plots.pictures import PointPictures
-from samplers import ddim, trailing_timesteps
 from system.errors import InputError
 from system.files import atomic_write
 
 HERE = Path(__file__).parent
-SCRIPTS = ("mathematics.js", "network.js", "points.js", "images.js", "page.js")
-LARGEST = 5_000_000  # bytes of a page
+# What the page and its worker have in common, and what only the page needs.
+SHARED = ("mathematics.js", "layers.js", "unet.js", "mlp.js")
+SCRIPTS = (
+    *("crowd.js", "density.js", "points.js"),
+    *("workshop.js", "images.js", "modes.js", "edit.js"),
+    *("show.js", "time.js", "page.js"),
+)
+LARGEST = 12_000_000  # bytes of a page
 POINTS = 1000
-IMAGE_STEPS = 50
-ROOM_FOR_IMAGES = 3_400_000  # bytes, before their encoding makes them a third larger
+USUAL_SAMPLER = {"points": "ddim", "images": "dpmpp"}
 
 
 def encode(values: Tensor, kind: type[np.generic]) -> str:
@@ -50,17 +56,52 @@ def schedule_part(schedule: NoiseSchedule) -> dict[str, Any]:
     return {"alphas": alphas, "sigmas": sigmas, "velocity": velocity}
 
 
-def network_part(model: MLP, config: Mapping[str, Any]) -> dict[str, Any]:
-    """An MLP on points, for network.js."""
-    classes = with_examples(config["label_counts"])
+def network_part(model: MLP | UNet, half: bool) -> dict[str, Any]:
+    """A network, for mlp.js or unet.js; `half`: in half precision."""
+    kind = np.float16 if half else np.float32
     weights = {
-        name: {"shape": list(weight.shape), "data": encode(weight, np.float32)}
+        name: {"shape": list(weight.shape), "data": encode(weight, kind)}
         for name, weight in model.state_dict().items()
     }
+    part: dict[str, Any] = {"half": half, "weights": weights}
+    if isinstance(model, UNet):
+        return {"kind": "unet", "levels": model.levels, **part}
     levels = encode(model.time.noise_level, np.float64)
     time = {"kind": model.time.kind, "size": model.time.size, "levels": levels}
-    known = {"classes": classes, "knowsNone": knows_unlabelled(config)}
-    return {"widths": model.widths, "time": time, "weights": weights, **known}
+    return {"kind": "mlp", "widths": model.widths, "time": time, **part}
+
+
+def sampling_part(config: Mapping[str, Any], T: int, kind: str) -> dict[str, Any]:
+    """What there is to choose when the page samples, and what is chosen at first.
+
+    Args:
+        config: of a model's run, or without `objective` where there is none.
+        T: timesteps of the process.
+    """
+    objective = config.get("objective")
+    usual = {
+        name: min(sampler.steps or T, T)
+        for name, sampler in SAMPLERS.items()
+        if not sampler.jumps or learns_jumps(config)
+    }
+    few = objective in FEW_STEPS
+    sampler = objective if few else USUAL_SAMPLER[kind]
+    steps = 1 if objective == CONSISTENCY else usual[sampler]
+    chosen = {"sampler": sampler, "steps": steps, "eta": 0, "count": 16 if few else 4}
+    return {"samplers": usual, "defaults": chosen}
+
+
+def classes_part(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The classes that a model knows, with their names, and whether it can be guided by them."""
+    classes, names = with_examples(config["label_counts"]), config["class_names"]
+    untold = knows_unlabelled(config)
+    tuned = config["objective"] == CONSISTENCY  # which has its guidance in it
+    return {
+        "classes": classes,
+        "classNames": [names[label] if names else str(label) for label in classes],
+        "knowsNone": untold,
+        "guides": bool(classes) and untold and not tuned,
+    }
 
 
 def points_part(x0: Tensor, labels: Tensor) -> dict[str, Any]:
@@ -72,42 +113,14 @@ def points_part(x0: Tensor, labels: Tensor) -> dict[str, Any]:
     }
 
 
-def images_part(
-    x0: Tensor, units: Units, diffusion: Diffusion, denoise: Denoiser | None
-) -> dict[str, Any]:
-    """Images, and what a network makes of noise: x_t and its estimate of x_0 before each step.
-
-    Raises:
-        InputError: they would be too large for a page.
-    """
+def images_part(x0: Tensor, labels: Tensor, units: Units) -> dict[str, Any]:
+    """Images x (N, C, H, W): their pixels, and the colour of most corners, on which to draw."""
     channels, height, width = units.shape
-    part: dict[str, Any] = {"count": len(x0), "pixels": encode(units.to_data(x0), np.uint8)}
-    part |= {"channels": channels, "height": height, "width": width}
-    if denoise is None:
-        return part
-    schedule = diffusion.schedule
-    room = ROOM_FOR_IMAGES // (2 * x0.numel()) - 1
-    if room < 1:
-        raise InputError("these images are too large for a page: show fewer, with --num_images")
-    timesteps = trailing_timesteps(len(schedule), min(IMAGE_STEPS, room, len(schedule)))
-    estimates: list[Tensor] = []
-
-    def noting(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        x0, eps = denoise(x, t)
-        estimates.append(x0)
-        return x0, eps
-
-    x = diffusion.starting_noise(torch.randn_like(x0))
-    states = [x, *ddim(noting, x, schedule, timesteps)]
-    # Exploding noise is shown smaller, as mathematics.js does.
-    sizes = [max(1.0, math.hypot(*schedule.at(t))) for t in timesteps]
-    shown = [state / size for state, size in zip(states, [*sizes, 1.0], strict=True)]
-    reverse = {
-        "timesteps": timesteps,
-        "x": encode(units.to_data(torch.cat(shown)), np.uint8),
-        "x0": encode(units.to_data(torch.cat([*estimates, states[-1]])), np.uint8),
-    }
-    return {**part, "reverse": reverse}
+    pixels = units.to_data(x0).reshape(len(x0), height, width, channels).movedim(-1, 1)
+    size = {"count": len(x0), "channels": channels, "height": height, "width": width}
+    background = pixels[:, :, 0, 0].median(dim=0).values.tolist()
+    size["labels"] = labels.tolist()
+    return {**size, "pixels": encode(pixels, np.uint8), "background": background}
 
 
 def save_explorer(
@@ -122,45 +135,48 @@ def save_explorer(
     """Write the page.
 
     Args:
-        config: for its words, `dataset` and `schedule`; with a model also what it knows of
-            classes, `label_counts` and `label_dropout`.
+        config: for its words, `dataset` and `schedule`; with a model all of its run.
         x0: the examples, as the network sees them (N, 2) or (N, C, H, W).
         labels: theirs, int64 (N,).
         model: a trained network; None shows the forward process, and of points also the reverse
             process by the exact denoiser of the data.
 
     Raises:
-        InputError: the network, the table of timesteps or the images are too large for a page, or
-            the images are of classes that the model does not know.
+        InputError: no page can run this network, or the page would be too large.
     """
     T = len(diffusion.schedule)
-    by = f"{diffusion.prediction} prediction, " if model is not None else ""
     page: dict[str, Any] = {
+        "dataset": Path(config["dataset"]).name,
         "title": f"{Path(config['dataset']).name}: diffusion",
-        "subtitle": f"{by}{config['schedule']} schedule, T = {T}",
+        "subtitle": f"{config['schedule']} schedule, T = {T}",
         "schedule": schedule_part(diffusion.schedule),
         "prediction": diffusion.prediction,
+        "range": diffusion.value_range,
     }
     if isinstance(units, PointUnits):
         page |= {"kind": "points", "points": points_part(x0, labels)}
-        if isinstance(model, MLP):
-            page["network"] = network_part(model, config)
     else:
-        denoise = None
-        if model is not None:
-            classes = len(config["label_counts"])
-            if classes and int(labels.max()) >= classes:
-                name = Path(config["dataset"]).name
-                raise InputError(f"{name} has classes that the model does not know")
-            known = labels if classes else None
-            denoise = diffusion.denoiser(Conditioned(model, known))
-        page |= {"kind": "images", "images": images_part(x0, units, diffusion, denoise)}
+        page |= {"kind": "images", "images": images_part(x0, labels, units)}
+    page |= sampling_part(config if model is not None else {}, T, page["kind"])
+    if model is not None:
+        if not isinstance(model, MLP | UNet):
+            raise InputError("--html: the page can run an MLP and a U-Net, not this model")
+        count = sum(weight.numel() for weight in model.parameters())
+        page["subtitle"] = (
+            f"this page runs the network itself: {model.title}, {count:,} parameters,"
+            f" {diffusion.prediction} prediction, {page['subtitle']}"
+        )
+        page |= classes_part(config)
+        network = network_part(
+            model, half=page["kind"] == "images"
+        )  # which have millions of weights
+        page["network"] = {"shape": list(units.shape), **network}
     text = fill_in(page)
     if len(text) > LARGEST:
         raise InputError(
             f"the page would have {len(text) / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}, with the"
-            " network and the table of timesteps in it; train with a smaller --hidden_size or"
-            " fewer --timesteps"
+            " network and the table of timesteps in it; train a smaller network or with fewer"
+            " --timesteps"
         )
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -169,10 +185,16 @@ def save_explorer(
 def fill_in(page: Mapping[str, Any]) -> str:
     """The parts of the page, put together."""
     parts = {
-        "style": (HERE / "style.css").read_text(encoding="utf-8"),
+        "style": read(["style.css"]),
         # No "<" in the data: a name like "</script>" must not end it.
         "page": json.dumps(page).replace("<", "\\u003c"),
-        "script": "".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        "mathematics": read(SHARED),
+        "worker": read(["worker.js"]),
+        "script": read(SCRIPTS),
     }
-    text = (HERE / "page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], text)
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], read(["page.html"]))
+
+
+def read(names: Sequence[str]) -> str:
+    """Files beside this one, one after another."""
+    return "".join((HERE / name).read_text(encoding="utf-8") for name in names)

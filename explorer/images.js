@@ -1,145 +1,190 @@
-// The picture of images: a grid of them with noise, or of samples, x_t beside the estimate of x_0.
+// The picture of images: panels, squares of images with a title. Which they are depends on the
+// process, each of which has a mode of its own (modes.js, edit.js).
 
-const HEADING = 0.08; // its height, as a share of the width
+const HEADING = 24; // pixels
+const MARGIN = 8; // between panels
+const WORDS = 18; // pixels below an image, for its class
 
 class ImagesView {
   constructor(page, schedule, changed) {
-    this.schedule = schedule;
-    this.changed = changed;
-    const { count, channels, height, width, pixels, reverse } = page.images;
-    Object.assign(this, { count, channels });
-    this.values = height * width * channels; // of one image
-    this.data = bytes(pixels);
-    this.eps = normals(0, -1, range(Math.ceil((count * this.values) / 2)));
-    this.reverse = reverse && {
-      timesteps: [...reverse.timesteps, CLEAN],
-      x: bytes(reverse.x),
-      x0: bytes(reverse.x0),
-    };
-    this.chosen = 0;
-    this.tile = document.createElement("canvas");
-    Object.assign(this.tile, { width, height });
+    const { count, channels, height, width, pixels, background, labels } = page.images;
+    Object.assign(this, { page, schedule, changed, channels, height, width, background, labels });
+    Object.assign(this, { count, size: channels * height * width, data: bytes(pixels) });
     this.tall = height / width;
+    this.tile = Object.assign(document.createElement("canvas"), { width, height });
+    this.chosen = null; // the image that is shown alone
+    this.modes = { forward: new ForwardMode(this) };
+    if (!page.network) return;
+    const label = page.classes.length ? "all" : "none";
+    this.settings = { guidance: 1, seed: 1, label, ...page.defaults };
+    this.workshop = new Workshop(page, changed);
+    const [reverse, edit, morph] = [new SampledMode(this), new EditMode(this), new MorphMode(this)];
+    Object.assign(this.modes, { reverse, edit, morph });
   }
 
   length(process) {
-    return process === "forward" ? this.schedule.length + 1 : this.reverse.timesteps.length;
+    return this.modes[process].length();
   }
 
   timestep(process, position) {
-    return process === "forward" ? position - 1 : this.reverse.timesteps[position];
+    return this.modes[process].timestep(position);
   }
 
-  caption(process) {
-    const hint = " Point at an image to enlarge it.";
-    if (process === "forward") return `The noise of an image is the same at every t.${hint}`;
-    return `Left: xₜ, on its way from noise. Right: the network's estimate of x₀ from it.${hint}`;
+  caption(process, position) {
+    return this.modes[process].caption(position);
   }
 
-  panels(process) {
-    return process === "forward" ? ["xₜ"] : ["xₜ", "estimate of x₀"];
+  // What the settings now make of this process; nothing where it does not sample by itself.
+  sample(process) {
+    this.modes[process].sample?.();
   }
 
-  columns() {
-    return Math.ceil(Math.sqrt(this.count));
+  // ------------------------------------------------------------------------------------- jobs
+
+  // The labels of that many images, or none.
+  labelsOf(count) {
+    const { classes } = this.page;
+    const { label } = this.settings;
+    if (!classes.length || label === "none") return null;
+    return range(count).map((i) => (label === "all" ? classes[i % classes.length] : Number(label)));
   }
 
-  // Height over width.
-  aspect(process) {
-    const [columns, panels] = [this.columns(), this.panels(process).length];
-    return (this.tall * Math.ceil(this.count / columns)) / columns / panels + HEADING;
+  // The names of the classes with these labels, to write below images.
+  wordsOf(labels) {
+    const { classes, classNames } = this.page;
+    return labels && classes?.length ? labels.map((label) => classNames[classes.indexOf(label)]) : null;
   }
 
-  // Image number i at a position: for each pixel its grey value, or red, green and blue.
-  pixels(process, position, panel, i) {
-    if (process === "reverse") {
-      const frames = panel === 0 ? this.reverse.x : this.reverse.x0;
-      const at = (position * this.count + i) * this.values;
-      return frames.subarray(at, at + this.values);
+  startingNoise(seed, count) {
+    const spread = Math.hypot(...this.schedule.at(this.schedule.length - 1));
+    return imageNoise(seed, -1, count, this.size).map((z) => spread * z);
+  }
+
+  // Begin a job from x with the settings that all have in common.
+  start(x, timesteps, edit) {
+    const { sampler, eta, guidance, seed } = this.settings;
+    const labels = this.labelsOf(x.length / this.size);
+    const steps = timesteps.length;
+    const calls = edit ? (steps - 1) * edit.visits + 1 : evaluations(sampler, steps);
+    const total = (calls * x.length * (labels && guidance !== 1 ? 2 : 1)) / this.size;
+    return this.workshop.start({ x, labels, guidance, sampler, timesteps, eta, seed, edit }, total);
+  }
+
+  // ---------------------------------------------------------------------------------- drawing
+
+  // Panels are given in units: left, top and width; images stand in a square of columns.
+  layout(process, position) {
+    return this.modes[process].panels(position).map((panel) => {
+      const alone = this.chosen !== null && panel.images.length > 1;
+      const some = (all) => (alone && all ? [all[this.chosen % all.length]] : all);
+      const [images, words] = [some(panel.images), some(panel.words)];
+      const columns = Math.ceil(Math.sqrt(images.length));
+      return { ...panel, images, words, columns, rows: Math.ceil(images.length / columns) };
+    });
+  }
+
+  // Height over width, in a picture of that width.
+  aspect(process, position, size) {
+    return this.extent(this.layout(process, position), size).height / size;
+  }
+
+  extent(panels, size) {
+    const across = Math.max(...panels.map(({ left, width }) => left + width));
+    const gaps = new Set(panels.map(({ left }) => left)).size - 1;
+    const unit = (size - gaps * MARGIN) / across;
+    const bottoms = panels.map((panel) => {
+      const [, top, , height] = this.where(panel, unit, panel.images.length - 1);
+      return top + height + (panel.words ? WORDS : 0);
+    });
+    return { unit, height: Math.max(...bottoms) };
+  }
+
+  // Where image i of a panel is, in pixels: [left, top, width, height].
+  where(panel, unit, i) {
+    const width = (panel.width * unit) / panel.columns;
+    const left = panel.left * unit + (panel.left > 0 ? MARGIN : 0) + (i % panel.columns) * width;
+    const row = Math.floor(i / panel.columns);
+    const above = panel.top * unit + (panel.row + 1) * HEADING;
+    const top = above + row * (width * this.tall + (panel.words ? WORDS : 0));
+    const gap = panel.images.length > 1 ? 0.04 * width : 0;
+    return [left, top, width - gap, (width - gap) * this.tall];
+  }
+
+  draw(pen, size, process, position, palette) {
+    const panels = this.layout(process, position);
+    const { unit } = this.extent(panels, size);
+    this.last = { process, panels, unit };
+    for (const panel of panels) {
+      const [left, top] = this.where(panel, unit, 0);
+      Object.assign(pen, { fillStyle: palette.text, font: "14px system-ui, sans-serif" });
+      pen.fillText(panel.title, left + 2, top - 7, panel.width * unit - 4);
+      panel.images.forEach((pixels, i) => {
+        const place = this.where(panel, unit, i);
+        this.drawImage(pen, pixels, ...place);
+        panel.over?.(pen, place, palette);
+        if (panel.words) this.drawWords(pen, panel.words[i], place, palette);
+      });
     }
-    const t = this.timestep(process, position);
-    const [[alpha, sigma], zoom] = [this.schedule.at(t), this.schedule.zoom(t)];
-    const found = new Uint8ClampedArray(this.values);
-    for (let k = 0; k < this.values; k++) {
-      const x0 = this.data[i * this.values + k] / 127.5 - 1;
-      const x = (alpha * x0 + sigma * this.eps[i * this.values + k]) / zoom;
-      found[k] = (x + 1) * 127.5;
-    }
-    return found;
   }
 
+  drawWords(pen, words, [left, top, width, height], palette) {
+    Object.assign(pen, { fillStyle: palette.soft, font: "13px system-ui, sans-serif" });
+    pen.textAlign = "center";
+    pen.fillText(words, left + width / 2, top + height + 13, width);
+    pen.textAlign = "start";
+  }
+
+  // Pixels: for each channel, row after row.
   drawImage(pen, pixels, left, top, width, height) {
     const tile = this.tile.getContext("2d");
-    const picture = tile.createImageData(this.tile.width, this.tile.height);
-    const [green, blue] = this.channels === 1 ? [0, 0] : [1, 2]; // grey is red three times
-    for (let k = 0, at = 0; at < pixels.length; k += 4, at += this.channels) {
-      picture.data.set([pixels[at], pixels[at + green], pixels[at + blue], 255], k);
+    const picture = tile.createImageData(this.width, this.height);
+    const area = this.width * this.height;
+    const [green, blue] = this.channels === 1 ? [0, 0] : [area, 2 * area]; // grey is red three times
+    for (let k = 0; k < area; k++) {
+      picture.data[4 * k] = pixels[k];
+      picture.data[4 * k + 1] = pixels[k + green];
+      picture.data[4 * k + 2] = pixels[k + blue];
+      picture.data[4 * k + 3] = 255;
     }
     tile.putImageData(picture, 0, 0);
     pen.imageSmoothingEnabled = false;
     pen.drawImage(this.tile, left, top, width, height);
   }
 
-  // Where image i of a panel is, in pixels: [left, top, width, height].
-  where(size, process, panel, i) {
-    const [columns, panels] = [this.columns(), this.panels(process).length];
-    const gap = size / 60;
-    const width = (size - gap * (panels - 1)) / panels / columns;
-    const row = Math.floor(i / columns);
-    const left = panel * (width * columns + gap) + (i % columns) * width;
-    const top = size * HEADING + row * width * this.tall;
-    return [left, top, width * 0.96, width * 0.96 * this.tall];
-  }
+  // -------------------------------------------------------------------------------- the pointer
 
-  draw(pen, size, process, position, palette) {
-    this.panels(process).forEach((title, panel) => {
-      const [left] = this.where(size, process, panel, 0);
-      Object.assign(pen, { fillStyle: palette.text, font: "15px system-ui" });
-      pen.fillText(title, left + 4, size * HEADING - 8);
-      for (let i = 0; i < this.count; i++) {
-        const place = this.where(size, process, panel, i);
-        this.drawImage(pen, this.pixels(process, position, panel, i), ...place);
-        if (i === this.chosen) this.frameOf(pen, palette, ...place);
-      }
-    });
-    this.last = { size, process };
-  }
-
-  frameOf(pen, palette, left, top, width, height) {
-    Object.assign(pen, { strokeStyle: palette.followed, lineWidth: 2 });
-    pen.strokeRect(left, top, width, height);
-  }
-
-  // The chosen image, large; as wide as the picture, its height over width as `lensAspect`.
-  drawLens(pen, size, process, position) {
-    const panels = this.panels(process);
-    const width = size / panels.length - 2;
-    panels.forEach((_, panel) => {
-      const pixels = this.pixels(process, position, panel, this.chosen);
-      this.drawImage(pen, pixels, panel * (width + 4), 0, width, width * this.tall);
-    });
-  }
-
-  lensAspect(process) {
-    return this.tall / this.panels(process).length;
-  }
-
-  // The pointer is at (left, top) pixels: enlarge the image that is there.
-  hover(left, top) {
-    const { size, process } = this.last;
-    for (let panel = 0; panel < this.panels(process).length; panel++) {
-      for (let i = 0; i < this.count; i++) {
-        const [x, y, width, height] = this.where(size, process, panel, i);
-        const inside = left >= x && left < x + width && top >= y && top < y + height;
-        if (inside && i !== this.chosen) {
-          this.chosen = i;
-          this.changed();
-        }
+  // What is at (left, top) pixels: a panel, which of its images, and where in it, as shares.
+  find(left, top) {
+    const { panels, unit } = this.last;
+    for (const panel of panels) {
+      for (let i = 0; i < panel.images.length; i++) {
+        const [x, y, width, height] = this.where(panel, unit, i);
+        const [u, v] = [(left - x) / width, (top - y) / height];
+        if (u >= 0 && u < 1 && v >= 0 && v < 1) return { panel, i, u, v };
       }
     }
+    return null;
   }
 
-  click(process, position, left, top) {
-    this.hover(left, top);
+  // The pointer goes down, moves while it is down, and goes up; whether the first begins a drag.
+  press(process, position, left, top) {
+    const mode = this.modes[process];
+    if (mode.press) return mode.press(left, top);
+    const found = this.find(left, top);
+    if (found && this.count > 1) this.enlarge(this.chosen === null ? found.i : null);
+    return false;
+  }
+
+  drag(process, left, top) {
+    this.modes[process].drag(left, top);
+  }
+
+  key(process, key) {
+    return this.modes[process].key?.(key) ?? false;
+  }
+
+  enlarge(i) {
+    this.chosen = i;
+    this.changed();
   }
 }

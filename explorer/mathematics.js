@@ -1,5 +1,5 @@
-// The reverse process, as in diffusion.py and samplers.py, for points: x is a Float64Array with
-// two numbers a point. Names and formulas are theirs; the papers are cited there.
+// The reverse process, as in diffusion.py, guidance.py and samplers.py, with their names and
+// formulas; the papers are cited there. x is an array of numbers, example after example.
 
 const CLEAN = -1;
 
@@ -16,16 +16,56 @@ class NoiseSchedule {
     return Math.log(this.alphas[t] / this.sigmas[t]);
   }
 
+  // sigma / alpha.
+  noiseLevel(t) {
+    return this.sigmas[t] / this.alphas[t];
+  }
+
   // By how much a picture of x_t is made smaller, so that exploding noise stays in sight.
   zoom(t) {
     return Math.max(1, Math.hypot(...this.at(t)));
   }
 }
 
+function readSchedule({ alphas, sigmas, velocity }) {
+  return new NoiseSchedule(doubles(alphas), doubles(sigmas), velocity.map(doubles));
+}
+
 function trailingTimesteps(timesteps, steps) {
   // Python rounds halves to even numbers, and so must we to visit the same timesteps.
   const even = (value) => (value % 1 === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
   return Array.from({ length: steps }, (_, i) => even(timesteps - (i * timesteps) / steps) - 1);
+}
+
+// For `consistency`: chosen by their noise levels, the first near 80, the others about 1.
+const [MOST_NOISE, MIDDLE, REACH] = [80, 1, 4];
+
+function firstOfLevels(schedule) {
+  let first = schedule.length - 1;
+  while (first > 0 && schedule.noiseLevel(first) > MOST_NOISE) first--;
+  return first;
+}
+
+function levelledTimesteps(schedule, steps) {
+  const found = [firstOfLevels(schedule)];
+  for (let i = 1; i < steps; i++) {
+    const level = Math.log(MIDDLE * REACH ** (1 - (2 * i) / steps));
+    const away = (t) => Math.abs(Math.log(schedule.noiseLevel(t)) - level);
+    let closest = 0;
+    for (let t = 1; t < schedule.length; t++) if (away(t) < away(closest)) closest = t;
+    found.push(Math.min(Math.max(closest, steps - 1 - i), found.at(-1) - 1));
+  }
+  return found;
+}
+
+// The most steps that a sampler can take.
+function mostSteps(sampler, schedule) {
+  return sampler === "consistency" ? firstOfLevels(schedule) + 1 : schedule.length;
+}
+
+function timestepsOf(sampler, schedule, steps) {
+  if (sampler === "consistency") return levelledTimesteps(schedule, steps);
+  return trailingTimesteps(schedule.length, steps);
 }
 
 // a x + b y + ... for pairs (weight, array).
@@ -38,12 +78,13 @@ function weighted(...terms) {
   return sum;
 }
 
-// (x, t, labels) -> {x0, eps} by a network's answer.
-function denoiser(network, schedule, prediction, guidance) {
-  return (x, t, labels) => {
+// (x, t, s) -> {x0, eps} by a network's answer; s, where to jump to, is for networks that learned
+// jumps. Estimates of x_0 are clamped to `range`, if there is one.
+function denoiser(network, { schedule, prediction, range }, labels, guidance) {
+  return (x, t, s) => {
     const [alpha, sigma] = schedule.at(t);
     const seen = weighted([1 / Math.hypot(alpha, sigma), x]);
-    const output = guided(network, seen, t, labels, guidance);
+    const output = guided(network, seen, t, s, labels, guidance);
     let x0 = output;
     if (prediction === "eps") x0 = weighted([1 / alpha, x], [-sigma / alpha, output]);
     if (prediction === "v") {
@@ -51,14 +92,16 @@ function denoiser(network, schedule, prediction, guidance) {
       const scale = 1 / (a * alpha + b * sigma);
       x0 = weighted([a * scale, x], [-sigma * scale, output]);
     }
+    if (range) x0 = x0.map((value) => Math.min(range[1], Math.max(range[0], value)));
     return { x0, eps: weighted([1 / sigma, x], [-alpha / sigma, x0]) };
   };
 }
 
 // With a class and without, extrapolated towards the class (guidance.py).
-function guided(network, x, t, labels, guidance) {
-  if (!labels || guidance === 1) return network(x, t, labels);
-  return weighted([guidance, network(x, t, labels)], [1 - guidance, network(x, t, null)]);
+function guided(network, x, t, s, labels, guidance) {
+  if (!labels || guidance === 1) return network(x, t, s, labels);
+  const [told, untold] = [labels, null].map((known) => network(x, t, s, known));
+  return weighted([guidance, told], [1 - guidance, untold]);
 }
 
 // The best denoiser for data that are exactly these points (exact_denoiser in samplers.py).
@@ -88,66 +131,154 @@ function exactDenoiser(points, schedule) {
   };
 }
 
+// The step from s to the noisier t: its factor and the variance of the noise that it adds.
+function transition(schedule, t, s) {
+  const [[alphaT, sigmaT], [alphaS, sigmaS]] = [schedule.at(t), schedule.at(s)];
+  return [alphaT / alphaS, sigmaT ** 2 - ((alphaT / alphaS) * sigmaS) ** 2];
+}
+
 // Weights of x0, eps and fresh noise in one step from t to s (step_coefficients in samplers.py).
 function stepCoefficients(schedule, t, s, eta) {
-  const [alphaT, sigmaT] = schedule.at(t);
-  const [alphaS, sigmaS] = schedule.at(s);
-  const sigma2 = sigmaT ** 2 - ((alphaT / alphaS) * sigmaS) ** 2;
+  const [[, sigmaT], [alphaS, sigmaS]] = [schedule.at(t), schedule.at(s)];
+  const [, sigma2] = transition(schedule, t, s);
   const variance = (eta ** 2 * sigma2 * sigmaS ** 2) / sigmaT ** 2;
   return [alphaS, Math.sqrt(sigmaS ** 2 - variance), Math.sqrt(variance)];
 }
 
 // The samplers yield {t, x, x0}: the state before each step and the estimate made from it, and
-// at the end the sample, which is its own estimate. `noise(k)` gives the fresh noise of step k.
+// at the end the sample, which is its own estimate. Each call of noise() gives fresh noise.
 function* ddim(denoise, x, schedule, timesteps, eta, noise) {
-  for (let k = 0; k < timesteps.length; k++) {
-    const [t, s] = [timesteps[k], timesteps[k + 1] ?? CLEAN];
-    const { x0, eps } = denoise(x, t);
-    yield { t, x, x0 };
+  for (const [t, s] of pairs(timesteps)) {
+    const { x0, eps, estimate } = denoise(x, t);
+    yield { t, x, x0: estimate ?? x0 };
     const [onX0, onEps, onNoise] = stepCoefficients(schedule, t, s, eta);
-    const fresh = onNoise > 0 ? [[onNoise, noise(k)]] : [];
-    x = weighted([onX0, x0], [onEps, eps], ...fresh);
+    x = weighted([onX0, x0], [onEps, eps]);
+    if (onNoise > 0) x = weighted([1, x], [onNoise, noise()]);
   }
   yield { t: CLEAN, x, x0: x };
 }
 
-function* dpmpp(denoise, x, schedule, timesteps) {
-  let [before, lastLength] = [null, Infinity];
-  for (let k = 0; k < timesteps.length; k++) {
-    const [t, s] = [timesteps[k], timesteps[k + 1] ?? CLEAN];
-    const { x0 } = denoise(x, t);
+// Each timestep with the next one; the last leads to the data.
+const pairs = (timesteps) => timesteps.map((t, k) => [t, timesteps[k + 1] ?? CLEAN]);
+
+function* heun(denoise, x, schedule, timesteps) {
+  for (const [t, s] of pairs(timesteps)) {
+    const { x0, eps } = denoise(x, t);
     yield { t, x, x0 };
-    const [[alphaT, sigmaT], [alphaS, sigmaS]] = [schedule.at(t), schedule.at(s)];
-    let extrapolated = x0;
-    if (s !== CLEAN) {
-      const length = schedule.halfLogSnr(s) - schedule.halfLogSnr(t);
-      const more = (0.5 * length) / lastLength;
-      if (before) extrapolated = weighted([1 + more, x0], [-more, before]);
-      lastLength = length;
-    }
-    before = x0;
-    x = weighted([sigmaS / sigmaT, x], [alphaS - (alphaT * sigmaS) / sigmaT, extrapolated]);
+    const [alphaS, sigmaS] = schedule.at(s);
+    x = weighted([alphaS, x0], [sigmaS, eps]);
+    if (s === CLEAN) continue;
+    const look = weightOfSecondLook(schedule, t, s);
+    x = weighted([1, x], [look, denoise(x, s).x0], [-look, x0]);
   }
   yield { t: CLEAN, x, x0: x };
+}
+
+function weightOfSecondLook(schedule, t, s) {
+  const [[alphaT, sigmaT], [alphaS, sigmaS]] = [schedule.at(t), schedule.at(s)];
+  const [angleT, angleS] = [Math.atan2(sigmaT, alphaT), Math.atan2(sigmaS, alphaS)];
+  return (Math.hypot(alphaS, sigmaS) * Math.tan((angleT - angleS) / 2)) / Math.sin(angleS);
+}
+
+// DPM-Solver++ is ddim with this denoiser, which looks ahead to the middle of each step.
+function extrapolate(denoise, schedule, timesteps) {
+  const following = new Map(pairs(timesteps));
+  let before = null;
+  return (x, t) => {
+    const { x0, eps } = denoise(x, t);
+    const [last, s] = [before, following.get(t)];
+    before = { t, x0 };
+    if (!last || s === CLEAN) return { x0, eps };
+    const level = (time) => schedule.halfLogSnr(time);
+    const more = (0.5 * (level(s) - level(t))) / (level(t) - level(last.t));
+    const ahead = weighted([1 + more, x0], [-more, last.x0]);
+    const [alpha, sigma] = schedule.at(t);
+    return { x0: ahead, eps: weighted([1 / sigma, x], [-alpha / sigma, ahead]), estimate: x0 };
+  };
+}
+
+function* consistency(denoise, x, schedule, timesteps, noise) {
+  const spread = (t) => Math.hypot(...schedule.at(t));
+  x = weighted([spread(timesteps[0]) / spread(schedule.length - 1), x]);
+  for (const [t, s] of pairs(timesteps)) {
+    const { x0 } = denoise(x, t);
+    yield { t, x, x0 };
+    const [alpha, sigma] = schedule.at(s);
+    x = s === CLEAN ? x0 : weighted([alpha, x0], [sigma, noise()]);
+  }
+  yield { t: CLEAN, x, x0: x };
+}
+
+const SHORTEST = 1 / 128; // of all timesteps: no network learns shorter jumps
+
+function shortcut(denoise, x, schedule, timesteps) {
+  const following = new Map(pairs(timesteps));
+  const jump = (x, t) => {
+    const s = following.get(t);
+    return denoise(x, t, t - s < SHORTEST * schedule.length ? t : s);
+  };
+  return ddim(jump, x, schedule, timesteps, 0);
 }
 
 function runSampler(name, denoise, x, schedule, timesteps, eta, noise) {
-  if (name === "dpmpp") return dpmpp(denoise, x, schedule, timesteps);
-  return ddim(denoise, x, schedule, timesteps, name === "ddpm" ? 1 : eta, noise);
+  if (name === "heun") return heun(denoise, x, schedule, timesteps);
+  if (name === "consistency") return consistency(denoise, x, schedule, timesteps, noise);
+  if (name === "shortcut") return shortcut(denoise, x, schedule, timesteps);
+  if (name === "ddpm") return ddim(denoise, x, schedule, timesteps, 1, noise);
+  const step = name === "dpmpp" ? extrapolate(denoise, schedule, timesteps) : denoise;
+  return ddim(step, x, schedule, timesteps, eta, noise);
 }
 
-// Two normal numbers for each particle in `ids`, the same whenever asked for the same step: so a
-// particle's path does not depend on which others there are.
-function normals(seed, step, ids) {
+// How often runSampler asks a network in so many steps.
+const evaluations = (sampler, steps) => (sampler === "heun" ? 2 * steps - 1 : steps);
+
+// Fills holes: ddpm with all that is `known` put back at each step, and each timestep visited
+// several times so that what is made fits it.
+function* repaint(denoise, x, schedule, timesteps, { known, hole, visits }, noise) {
+  for (const [t, s] of pairs(timesteps)) {
+    const [alphaS, sigmaS] = schedule.at(s);
+    const [onX0, onEps, onNoise] = stepCoefficients(schedule, t, s, 1);
+    const [back, varianceBack] = transition(schedule, t, s);
+    let before = x;
+    for (let visit = 0; visit < (s === CLEAN ? 1 : visits); visit++) {
+      if (visit > 0) before = weighted([back, x], [Math.sqrt(varianceBack), noise()]);
+      const { x0, eps } = denoise(before, t);
+      if (visit === 0) yield { t, x, x0 };
+      const made = weighted([onX0, x0], [onEps, eps], [onNoise, noise()]);
+      const kept = weighted([alphaS, known], [sigmaS, noise()]);
+      x = made.map((value, i) => (hole[i] ? value : kept[i]));
+    }
+  }
+  yield { t: CLEAN, x, x0: x };
+}
+
+// Two normal numbers for each of `ids`, the same whenever asked for the same draw: so what becomes
+// of one does not depend on which others there are.
+function normals(seed, draw, ids) {
   const found = new Float64Array(2 * ids.length);
   ids.forEach((id, i) => {
-    const radius = Math.sqrt(-2 * Math.log(uniform(seed, step, id, 0)));
-    const angle = 2 * Math.PI * uniform(seed, step, id, 1);
+    const radius = Math.sqrt(-2 * Math.log(uniform(seed, draw, id, 0)));
+    const angle = 2 * Math.PI * uniform(seed, draw, id, 1);
     found[2 * i] = radius * Math.cos(angle);
     found[2 * i + 1] = radius * Math.sin(angle);
   });
   return found;
 }
+
+// Normal noise for images one after another, each the same however many there are.
+function imageNoise(seed, draw, count, size) {
+  const [found, pairs] = [new Float64Array(count * size), Math.ceil(size / 2)];
+  for (let i = 0; i < count; i++) {
+    const ids = range(pairs).map((k) => i * pairs + k);
+    found.set(normals(seed, draw, ids).subarray(0, size), i * size);
+  }
+  return found;
+}
+
+// x as the pixels of a picture, made smaller by `zoom`.
+const toPixels = (x, zoom) => Uint8ClampedArray.from(x, (value) => (value / zoom + 1) * 127.5);
+
+const range = (count) => Array.from({ length: count }, (_, i) => i);
 
 // A number in (0, 1] for these integers: the finaliser of MurmurHash3 after each of them.
 function uniform(...integers) {

@@ -1,193 +1,69 @@
-// The controls: what is shown is `state`, and every change of it ends in show().
+// The controls.
 
-const $ = (id) => document.getElementById(id);
-const page = JSON.parse($("page").textContent);
+const OF_IMAGES = page.kind === "images";
 
-function bytes(text) {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-}
-const floats = (text) => new Float32Array(bytes(text).buffer);
-const doubles = (text) => new Float64Array(bytes(text).buffer);
+// --------------------------------------------------------------------------------- which there are
 
-function readNetwork(network) {
-  const weights = {};
-  for (const [name, { shape, data }] of Object.entries(network.weights)) {
-    weights[name] = { shape, data: floats(data) };
+// Only the controls that do something in this process.
+function showControls(process) {
+  const samples = process !== "forward";
+  for (const item of document.querySelectorAll(OF_IMAGES ? ".of-points" : ".of-images")) {
+    item.hidden = true;
   }
-  const time = { ...network.time, levels: doubles(network.time.levels) };
-  return { ...network, time, weights };
-}
-
-const LASTS = 6; // seconds from one end of the slider to the other
-const STILLS = 8; // shown one a second instead, where motion is not wanted
-const { alphas, sigmas, velocity } = page.schedule;
-const schedule = new NoiseSchedule(doubles(alphas), doubles(sigmas), velocity.map(doubles));
-const state = { process: "forward", position: { forward: 0, reverse: 0 }, playing: null };
-const view = new (page.kind === "points" ? PointsView : ImagesView)(page, schedule, () => show());
-const last = () => view.length(state.process) - 1;
-const position = () => Math.min(state.position[state.process], last());
-
-// ------------------------------------------------------------------------------------- drawing
-
-function palette() {
-  const style = getComputedStyle(document.documentElement);
-  const names = ["paper", "text", "soft", "edge", "ink", "faint", "line", "arrow", "followed"];
-  const colours = names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]);
-  const labels = "#3b82c4 #e8790c #2f9e44 #d6336c #8b5cf6 #a0694b #d0559f #7c8490 #a3a000 #12a4b5";
-  return { ...Object.fromEntries(colours), labels: labels.split(" ") };
-}
-
-// A canvas as wide as it is laid out, sharp on dense screens: (pen, width) in CSS pixels.
-function prepare(canvas, aspect) {
-  const width = canvas.clientWidth;
-  const density = window.devicePixelRatio || 1;
-  canvas.style.height = `${Math.round(width * aspect)}px`;
-  canvas.width = Math.round(width * density);
-  canvas.height = Math.round(width * aspect * density);
-  const pen = canvas.getContext("2d");
-  pen.scale(density, density);
-  return [pen, width];
-}
-
-function drawCurve(colours, t) {
-  const [pen, width] = prepare($("curve"), 0.5);
-  const [height, left, bottom] = [width * 0.5, 30, 24];
-  const top = Math.max(1, schedule.sigmas.at(-1));
-  const x = (k) => left + ((width - left - 22) * k) / (schedule.length - 1 || 1);
-  const y = (value) => height - bottom - ((height - bottom - 12) * value) / top;
-  Object.assign(pen, { font: "12px system-ui", fillStyle: colours.soft, strokeStyle: colours.edge });
-  pen.strokeRect(x(0), y(top), x(schedule.length - 1) - x(0), y(0) - y(top));
-  pen.fillText("0", left - 12, y(0) + 2);
-  pen.fillText(`${+top.toPrecision(2)}`, 6, y(top) + 8);
-  pen.fillText("t", (left + width - 22) / 2, height - 6);
-  pen.fillText(`${schedule.length - 1}`, width - 44, height - 6);
-  for (const [name, table, colour] of [
-    ["α", schedule.alphas, colours.ink],
-    ["σ", schedule.sigmas, colours.arrow],
-  ]) {
-    Object.assign(pen, { strokeStyle: colour, fillStyle: colour, lineWidth: 2 });
-    pen.beginPath();
-    table.forEach((value, k) => pen.lineTo(x(k), y(value)));
-    pen.stroke();
-    pen.fillText(name, width - 16, y(table.at(-1)) + 4);
-    const value = t === CLEAN ? Number(name === "α") : table[t];
-    pen.beginPath();
-    pen.arc(x(Math.max(0, t)), y(value), 5, 0, 7);
-    pen.fill();
+  for (const item of document.querySelectorAll(".of-network")) {
+    item.hidden = !(OF_IMAGES && page.network);
   }
+  $("process").hidden = OF_IMAGES && !page.network;
+  $("sampling").hidden = !samples;
+  $("editing").hidden = process !== "edit";
+  $("morphing").hidden = process !== "morph";
+  const known = !view.own && page.classes?.length > 0;
+  $("label-box").hidden = !known;
+  $("guidance-label").hidden = !known || !page.guides;
+  $("enlarged-label").hidden = !OF_IMAGES || ["edit", "morph"].includes(process);
+  $("picture").style.touchAction = process === "edit" || view.own ? "pinch-zoom" : "manipulation";
+  for (const id of ["play", "back", "ahead", "time"]) $(id).disabled = last() === 0;
+  OF_IMAGES ? showImageControls(process) : showPointControls(process);
 }
 
-function number(value) {
-  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-  return value.toFixed(Math.abs(value) >= 10 ? 1 : 3).replace("-", "−");
+function showImageControls(process) {
+  $("count").parentElement.hidden = process !== "reverse";
+  $("keys").textContent = {
+    edit: "Keys in the drawing: arrows move, Enter draws; space plays and pauses.",
+    morph: "Keys: ← → change the noise.",
+  }[process] ?? "Keys: ← → move in time, space plays and pauses.";
+  listImages(process === "reverse" ? view.settings.count : view.count);
+  if (process === "morph") tell("between", view.modes.morph.between);
+  if (process !== "edit") return;
+  const edit = view.modes.edit;
+  $("fill").disabled = !edit.hasHole();
+  $("keep").disabled = !edit.finished();
 }
 
-function describe(t) {
-  const [alpha, sigma] = schedule.at(t);
-  const when = t === CLEAN ? "data" : String(t);
-  const lambda = number(Math.log(alpha / sigma));
-  $("t").textContent = when;
-  $("alpha").textContent = number(alpha);
-  $("sigma").textContent = number(sigma);
-  $("lambda").textContent = lambda;
-  const values = `α ${number(alpha)}, σ ${number(sigma)}, λ ${lambda}`;
-  const words = t === CLEAN ? "the data, without noise" : `t = ${when}: ${values}`;
-  $("time").setAttribute("aria-valuetext", words);
-  $("curve").setAttribute("aria-label", `The noise schedule; now ${words}`);
-  const what = page.kind === "points" ? "points" : "images";
-  $("picture").setAttribute("aria-label", `${page.title}: ${what} at ${words}`);
-}
-
-function show() {
-  const [process, at, colours] = [state.process, position(), palette()];
-  $("time").max = last();
-  $("time").value = at;
-  $("play").textContent = state.playing ? "Pause" : "Play";
-  const t = view.timestep(process, at);
-  describe(t);
-  $("caption").textContent = view.caption(process, at);
-  const [pen, width] = prepare($("picture"), view.aspect(process));
-  view.draw(pen, width, process, at, colours);
-  drawCurve(colours, t);
-  if (page.kind === "images") {
-    $("chosen").value = view.chosen + 1;
-    const [lens, size] = prepare($("lens"), view.lensAspect(process));
-    view.drawLens(lens, size, process, at);
-  } else {
-    $("sampling").hidden = process === "forward";
-    const made = view.frames.length - 1;
-    const steps = view.settings.steps;
-    $("busy").textContent = view.ends ? "" : `sampling: step ${Math.min(made, steps)} of ${steps}`;
+function listImages(count) {
+  const { options } = $("enlarged");
+  const wanted = count > 1 ? count + 1 : 1;
+  while (options.length > wanted) options.remove(wanted);
+  if (!options.length) $("enlarged").add(new Option("none", ""));
+  while (options.length < wanted) {
+    $("enlarged").add(new Option(`image ${options.length}`, options.length - 1));
   }
+  if (view.chosen >= count) view.chosen = null;
+  $("enlarged").value = view.chosen ?? "";
 }
 
-// ---------------------------------------------------------------------------------------- time
-
-function move(to) {
-  state.position[state.process] = Math.max(0, Math.min(last(), Math.round(to)));
-  show();
+function showPointControls(process) {
+  $("own").hidden = $("layers").hidden = false;
+  $("beside").hidden = process === "forward";
+  const [, second] = view.crowds;
+  for (const id of ["steps-2", "eta-2"]) $(id).parentElement.hidden = !second;
+  if (second) $("eta-2-label").hidden = !TAKES_ETA.includes(second.settings.sampler);
+  $("clear-own").disabled = !view.strokes.length;
+  const keys = view.own ? "Keys in the picture: arrows move, Enter draws" : "Keys: ← → move in time";
+  $("keys").textContent = `${keys}; space plays and pauses.`;
 }
 
-function pause() {
-  cancelAnimationFrame(state.playing?.frame);
-  clearInterval(state.playing?.timer);
-  state.playing = null;
-}
-
-function play() {
-  if (position() === last()) state.position[state.process] = 0;
-  state.playing = {};
-  if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
-    state.playing.timer = setInterval(() => advance(last() / STILLS), 1000);
-    return show();
-  }
-  let [since, at] = [performance.now(), position()];
-  const tick = (now) => {
-    at += ((now - since) / 1000 / LASTS) * last();
-    since = now;
-    if (advance(at - position())) state.playing.frame = requestAnimationFrame(tick);
-  };
-  state.playing.frame = requestAnimationFrame(tick);
-  return show();
-}
-
-// Whether there is more to play.
-function advance(by) {
-  const to = position() + by;
-  if (to >= last()) pause();
-  move(to);
-  return state.playing !== null;
-}
-
-function stop() {
-  pause();
-  show();
-}
-
-// ------------------------------------------------------------------------------------ controls
-
-function choose(process) {
-  pause();
-  state.process = process;
-  show();
-}
-
-function onKey(event) {
-  const typing = ["INPUT", "SELECT", "BUTTON"].includes(event.target.tagName);
-  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
-  if (event.key === " ") state.playing ? stop() : play();
-  else if (by) {
-    pause();
-    move(position() + by);
-  } else return;
-  event.preventDefault();
-}
-
-function pointer(event) {
-  const box = $("picture").getBoundingClientRect();
-  return [event.clientX - box.left - 1, event.clientY - box.top - 1]; // its border is 1 wide
-}
+// ------------------------------------------------------------------------------------- settings
 
 // A number typed into a box, kept between its limits; what is no number changes nothing.
 function typed(box) {
@@ -197,57 +73,106 @@ function typed(box) {
   return Number(box.value);
 }
 
-function set(changes) {
-  Object.assign(view.settings, changes);
-  $("eta-label").style.opacity = view.settings.sampler === "ddim" ? 1 : 0.5;
-  $("eta").disabled = view.settings.sampler !== "ddim";
-  view.sample();
+// Calls change(number) with what is typed into a box, which always shows what holds.
+function onNumber(id, holds, change, whole = true) {
+  $(id).value = holds();
+  $(id).onchange = (event) => {
+    const value = typed(event.target);
+    if (value !== null) change(whole ? Math.round(value) : value);
+    $(id).value = holds();
+  };
+}
+
+// Calls change(number) while a slider moves, and shows the number beside it.
+function onSlider(id, holds, change) {
+  tell(id, holds());
+  $(id).oninput = (event) => {
+    change(Number(event.target.value));
+    tell(id, holds());
+  };
+}
+
+function tell(id, value) {
+  $(`${id}-value`).textContent = $(id).value = value;
+}
+
+// What is made now is made anew.
+function resample() {
+  state.held = false;
+  view.sample(state.process);
   show();
 }
 
+function set(changes) {
+  Object.assign(view.settings, changes);
+  $("seed").value = view.settings.seed;
+  resample();
+}
+
+// The three controls of a sampler, whose ids end alike; settings() are what they change.
+function connectSampler(end, settings, change) {
+  const [sampler, steps, eta] = ["sampler", "steps", "eta"].map((id) => id + end);
+  for (const name of Object.keys(page.samplers)) {
+    $(sampler).add(new Option(SAMPLER_NAMES[name], name));
+  }
+  const limit = () => {
+    $(steps).max = mostSteps(settings().sampler, schedule);
+    $(`eta${end}-label`).hidden = !TAKES_ETA.includes(settings().sampler);
+  };
+  $(sampler).value = settings().sampler;
+  $(sampler).onchange = (event) => {
+    change({ sampler: event.target.value, steps: page.samplers[event.target.value] });
+    if (!event.target.value) return;
+    limit();
+    $(steps).value = settings().steps;
+  };
+  onNumber(steps, () => settings().steps, (value) => change({ steps: value }));
+  onSlider(eta, () => settings().eta, (value) => change({ eta: value }));
+  limit();
+}
+
 function connectSampling() {
-  const settings = view.settings;
-  Object.assign($("steps"), { max: schedule.length, value: settings.steps });
-  $("sampler").onchange = (event) => {
-    const steps = { ddpm: schedule.length, ddim: 50, dpmpp: 20 }[event.target.value];
-    $("steps").value = Math.min(steps, schedule.length);
-    set({ sampler: event.target.value, steps: Number($("steps").value) });
-  };
-  $("steps").onchange = (event) => {
-    const steps = Math.round(typed(event.target) ?? settings.steps);
-    event.target.value = steps;
-    set({ steps });
-  };
-  $("eta").oninput = (event) => {
-    $("eta-value").textContent = event.target.value;
-    set({ eta: Number(event.target.value) });
-  };
+  const { settings } = view;
+  onNumber("seed", () => settings.seed, (seed) => set({ seed }));
   $("again").onclick = () => set({ seed: settings.seed + 1 });
+  if (!page.classes?.length) return;
+  const labels = page.knowsNone ? [["none", "any"]] : [];
+  if (page.classes.length > 1) labels.push(["all", "each in turn"]);
+  labels.push(...page.classes.map((label, i) => [label, page.classNames[i]]));
+  for (const [value, text] of labels) $("label").add(new Option(text, value));
+  $("label").value = settings.label;
+  $("label").onchange = (event) => set({ label: event.target.value });
+  onNumber("guidance", () => settings.guidance, (guidance) => set({ guidance }), false);
+}
+
+// --------------------------------------------------------------------------------------- points
+
+function connectPoints() {
+  const [first] = view.crowds;
+  const remake = (crowd) => (changes) => {
+    Object.assign(crowd.settings, changes);
+    crowd.sample();
+    show();
+  };
+  connectSampler("", () => first.settings, remake(first));
+  const beside = { sampler: "", steps: first.settings.steps, eta: 0 };
+  connectSampler("-2", () => beside, (changes) => {
+    Object.assign(beside, changes);
+    view.crowds.length = 1;
+    if (beside.sampler) view.crowds.push(new Crowd(view, beside));
+    resample();
+  });
   $("clear").onclick = () => view.clear();
   $("drop").onclick = () => {
     const spread = Math.hypot(...schedule.at(schedule.length - 1));
-    const [x, y] = normals(settings.seed, -2, [view.dropped.length]);
+    const [x, y] = normals(view.settings.seed, -2, [view.dropped.length]);
     view.drop([spread * x, spread * y]);
   };
-  const known = view.classes.length > 0;
-  $("label-box").hidden = !known;
-  $("guidance-label").hidden = !known || !view.knowsNone;
-  if (!known) return;
-  const labels = view.knowsNone ? [["none", "any"]] : [];
-  labels.push(["all", "each in turn"], ...view.classes.map((label) => [label, label]));
-  for (const [value, text] of labels) $("label").add(new Option(text, value));
-  $("label").onchange = (event) => set({ label: event.target.value });
-  $("guidance").onchange = (event) => {
-    const guidance = typed(event.target) ?? settings.guidance;
-    event.target.value = guidance;
-    set({ guidance });
-  };
-}
-
-function connectPoints() {
-  connectSampling();
-  view.sample();
-  $("layers").hidden = false;
+  $("given").textContent = page.dataset;
+  for (const choice of document.getElementsByName("data")) {
+    choice.onchange = () => chooseData(choice.value === "own");
+  }
+  $("clear-own").onclick = () => view.clearOwn();
   $("extra").onchange = (event) => {
     view.layers.extra = event.target.value;
     show();
@@ -256,17 +181,145 @@ function connectPoints() {
     view.layers.data = event.target.checked;
     show();
   };
+  view.sample();
 }
 
+// One draws on the clean data, and then sees what the reverse process makes of noise.
+function chooseData(own) {
+  pause();
+  view.chooseData(own);
+  if (own) {
+    state.process = "forward";
+    state.position.forward = 0;
+  }
+  tickProcess();
+  resample();
+}
+
+function drawn() {
+  if (!view.own || !view.data.length) return;
+  state.process = "reverse";
+  state.position.reverse = 0;
+  tickProcess();
+  view.sample();
+  play();
+}
+
+// --------------------------------------------------------------------------------------- images
+
 function connectImages() {
-  $("process").hidden = !view.reverse;
-  $("lens-box").hidden = false;
-  $("chosen").max = view.count;
-  $("chosen").onchange = (event) => {
-    view.chosen = Math.round(typed(event.target) ?? view.chosen + 1) - 1;
+  $("enlarged").onchange = (event) => {
+    view.enlarge(event.target.value === "" ? null : Number(event.target.value));
     show();
   };
-  $("picture").onpointermove = (event) => view.hover(...pointer(event));
+  if (!page.network) return;
+  connectSampler("", () => view.settings, set);
+  onNumber("count", () => view.settings.count, (count) => set({ count }));
+  const { edit, morph } = view.modes;
+  for (const choice of document.getElementsByName("tool")) {
+    choice.onchange = () => (edit.tool = choice.value);
+  }
+  $("colour-label").hidden = view.channels === 1;
+  $("colour").oninput = (event) => {
+    edit.colour = [1, 3, 5].map((at) => parseInt(event.target.value.slice(at, at + 2), 16));
+  };
+  onSlider("strength", () => edit.strength, (strength) => (edit.strength = strength));
+  for (const [id, act] of Object.entries({
+    example: () => edit.take(),
+    "clear-drawing": () => edit.clear(),
+    vary: () => edit.vary(),
+    fill: () => edit.fill(),
+    keep: () => edit.keep(),
+  })) {
+    $(id).onclick = () => {
+      state.held = false;
+      act();
+      show();
+    };
+  }
+  const seeds = { "seed-from": "from", "seed-to": "to" };
+  for (const [id, end] of Object.entries(seeds)) {
+    onNumber(id, () => morph[end], (seed) => {
+      morph[end] = seed;
+      resample();
+    });
+  }
+  onSlider("between", () => morph.between, (between) => morph.set(between));
+  $("stop").onclick = () => view.workshop.stop();
+}
+
+// ------------------------------------------------------------------------------ keys and pointer
+
+function onKey(event) {
+  const typing = ["INPUT", "SELECT", "BUTTON"].includes(event.target.tagName);
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+  const taken = event.target === $("picture") && view.key(state.process, event.key);
+  if (taken) show();
+  else if (event.key === " ") state.playing ? stop() : play();
+  else if (by) step(by);
+  else return;
+  event.preventDefault();
+}
+
+function step(by) {
+  pause();
+  move(position() + by);
+}
+
+function connectPointer() {
+  const canvas = $("picture");
+  const place = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [event.clientX - box.left - 1, event.clientY - box.top - 1]; // its border is 1 wide
+  };
+  let dragging = null;
+  const release = () => {
+    if (dragging === null) return;
+    dragging = null;
+    drawn();
+  };
+  canvas.onpointerdown = (event) => {
+    if (!event.isPrimary || event.button !== 0) return release(); // a second finger: a pinch
+    if (view.press(state.process, position(), ...place(event))) {
+      dragging = event.pointerId;
+      canvas.setPointerCapture(event.pointerId);
+    }
+    show();
+  };
+  canvas.onpointermove = (event) => {
+    if (event.pointerId !== dragging) return;
+    view.drag(state.process, ...place(event));
+    show();
+  };
+  canvas.onpointerup = canvas.onpointercancel = release;
+}
+
+// What a control shows about diffusion, while it is pointed at or used.
+function connectHints() {
+  const hint = (event) => {
+    const told = event.target.closest?.("[data-hint]");
+    if (told) $("hint").textContent = told.dataset.hint;
+  };
+  for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, hint);
+  for (const item of document.querySelectorAll("[data-hint]")) item.title = item.dataset.hint;
+}
+
+// --------------------------------------------------------------------------------------- the page
+
+function tickProcess() {
+  for (const choice of document.getElementsByName("process")) {
+    choice.checked = choice.value === state.process;
+  }
+}
+
+function choose(process) {
+  pause();
+  view.workshop?.stop();
+  state.process = process;
+  state.held = false;
+  if (OF_IMAGES) view.sample(process);
+  show();
 }
 
 function setTheme(theme) {
@@ -275,20 +328,35 @@ function setTheme(theme) {
   show();
 }
 
+function begin() {
+  const samples = page.kind === "points" || page.network;
+  state.process = samples ? "reverse" : "forward";
+  tickProcess();
+  if (OF_IMAGES) return choose(state.process);
+  if (!STILL.matches) return play();
+  state.position.reverse = last();
+}
+
 function connect() {
   document.title = page.title;
   $("title").textContent = page.title;
   $("subtitle").textContent = page.subtitle;
-  page.kind === "points" ? connectPoints() : connectImages();
-  document.getElementsByName("process").forEach((choice) => {
+  const size = `${(document.documentElement.innerHTML.length / 1e6).toFixed(1)} MB`;
+  $("weight").textContent = `This page is one file of ${size}. All it does happens here: nothing leaves your browser.`;
+  for (const choice of document.getElementsByName("process")) {
     choice.onchange = () => choose(choice.value);
-  });
+  }
   $("play").onclick = () => (state.playing ? stop() : play());
+  $("back").onclick = () => step(-1);
+  $("ahead").onclick = () => step(1);
   $("time").oninput = (event) => {
     pause();
     move(Number(event.target.value));
   };
-  $("picture").onclick = (event) => view.click(state.process, position(), ...pointer(event));
+  $("speed").onchange = (event) => {
+    state.speed = Number(event.target.value);
+    if (state.playing) pause(), play();
+  };
   $("theme").onclick = () => {
     setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
   };
@@ -296,7 +364,12 @@ function connect() {
   window.addEventListener("resize", () => show());
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.onchange = () => setTheme(dark.matches ? "dark" : "light");
+  connectPointer();
+  connectHints();
+  if (view.settings) connectSampling();
+  OF_IMAGES ? connectImages() : connectPoints();
   setTheme(dark.matches ? "dark" : "light");
+  begin();
 }
 
 connect();

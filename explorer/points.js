@@ -1,105 +1,68 @@
-// The picture of points. A view has, for each process, positions 0 ... length - 1 of the slider,
-// and draws any of them; it also takes clicks.
+// The picture of points: of the forward process one panel, of the reverse process one for each
+// sampler. It also takes clicks, which follow points or drop noise, and strokes, which draw data.
 
-const CROWD = 400; // samples made at a time
-const FAMILIAR = 30; // of them, those whose paths are shown together
+const FAMILIAR = 30; // samples whose paths are shown together
 const ARROWS = 150;
 const FIELD_SIDE = 21;
-const SLICE = 25; // milliseconds of sampling between two chances to draw or to stop
 const NEAR = 12; // pixels within which a click means a point
+const TITLE = 24; // pixels
+const SPRAY = 12; // points for each place of a stroke
+const MOST_OWN = 2000; // points that are drawn by hand
 
 class PointsView {
   constructor(page, schedule, changed) {
-    this.schedule = schedule;
-    this.changed = changed; // called when there is more to see
-    this.data = floats(page.points.positions);
-    this.labels = page.points.labels;
+    // changed(): there is more to see
+    Object.assign(this, { page: { ...page, schedule }, schedule, changed });
+    this.given = { data: floats(page.points.positions), labels: page.points.labels };
     this.reach = page.points.reach;
-    this.coloured = new Set(this.labels).size > 1;
-    this.eps = normals(0, -1, range(this.labels.length)); // one noise for all t, to follow points
-    this.network = page.network && makeNetwork(readNetwork(page.network));
-    this.prediction = page.prediction;
-    // The classes that the network knows, and whether it knows what none of them is.
-    this.classes = page.network ? page.network.classes : [];
-    this.knowsNone = !page.network || page.network.knowsNone;
-    this.settings = { sampler: "ddim", steps: Math.min(50, schedule.length), eta: 0 };
-    const label = this.knowsNone ? "none" : "all";
-    Object.assign(this.settings, { guidance: 1, label, seed: 1 });
+    this.network = page.network && readNetwork(page.network);
+    const label = page.knowsNone === false ? "all" : "none";
+    this.settings = { guidance: 1, label, seed: 1 };
     this.layers = { extra: "none", data: true };
     this.dropped = []; // where noise was dropped, [x, y]
     this.followed = { forward: new Set(), reverse: new Set() };
-    Object.assign(this, { frames: [], ends: null }); // what sample() makes
+    Object.assign(this, { own: false, strokes: [], cursor: null });
+    this.crowds = [new Crowd(this, { ...page.defaults })];
+    this.use(this.given);
+  }
+
+  use({ data, labels }) {
+    Object.assign(this, { data, labels, coloured: new Set(labels).size > 1 });
+    this.eps = normals(0, -1, range(data.length / 2)); // one noise for all t, to follow points
   }
 
   // -------------------------------------------------------------------------------- sampling
 
-  denoiser() {
-    if (!this.network) return exactDenoiser(this.data, this.schedule);
-    return denoiser(this.network, this.schedule, this.prediction, this.settings.guidance);
+  // The network's, or of points that nothing was trained on the exact one.
+  denoiser(ids) {
+    if (!this.network || this.own) return exactDenoiser(this.data, this.schedule);
+    return denoiser(this.network, this.page, this.classOf(ids), this.settings.guidance);
   }
 
   // Start noise of the particles: the crowd's, then what was dropped.
   startingNoise(ids) {
-    const last = this.schedule.length - 1;
-    const spread = Math.hypot(...this.schedule.at(last));
+    const spread = Math.hypot(...this.schedule.at(this.schedule.length - 1));
     const noise = normals(this.settings.seed, -1, ids).map((z) => spread * z);
     ids.forEach((id, i) => id >= CROWD && noise.set(this.dropped[id - CROWD], 2 * i));
     return noise;
   }
 
   classOf(ids) {
-    const { classes } = this;
-    if (!classes.length || this.settings.label === "none") return null;
+    const { classes } = this.page;
+    if (!classes?.length || this.settings.label === "none") return null;
     if (this.settings.label === "all") return ids.map((id) => classes[id % classes.length]);
     return ids.map(() => Number(this.settings.label));
   }
 
-  // The frames of these particles, one after another.
-  run(ids) {
-    const { sampler, steps, eta, seed } = this.settings;
-    const labels = this.classOf(ids);
-    const denoise = this.denoiser();
-    return runSampler(
-      sampler,
-      (x, t) => denoise(x, t, labels),
-      this.startingNoise(ids),
-      this.schedule,
-      trailingTimesteps(this.schedule.length, steps),
-      eta,
-      (k) => normals(seed, k, ids),
-    );
-  }
-
-  // Make all samples anew, without holding up the page.
-  async sample() {
-    const frames = [];
-    Object.assign(this, { frames, ends: null });
-    let since = performance.now();
-    for (const frame of this.run(range(CROWD + this.dropped.length))) {
-      frames.push(frame);
-      if (performance.now() - since < SLICE) continue;
-      this.changed();
-      await new Promise((resume) => setTimeout(resume));
-      if (this.frames !== frames) return; // overtaken by newer settings
-      since = performance.now();
-    }
-    this.ends = this.nearestLabels(frames.at(-1).x);
-    this.changed();
+  sample() {
+    if (this.data.length) for (const crowd of this.crowds) crowd.sample();
   }
 
   // Let one more particle start from here, and follow it.
   drop(position) {
     const id = CROWD + this.dropped.push(position) - 1;
     this.followed.reverse.add(id);
-    if (!this.ends) return this.sample();
-    let k = 0;
-    for (const { x, x0 } of this.run([id])) {
-      const frame = this.frames[k++];
-      frame.x = Float64Array.of(...frame.x, ...x);
-      frame.x0 = Float64Array.of(...frame.x0, ...x0);
-    }
-    this.ends = this.nearestLabels(this.frames.at(-1).x);
-    this.changed();
+    for (const crowd of this.crowds) crowd.add(id);
   }
 
   clear() {
@@ -114,70 +77,141 @@ class PointsView {
     return range(x.length / 2).map((i) => this.labels[nearest(this.data, x[2 * i], x[2 * i + 1])]);
   }
 
+  // ------------------------------------------------------------------------- data of one's own
+
+  chooseData(own) {
+    this.own = own;
+    for (const chosen of Object.values(this.followed)) chosen.clear();
+    this.dropped = [];
+    this.use(own ? this.drawn() : this.given);
+  }
+
+  drawn() {
+    const data = Float32Array.from(this.strokes);
+    return { data, labels: range(data.length / 2).map(() => 0) };
+  }
+
+  // Some points about (x, y).
+  spray(x, y) {
+    if (this.strokes.length / 2 >= MOST_OWN) return;
+    const id = this.strokes.length;
+    const near = normals(7, id, range(SPRAY));
+    near.forEach((z, k) => this.strokes.push((k % 2 ? y : x) + 0.05 * z));
+    this.use(this.drawn());
+    this.changed();
+  }
+
+  clearOwn() {
+    this.strokes = [];
+    if (this.own) this.chooseData(true);
+    this.changed();
+  }
+
   // ---------------------------------------------------------------------------- what is shown
 
   length(process) {
-    return (process === "forward" ? this.schedule.length : this.settings.steps) + 1;
+    return (process === "forward" ? this.schedule.length : this.crowds[0].settings.steps) + 1;
   }
 
   timestep(process, position) {
     if (process === "forward") return position - 1;
-    const steps = this.settings.steps;
-    if (position === steps) return CLEAN;
-    return trailingTimesteps(this.schedule.length, steps)[position];
+    return this.crowds[0].timesteps()[position] ?? CLEAN;
   }
 
-  // The points at a position, as {t, x, x0}; x0 is only made when asked for.
-  frame(process, position) {
-    if (process === "reverse") return this.frames[Math.min(position, this.frames.length - 1)];
+  // The points of a panel at a position, as {t, x, x0}; x0 is only made when asked for.
+  frame(process, position, panel = 0) {
+    if (process === "reverse") return this.crowds[panel].frame(position / (this.length(process) - 1));
     const t = position - 1;
     const [alpha, sigma] = this.schedule.at(t);
     return { t, x: weighted([alpha, this.data], [sigma, this.eps]) };
   }
 
+  titles(process, position) {
+    if (process === "forward") return ["xₜ = αₜ x₀ + σₜ ε"];
+    return this.crowds.map((crowd) => crowd.title(position / (this.length(process) - 1)));
+  }
+
   caption(process, position) {
-    const whose = this.network ? "the network's" : "the exact";
+    if (this.own && !this.data.length) return "Draw with the pointer: the points are your data.";
+    const whose = this.network && !this.own ? "the network's" : "the exact";
     const noisy = process === "forward" ? "data with noise" : "what began as noise";
     const extra = {
       none: "",
       arrows: ` Arrows go to ${whose} estimate of where each point came from.`,
       field: ` The field shows which way ${whose} estimate of the clean point lies.`,
       paths: ` Lines are the ways of ${FAMILIAR} points.`,
+      density: " Behind them is the density of the noisy data: the stronger the colour, the denser.",
     };
-    const click =
-      process === "forward"
-        ? " Click a point to follow it."
-        : " Click a point to follow it, or an empty place to drop new noise there.";
+    const click = {
+      forward: " Click a point to follow it.",
+      reverse: " Click a point to follow it, or an empty place to drop new noise there.",
+    };
     const t = this.timestep(process, position);
     const zoomed = t !== CLEAN && this.schedule.zoom(t) > 1;
     const scale = zoomed ? " Shown smaller as the noise grows, as the network sees it." : "";
-    return `Dots: ${noisy}.${extra[this.layers.extra]}${click}${scale}`;
+    const pointer = this.own ? " Drag to add to your data." : click[process];
+    return `Dots: ${noisy}.${extra[this.layers.extra]}${pointer}${scale}`;
   }
 
-  aspect() {
-    return 1;
+  aspect(process, position, size) {
+    return (this.panelSize(process, size) + TITLE) / size;
+  }
+
+  panelSize(process, size) {
+    const count = this.titles(process, 0).length;
+    return (size - (count - 1) * TITLE) / count;
   }
 
   // --------------------------------------------------------------------------------- drawing
 
   draw(pen, size, process, position, palette) {
-    const { t, x, x0 } = this.frame(process, position);
-    const zoom = this.schedule.zoom(t);
-    this.place = { size, unit: size / (2 * this.reach * zoom) };
+    const side = this.panelSize(process, size);
+    this.places = this.titles(process, position).map((title, panel) => {
+      const place = { left: panel * (side + TITLE), top: TITLE, side };
+      pen.save();
+      pen.fillStyle = palette.text;
+      pen.font = "14px system-ui, sans-serif";
+      pen.fillText(title, place.left + 2, TITLE - 7, side - 4);
+      pen.strokeStyle = palette.edge;
+      pen.strokeRect(place.left + 0.5, TITLE + 0.5, side - 1, side - 1);
+      pen.beginPath();
+      pen.rect(place.left, TITLE, side, side);
+      pen.clip();
+      this.drawPanel(pen, place, process, position, panel, palette);
+      pen.restore();
+      return place;
+    });
+  }
+
+  drawPanel(pen, place, process, position, panel, palette) {
+    const found = this.frame(process, position, panel);
+    const t = found?.t ?? CLEAN;
+    place.unit = place.side / (2 * this.reach * this.schedule.zoom(t));
+    this.place = place;
+    if (this.layers.extra === "density") drawDensity(pen, this, t, palette);
     if (this.layers.data) this.dots(pen, this.data, () => palette.faint, 1.4);
-    const colours = process === "forward" ? this.labels : this.ends;
+    if (this.cursor) this.cross(pen, palette);
+    if (!found) return;
+    const { x, x0 } = found;
+    const colours = process === "forward" ? this.labels : this.crowds[panel].ends;
     const colour = (i) => (this.coloured && colours ? palette.labels[colours[i] % 10] : palette.ink);
     if (this.layers.extra === "field" && t !== CLEAN) this.field(pen, t, palette);
     this.dots(pen, x, colour, process === "forward" ? 1.8 : 2.4);
     if (this.layers.extra === "arrows" && t !== CLEAN) this.arrows(pen, t, x, x0, palette);
     const familiar = this.layers.extra === "paths" ? range(FAMILIAR) : [];
-    for (const id of familiar) this.path(pen, process, position, id, palette.line, 1);
-    for (const id of this.followed[process]) this.follow(pen, process, position, id, palette);
+    const path = (id, colour, width) =>
+      this.path(pen, process, position, panel, id, colour, width);
+    for (const id of familiar) if (2 * id < x.length) path(id, palette.line, 1);
+    for (const id of this.followed[process]) {
+      if (2 * id >= x.length) continue;
+      path(id, palette.followed, 2);
+      this.spot(pen, x[2 * id], x[2 * id + 1], palette);
+    }
   }
 
   pixel(x, y) {
-    const { size, unit } = this.place;
-    return [size / 2 + x * unit, size / 2 - y * unit];
+    const { left, top, side, unit } = this.place;
+    return [left + side / 2 + x * unit, top + side / 2 - y * unit];
   }
 
   dots(pen, x, colour, radius) {
@@ -207,8 +241,7 @@ class PointsView {
 
   arrows(pen, t, x, x0, palette) {
     const feet = x.slice(0, 2 * ARROWS);
-    const labels = this.classOf(range(feet.length / 2));
-    const tips = x0 ?? this.denoiser()(feet, t, labels).x0;
+    const tips = x0 ?? this.denoiser(range(feet.length / 2))(feet, t).x0;
     Object.assign(pen, { strokeStyle: palette.arrow, lineWidth: 1 });
     for (let i = 0; i < feet.length; i += 2) {
       this.arrow(pen, this.pixel(feet[i], feet[i + 1]), this.pixel(tips[i], tips[i + 1]));
@@ -224,7 +257,7 @@ class PointsView {
     const at = Float64Array.from(
       cells.flatMap((k) => [tick(k % FIELD_SIDE), tick(Math.floor(k / FIELD_SIDE))]),
     );
-    const { x0 } = this.denoiser()(at, t, this.classOf(cells));
+    const { x0 } = this.denoiser(cells)(at, t);
     Object.assign(pen, { strokeStyle: palette.line, lineWidth: 1 });
     for (let i = 0; i < at.length; i += 2) {
       const [dx, dy] = [x0[i] - at[i], x0[i + 1] - at[i + 1]];
@@ -235,21 +268,21 @@ class PointsView {
   }
 
   // Where a particle was at each position so far, as it was shown then.
-  path(pen, process, position, id, colour, width) {
+  path(pen, process, position, panel, id, colour, width) {
     Object.assign(pen, { strokeStyle: colour, lineWidth: width });
     pen.beginPath();
     const now = this.schedule.zoom(this.timestep(process, position));
     for (let k = 0; k <= position; k++) {
-      const [x, y, t] = this.particle(process, k, id);
+      const [x, y, t] = this.particle(process, k, panel, id);
       const share = now / this.schedule.zoom(t);
       pen.lineTo(...this.pixel(x * share, y * share));
     }
     pen.stroke();
   }
 
-  particle(process, position, id) {
+  particle(process, position, panel, id) {
     if (process === "reverse") {
-      const { t, x } = this.frame(process, position);
+      const { t, x } = this.frame(process, position, panel);
       return [x[2 * id], x[2 * id + 1], t];
     }
     const [alpha, sigma] = this.schedule.at(position - 1);
@@ -257,9 +290,7 @@ class PointsView {
     return [at(0), at(1), position - 1];
   }
 
-  follow(pen, process, position, id, palette) {
-    this.path(pen, process, position, id, palette.followed, 2);
-    const [x, y] = this.particle(process, position, id);
+  spot(pen, x, y, palette) {
     Object.assign(pen, { fillStyle: palette.followed, strokeStyle: palette.paper, lineWidth: 1.5 });
     pen.beginPath();
     pen.arc(...this.pixel(x, y), 6, 0, 7);
@@ -267,13 +298,42 @@ class PointsView {
     pen.stroke();
   }
 
-  // A click at (left, top) pixels of the picture: follow what is there, or drop noise.
-  click(process, position, left, top) {
-    const { size, unit } = this.place;
-    const [x, y] = [(left - size / 2) / unit, (size / 2 - top) / unit];
-    const shown = this.frame(process, position).x;
+  cross(pen, palette) {
+    const [x, y] = this.pixel(...this.cursor);
+    Object.assign(pen, { strokeStyle: palette.arrow, lineWidth: 2 });
+    pen.strokeRect(x - 6, y - 6, 12, 12);
+  }
+
+  // -------------------------------------------------------------------------------- the pointer
+
+  // What is at (left, top) pixels: the number of a panel and a place in it, [x, y].
+  find(left, top) {
+    const panel = this.places.findIndex((place) => left < place.left + place.side);
+    if (panel < 0 || top < TITLE) return null;
+    const place = this.places[panel];
+    const x = (left - place.left - place.side / 2) / place.unit;
+    return { panel, x, y: (place.top + place.side / 2 - top) / place.unit };
+  }
+
+  // The pointer goes down; whether that begins a drag.
+  press(process, position, left, top) {
+    const found = this.find(left, top);
+    if (!found) return false;
+    if (this.own) this.spray(found.x, found.y);
+    else this.click(process, position, found);
+    return this.own;
+  }
+
+  drag(process, left, top) {
+    const found = this.find(left, top);
+    if (found) this.spray(found.x, found.y);
+  }
+
+  // Follow what is there, or drop noise.
+  click(process, position, { panel, x, y }) {
+    const shown = this.frame(process, position, panel).x;
     const id = nearest(shown, x, y);
-    const away = unit * Math.hypot(shown[2 * id] - x, shown[2 * id + 1] - y);
+    const away = this.places[panel].unit * Math.hypot(shown[2 * id] - x, shown[2 * id + 1] - y);
     if (away <= NEAR) {
       const chosen = this.followed[process];
       if (!chosen.delete(id)) chosen.add(id);
@@ -284,9 +344,19 @@ class PointsView {
     }
     this.changed();
   }
-}
 
-const range = (count) => Array.from({ length: count }, (_, i) => i);
+  // While one draws: arrows move a cursor, Enter draws there.
+  key(process, key) {
+    const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key];
+    if (!this.own || (!by && key !== "Enter")) return false;
+    const at = this.cursor ?? [0, 0];
+    const inside = (value) => Math.max(-this.reach, Math.min(this.reach, value));
+    if (by) this.cursor = at.map((value, k) => inside(value + 0.1 * by[k]));
+    else this.spray(...at);
+    this.changed();
+    return true;
+  }
+}
 
 // The index of the point of `points` that is nearest to (x, y).
 function nearest(points, x, y) {

@@ -1,0 +1,76 @@
+// Samples of points by one sampler: its frames {t, x, x0}, one for each step made so far. A particle
+// has a number, and the same number has the same noise with every sampler.
+
+const CROWD = 400; // samples made at a time
+const SLICE = 25; // milliseconds of sampling between two chances to draw or to stop
+
+class Crowd {
+  // view: has the schedule, the denoiser, and in `settings` what all crowds have in common.
+  constructor(view, settings) {
+    Object.assign(this, { view, settings, frames: [], ends: null });
+  }
+
+  timesteps() {
+    return timestepsOf(this.settings.sampler, this.view.schedule, this.settings.steps);
+  }
+
+  // The frames of these particles, one after another.
+  run(ids) {
+    const { sampler, eta } = this.settings;
+    const { schedule } = this.view;
+    let drawn = 0;
+    const noise = () => normals(this.view.settings.seed, drawn++, ids);
+    const [denoise, x] = [this.view.denoiser(ids), this.view.startingNoise(ids)];
+    return runSampler(sampler, denoise, x, schedule, this.timesteps(), eta, noise);
+  }
+
+  // Make all samples anew, without holding up the page.
+  async sample() {
+    const frames = [];
+    Object.assign(this, { frames, ends: null });
+    let since = performance.now();
+    for (const frame of this.run(range(CROWD + this.view.dropped.length))) {
+      frames.push(frame);
+      if (performance.now() - since < SLICE) continue;
+      this.view.changed();
+      await new Promise((resume) => setTimeout(resume));
+      if (this.frames !== frames) return; // overtaken by newer settings
+      since = performance.now();
+    }
+    this.finish();
+  }
+
+  // One more particle, after the others.
+  add(id) {
+    if (!this.ends) return this.sample();
+    let k = 0;
+    for (const { x, x0 } of this.run([id])) {
+      const frame = this.frames[k++];
+      frame.x = Float64Array.of(...frame.x, ...x);
+      frame.x0 = Float64Array.of(...frame.x0, ...x0);
+    }
+    this.finish();
+  }
+
+  finish() {
+    this.ends = this.view.nearestLabels(this.frames.at(-1).x);
+    this.view.changed();
+  }
+
+  // The state at a share 0 ... 1 of its steps, or the newest that there is.
+  frame(share) {
+    return this.frames[Math.min(this.step(share), this.frames.length - 1)];
+  }
+
+  step(share) {
+    return Math.round(share * this.settings.steps);
+  }
+
+  title(share) {
+    const { sampler, steps, eta } = this.settings;
+    const [all, each] = [evaluations(sampler, steps), sampler === "heun" ? 2 : 1];
+    const noisy = eta > 0 && TAKES_ETA.includes(sampler) ? `, η ${eta}` : "";
+    const made = Math.min(each * this.step(share), all);
+    return `${SAMPLER_NAMES[sampler]}${noisy}: ${made} of ${all} evaluations`;
+  }
+}

@@ -1,0 +1,162 @@
+// What there is to see of images in each process: positions 0 ... length - 1 of the slider, and at each
+// the panels to draw.
+
+// Pixels of images one after another, each by itself.
+const split = (pixels, size) =>
+  range(pixels.length / size).map((i) => pixels.subarray(i * size, (i + 1) * size));
+
+// The data, with more and more noise.
+class ForwardMode {
+  constructor(view) {
+    this.view = view;
+    this.eps = imageNoise(0, -1, view.count, view.size);
+    this.x0 = Float64Array.from(view.data, (value) => value / 127.5 - 1);
+  }
+
+  length() {
+    return this.view.schedule.length + 1;
+  }
+
+  timestep(position) {
+    return position - 1;
+  }
+
+  panels(position) {
+    const { schedule, size } = this.view;
+    const t = this.timestep(position);
+    const [alpha, sigma] = schedule.at(t);
+    const x = weighted([alpha, this.x0], [sigma, this.eps]);
+    const images = split(toPixels(x, schedule.zoom(t)), size);
+    const words = this.view.wordsOf(this.view.labels);
+    return [{ title: "xₜ = αₜ x₀ + σₜ ε", images, words, left: 0, top: 0, row: 0, width: 1 }];
+  }
+
+  caption() {
+    return "Data, and more and more noise: each image keeps the same noise at every t.";
+  }
+}
+
+// What a run of the network made; its modes say how it begins and what stands beside it.
+class RunMode {
+  constructor(view) {
+    this.view = view;
+    this.run = null;
+  }
+
+  length() {
+    return (this.run?.timesteps.length ?? 0) + 1;
+  }
+
+  timestep(position) {
+    return this.run?.timesteps[position] ?? CLEAN;
+  }
+
+  // The state at a position, or the newest that there is.
+  frame(position) {
+    const { frames } = this.run ?? { frames: [] };
+    return frames[Math.min(position, frames.length - 1)] ?? null;
+  }
+
+  // Panels of x_t and the estimate of x_0; empty places before there are any.
+  states(position, count, places) {
+    const frame = this.frame(position);
+    const empty = new Uint8ClampedArray(count * this.view.size).fill(128);
+    const titles = { x: "xₜ", x0: "estimate of x₀" };
+    return Object.entries(places).map(([name, place]) => {
+      const images = split(frame?.[name] ?? empty, this.view.size);
+      return { title: titles[name], images, ...place };
+    });
+  }
+}
+
+class SampledMode extends RunMode {
+  sample() {
+    const { view } = this;
+    const { sampler, steps, seed, count } = view.settings;
+    const x = view.startingNoise(seed, count);
+    this.run = view.start(x, timestepsOf(sampler, view.schedule, steps));
+  }
+
+  panels(position) {
+    const { count } = this.view.settings;
+    const place = { top: 0, row: 0, width: 1 };
+    const words = this.view.wordsOf(this.view.labelsOf(count));
+    const places = { x: { left: 0, words, ...place }, x0: { left: 1, words, ...place } };
+    return this.states(position, count, places);
+  }
+
+  caption() {
+    return "Left: the state on its way from noise. Right: the network's estimate, at each step, of where it ends: the mean of all images that it could become.";
+  }
+}
+
+// What becomes of noise between two noises; while it is made, what was there before is shown.
+class MorphMode extends RunMode {
+  constructor(view) {
+    super(view);
+    Object.assign(this, { from: 1, to: 2, between: 0, next: null });
+  }
+
+  sample() {
+    const { view, between } = this;
+    const [a, b] = [this.from, this.to].map((seed) => view.startingNoise(seed, 1));
+    const { sampler, steps } = view.settings;
+    const x = slerp(a, b, between);
+    this.next = view.start(x, timestepsOf(sampler, view.schedule, steps));
+  }
+
+  panels() {
+    if (this.next?.done || !this.run) this.run = this.next;
+    const place = { top: 0, row: 0, width: 1 };
+    const places = { x: { left: 0, ...place }, x0: { left: 1, ...place } };
+    const [noise] = this.states(0, 1, places);
+    const [, sample] = this.states(Infinity, 1, places);
+    return [
+      { ...noise, title: "the noise" },
+      { ...sample, title: "what becomes of it" },
+    ];
+  }
+
+  length() {
+    return 1;
+  }
+
+  timestep() {
+    return CLEAN;
+  }
+
+  caption() {
+    return "Drag from side to side: the noise turns from one seed's into the other's, and the sample with it.";
+  }
+
+  press(left) {
+    this.drag(left);
+    return true;
+  }
+
+  drag(left) {
+    const width = this.view.last.unit * 2 + MARGIN;
+    this.set(left / width);
+  }
+
+  key(key) {
+    const by = { ArrowLeft: -0.02, ArrowRight: 0.02 }[key];
+    if (by) this.set(this.between + by);
+    return by !== undefined;
+  }
+
+  set(between) {
+    this.between = Math.max(0, Math.min(1, Math.round(100 * between) / 100));
+    this.sample();
+    this.view.changed();
+  }
+}
+
+// On the circle through both: between two noises lies noise, as long as they are (Shoemake 1985).
+function slerp(a, b, share) {
+  const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
+  const angle = Math.acos(Math.min(1, dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b))));
+  if (angle < 1e-6) return a.slice();
+  const part = (x) => Math.sin(x * angle) / Math.sin(angle);
+  return weighted([part(1 - share), a], [part(share), b]);
+}

@@ -1,0 +1,41 @@
+// What runs beside the page, so that sampling images never holds it up. It is given {page} once
+// and then jobs; it answers with the pixels of each frame and with the evaluations made so far.
+
+let [network, facts, latest] = [null, null, 0];
+
+onmessage = ({ data }) => {
+  if (data.page) {
+    network = readNetwork(data.page.network);
+    facts = { ...data.page, schedule: readSchedule(data.page.schedule) };
+    return;
+  }
+  latest = data.id; // a job that only has a number stops the one before it
+  if (data.x) work(data);
+};
+
+async function work({ id, x, labels, guidance, sampler, timesteps, eta, seed, edit }) {
+  const { schedule, images } = facts;
+  const size = images.channels * images.height * images.width;
+  const count = x.length / size;
+  let [evaluations, drawn] = [0, 0];
+  const told = (x, t, s, labels) => {
+    const found = new Float64Array(x.length);
+    for (let i = 0; i < count; i++) {
+      const part = x.subarray(i * size, (i + 1) * size);
+      found.set(network(part, t, s, labels && [labels[i]]), i * size);
+      postMessage({ id, evaluations: ++evaluations });
+    }
+    return found;
+  };
+  const denoise = denoiser(told, facts, labels, guidance);
+  const noise = () => imageNoise(seed, drawn++, count, size);
+  const states = edit
+    ? repaint(denoise, x, schedule, timesteps, edit, noise)
+    : runSampler(sampler, denoise, x, schedule, timesteps, eta, noise);
+  for (const { t, x, x0 } of states) {
+    postMessage({ id, frame: { t, x: toPixels(x, schedule.zoom(t)), x0: toPixels(x0, 1) } });
+    await new Promise((resume) => setTimeout(resume)); // newer jobs are heard now
+    if (latest !== id) return;
+  }
+  postMessage({ id, done: true });
+}

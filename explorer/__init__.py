@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from datasets.units import PointUnits, Units
@@ -85,7 +84,7 @@ def sampling_part(config: Mapping[str, Any], T: int, kind: str) -> dict[str, Any
         if not sampler.jumps or learns_jumps(config)
     }
     few = objective in FEW_STEPS
-    sampler = objective if few else USUAL_SAMPLER[kind]
+    sampler = str(objective) if few else USUAL_SAMPLER[kind]
     steps = 1 if objective == CONSISTENCY else usual[sampler]
     chosen = {"sampler": sampler, "steps": steps, "eta": 0, "count": 16 if few else 4}
     return {"samplers": usual, "defaults": chosen}
@@ -117,10 +116,10 @@ def images_part(x0: Tensor, labels: Tensor, units: Units) -> dict[str, Any]:
     """Images x (N, C, H, W): their pixels, and the colour of most corners, on which to draw."""
     channels, height, width = units.shape
     pixels = units.to_data(x0).reshape(len(x0), height, width, channels).movedim(-1, 1)
-    size = {"count": len(x0), "channels": channels, "height": height, "width": width}
     background = pixels[:, :, 0, 0].median(dim=0).values.tolist()
-    size["labels"] = labels.tolist()
-    return {**size, "pixels": encode(pixels, np.uint8), "background": background}
+    size = {"count": len(x0), "channels": channels, "height": height, "width": width}
+    known = {"labels": labels.tolist(), "background": background}
+    return {**size, **known, "pixels": encode(pixels, np.uint8)}
 
 
 def save_explorer(

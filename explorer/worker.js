@@ -18,24 +18,38 @@ async function work({ id, x, labels, guidance, sampler, timesteps, eta, seed, ed
   const size = images.channels * images.height * images.width;
   const count = x.length / size;
   let [evaluations, drawn] = [0, 0];
-  const told = (x, t, s, labels) => {
-    const found = new Float64Array(x.length);
+  const told = (...asked) => {
+    evaluations++;
+    return network(...asked);
+  };
+  // Image by image, so that those which are done can be seen.
+  const denoise = (x, t, s) => {
+    const found = { x0: new Float64Array(x.length), eps: new Float64Array(x.length) };
     for (let i = 0; i < count; i++) {
-      const part = x.subarray(i * size, (i + 1) * size);
-      found.set(network(part, t, s, labels && [labels[i]]), i * size);
-      postMessage({ id, evaluations: ++evaluations });
+      const one = denoiser(told, facts, labels && [labels[i]], guidance);
+      const { x0, eps } = one(x.subarray(i * size, (i + 1) * size), t, s);
+      found.x0.set(x0, i * size);
+      found.eps.set(eps, i * size);
+      postMessage({ id, evaluations, estimate: { i, x0: toPixels(x0, 1) } });
     }
     return found;
   };
-  const denoise = denoiser(told, facts, labels, guidance);
   const noise = () => imageNoise(seed, drawn++, count, size);
   const states = edit
     ? repaint(denoise, x, schedule, timesteps, edit, noise)
     : runSampler(sampler, denoise, x, schedule, timesteps, eta, noise);
   for (const { t, x, x0 } of states) {
     postMessage({ id, frame: { t, x: toPixels(x, schedule.zoom(t)), x0: toPixels(x0, 1) } });
-    await new Promise((resume) => setTimeout(resume)); // newer jobs are heard now
+    await others();
     if (latest !== id) return;
   }
   postMessage({ id, done: true });
 }
+
+// Lets newer jobs be heard. (setTimeout would wait, in time for four milliseconds at each step.)
+const { port1, port2 } = new MessageChannel();
+const others = () =>
+  new Promise((resume) => {
+    port1.onmessage = resume;
+    port2.postMessage(null);
+  });

@@ -1,9 +1,11 @@
 // The worker's jobs, one at a time: a newer one stops the one before. A run is what is known of a
-// job so far: its frames {t, x, x0}, in pixels, and how many evaluations it took and will take.
+// job so far: its frames {t, x, x0}, in pixels, and how many evaluations it took and will take. The
+// first is there at once, and its estimates of x_0 come one by one.
 
 class Workshop {
   constructor(page, changed) {
     const source = ["mathematics", "worker"].map((id) => $(id).textContent);
+    this.schedule = readSchedule(page.schedule);
     const file = URL.createObjectURL(new Blob(source, { type: "text/javascript" }));
     Object.assign(this, { worker: new Worker(file), changed, run: null, jobs: 0 });
     this.worker.onmessage = ({ data }) => this.hear(data);
@@ -13,7 +15,9 @@ class Workshop {
   start(job, total) {
     const id = ++this.jobs;
     const facts = { evaluations: 0, total, done: false, stopped: false, since: performance.now() };
-    this.run = { id, frames: [], timesteps: job.timesteps, ...facts };
+    const x = toPixels(job.x, this.schedule.zoom(job.timesteps[0]));
+    const first = { x, x0: new Uint8ClampedArray(x.length).fill(128) };
+    this.run = { id, first, frames: [], timesteps: job.timesteps, ...facts };
     this.worker.postMessage({ id, ...job });
     return this.run;
   }
@@ -29,10 +33,11 @@ class Workshop {
     return this.run !== null && !this.run.done && !this.run.stopped;
   }
 
-  hear({ id, frame, evaluations, done }) {
+  hear({ id, frame, evaluations, estimate, done }) {
     const { run } = this;
     if (id !== run.id || run.stopped) return; // of a job that was overtaken
     if (evaluations) run.evaluations = evaluations;
+    if (estimate) run.first.x0.set(estimate.x0, estimate.i * estimate.x0.length);
     if (frame) run.frames.push(frame);
     if (done) Object.assign(run, { done, seconds: (performance.now() - run.since) / 1000 });
     this.changed();

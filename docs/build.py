@@ -25,11 +25,12 @@ DOCS = Path(__file__).resolve().parent
 REPOSITORY = DOCS.parent
 sys.path.insert(0, str(REPOSITORY))
 
+from docs.photographs import compare_samplers, draw_a_seven, photograph
 from plots.images import save_rows
 from system.words import counted
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LARGEST = 400_000  # bytes of a picture
+LARGEST_PAGE = 6_000_000
 EPOCHS = 6
 SHOWN_EPOCHS = (1, 2, 3, 4, 6)
 GUIDANCE = (0, 1, 2, 4, 8)
@@ -86,10 +87,10 @@ class Studio:
         self.run("sample.py", "--checkpoint", checkpoint, *usual, *options)
         return torch.from_numpy(np.load(made))
 
-    def show(self, made: Path, name: str) -> None:
-        """Put a picture where it belongs."""
+    def show(self, made: Path, name: str, largest: int = LARGEST) -> None:
+        """Put a picture, or the page, where it belongs."""
         size = made.stat().st_size
-        if size > LARGEST:
+        if size > largest:
             raise SystemExit(f"{made} has {size:,} bytes, too many for {name}")
         shutil.copyfile(made, self.target / name)
 
@@ -139,34 +140,22 @@ def arrows(studio: Studio) -> None:
     studio.show(made.with_name("arrows.png"), "arrows.png")
 
 
+def page(studio: Studio) -> None:
+    """The page to publish, of a pretrained model, and a photograph of it."""
+    made, photographed = studio.folder / "index.html", studio.folder / "page.png"
+    data = ("--data_dir", studio.data_dir)
+    studio.run("visualize_diffusion.py", "--checkpoint", "mnist", *data, "--html", made)
+    studio.show(made, "index.html", LARGEST_PAGE)
+    if photograph(made, photographed, draw_a_seven):
+        studio.show(photographed, "page.png")
+
+
 def explorer(studio: Studio) -> None:
-    """A photograph of the page of --html, in the middle of sampling."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        print("left out: explorer, which needs the packages of requirements-dev.txt")
-        return
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        print(f"left out: explorer, which needs one of {', '.join(BROWSERS)}")
-        return
-    made = studio.folder / "explorer.html"
+    made, photographed = studio.folder / "explorer.html", studio.folder / "explorer.png"
     model = studio.points() / "model_final.pt"
     studio.run("visualize_diffusion.py", "--checkpoint", model, "--html", made)
-    photograph = made.with_suffix(".png")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1000, "height": 780})
-        page.goto(made.as_uri())
-        page.get_by_label("noise → data").check()
-        page.wait_for_function("() => view.ends")
-        for place in ((60, 80), (560, 90), (330, 560)):
-            page.locator("#picture").click(position=dict(zip("xy", place, strict=True)))
-        page.locator("#extra").select_option("paths")
-        page.get_by_role("slider", name="Time").fill("36")
-        page.screenshot(path=photograph)
-        browser.close()
-    studio.show(photograph, "explorer.png")
+    if photograph(made, photographed, compare_samplers):
+        studio.show(photographed, "explorer.png")
 
 
 def unet(studio: Studio) -> None:
@@ -269,8 +258,8 @@ def steps(studio: Studio) -> None:
 PICTURES: dict[str, Callable[[Studio], None]] = {
     picture.__name__: picture
     for picture in (
-        unet, gallery, forward, schedules, arrows, explorer, loss, epochs, hero, process, guidance,
-        interpolation, inpainting, own_pictures, noise_map, one_step, steps,
+        unet, gallery, forward, schedules, arrows, page, explorer, loss, epochs, hero, process,
+        guidance, interpolation, inpainting, own_pictures, noise_map, one_step, steps,
     )
 }  # fmt: skip
 

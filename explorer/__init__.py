@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from datasets.units import PointUnits, Units
 from diffusion import Diffusion, NoiseSchedule
 from guidance import knows_unlabelled, with_examples
+from models import describe
 from models.mlp import MLP
 from models.unet import UNet
 from names import CONSISTENCY, FEW_STEPS, SAMPLERS, learns_jumps
@@ -160,11 +161,8 @@ def save_explorer(
     if model is not None:
         if not isinstance(model, MLP | UNet):
             raise InputError("--html: the page can run an MLP and a U-Net, not this model")
-        count = sum(weight.numel() for weight in model.parameters())
-        page["subtitle"] = (
-            f"this page runs the network itself: {model.title}, {count:,} parameters,"
-            f" {diffusion.prediction} prediction, {page['subtitle']}"
-        )
+        words = f"{describe(model)}, run by this page; {diffusion.prediction} prediction"
+        page["subtitle"] = f"{words}, {page['subtitle']}"
         page |= classes_part(config)
         network = network_part(
             model, half=page["kind"] == "images"

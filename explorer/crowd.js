@@ -26,7 +26,7 @@ class Crowd {
 
   // Make all samples anew, without holding up the page.
   async sample() {
-    const frames = [];
+    const [frames, begun] = [[], performance.now()];
     Object.assign(this, { frames, ends: null });
     let since = performance.now();
     for (const frame of this.run(range(CROWD + this.view.dropped.length))) {
@@ -37,6 +37,7 @@ class Crowd {
       if (this.frames !== frames) return; // overtaken by newer settings
       since = performance.now();
     }
+    this.seconds = (performance.now() - begun) / 1000;
     this.finish();
   }
 

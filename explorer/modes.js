@@ -87,7 +87,7 @@ class SampledMode extends RunMode {
   }
 
   caption() {
-    return "Left: the state on its way from noise. Right: the network's estimate, at each step, of where it ends: the mean of all images that it could become.";
+    return "Left: the state on its way from noise. Right: the network's estimate of its end, the mean of all images that it could become.";
   }
 }
 

@@ -8,6 +8,7 @@ const NEAR = 12; // pixels within which a click means a point
 const TITLE = 24; // pixels
 const SPRAY = 12; // points for each place of a stroke
 const MOST_OWN = 2000; // points that are drawn by hand
+const LARGE = 450; // pixels: in smaller pictures the dots are smaller
 
 class PointsView {
   constructor(page, schedule, changed) {
@@ -214,7 +215,8 @@ class PointsView {
     return [left + side / 2 + x * unit, top + side / 2 - y * unit];
   }
 
-  dots(pen, x, colour, radius) {
+  dots(pen, x, colour, size) {
+    const radius = size * Math.max(0.5, Math.min(1, this.place.side / LARGE));
     for (let i = 0; i < x.length / 2; i++) {
       pen.fillStyle = colour(i);
       pen.beginPath();

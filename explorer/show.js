@@ -123,25 +123,28 @@ function describe(t) {
   $("picture").setAttribute("aria-label", `${page.title}: ${page.kind} at ${words}`);
 }
 
-// How far sampling is.
+// How far sampling is, and how long it took.
 function report() {
-  if (page.kind === "points") {
-    const [crowd] = view.crowds;
-    const [made, { steps }] = [crowd.frames.length - 1, crowd.settings];
-    const sampling = state.process === "reverse" && !crowd.ends && crowd.frames.length;
-    $("busy").textContent = sampling ? `sampling: step ${Math.min(made, steps)} of ${steps}` : "";
-    return;
-  }
-  const { workshop } = view;
-  const run = view.modes[state.process].run;
+  if (page.kind === "points") $("busy").textContent = ofPoints(view.crowds[0]);
+  else reportOfImages(view.workshop, view.modes[state.process].run);
+}
+
+function ofPoints({ frames, ends, seconds, settings }) {
+  if (state.process === "forward" || !frames.length) return "";
+  if (!ends) return `Sampling: step ${frames.length - 1} of ${settings.steps}.`;
+  return `${frames.at(-1).x.length / 2} samples in ${seconds.toFixed(2)} s, here in the browser.`;
+}
+
+function reportOfImages(workshop, run) {
   $("progress").hidden = $("stop").hidden = !workshop?.busy();
   if (run) Object.assign($("progress"), { max: run.total, value: run.evaluations });
-  if (workshop?.broken) $("busy").textContent = workshop.broken;
-  else if (run?.stopped) $("busy").textContent = "Stopped.";
-  else if (run?.done) {
+  let words = "";
+  if (run?.stopped) words = "Stopped.";
+  if (run?.done) {
     const many = `${run.evaluations} evaluation${run.evaluations === 1 ? "" : "s"} of the network`;
-    $("busy").textContent = `${many} in ${run.seconds.toFixed(2)} s, here in the browser.`;
-  } else $("busy").textContent = "";
+    words = `${many} in ${run.seconds.toFixed(2)} s, here in the browser.`;
+  }
+  $("busy").textContent = workshop?.broken ?? words;
 }
 
 function show() {

@@ -7,8 +7,12 @@ class Workshop {
     const source = ["mathematics", "worker"].map((id) => $(id).textContent);
     this.schedule = readSchedule(page.schedule);
     const file = URL.createObjectURL(new Blob(source, { type: "text/javascript" }));
-    Object.assign(this, { worker: new Worker(file), changed, run: null, jobs: 0 });
+    Object.assign(this, { worker: new Worker(file), changed, run: null, jobs: 0, broken: null });
     this.worker.onmessage = ({ data }) => this.hear(data);
+    this.worker.onerror = ({ message }) => {
+      this.broken = `The network cannot be run here: ${message}`;
+      this.stop();
+    };
     this.worker.postMessage({ page });
   }
 

@@ -71,7 +71,7 @@ class Recorder(build.Studio):
     def has(self, folder: Path) -> bool:
         return True
 
-    def show(self, made: Path, name: str) -> None:
+    def show(self, made: Path, name: str, largest: int = 0) -> None:
         pass
 
 

@@ -7,17 +7,15 @@ import base64
 import json
 import os
 import re
-import socket
 import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
-from itertools import cycle
 from pathlib import Path
 
+from websockets.sync.client import connect
+
 SECONDS = 30  # that an answer may take
-HELLO = """GET /session HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r
-Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n"""
 # A Firefox that is driven makes no updates, reports or look-ups of its own. What it or a page
 # asks for all the same goes to a proxy that is not there; files and localhost need none.
 OFFLINE = {"network.dns.disabled": True, "network.proxy.type": 1}
@@ -56,7 +54,8 @@ def firefox(program, preferences=()):
                 if process.poll() is not None or time.monotonic() > end:
                     raise RuntimeError(f"Firefox did not start: {log.read_text()}")
                 time.sleep(0.02)
-            with socket.create_connection(("127.0.0.1", int(port[1])), SECONDS) as connection:
+            address = f"ws://127.0.0.1:{port[1]}/session"
+            with connect(address, max_size=None, proxy=None) as connection:
                 page = Page(connection)
                 yield page
                 page.send("browser.close")
@@ -68,13 +67,7 @@ def firefox(program, preferences=()):
 
 class Page:
     def __init__(self, connection):
-        self.stream, self.count, self.events = connection.makefile("rwb"), 0, []
-        key = base64.b64encode(os.urandom(16)).decode()
-        connection.sendall((HELLO % (connection.getpeername()[1], key)).encode())
-        if b" 101 " not in (answer := self.stream.readline()):
-            raise RuntimeError(f"Firefox refused: {answer}")
-        while self.stream.readline().strip():
-            pass
+        self.connection, self.count, self.events = connection, 0, []
         self.send("session.new", capabilities={})
         self.send("session.subscribe", events=["log.entryAdded", "network.beforeRequestSent"])
         # The tab that is there from the start has no focus.
@@ -84,24 +77,12 @@ class Page:
         """The answer to a command of https://w3c.github.io/webdriver-bidi."""
         self.count += 1
         command = {"id": self.count, "method": method, "params": parameters}
-        data = json.dumps(command).encode().ljust(126)  # A shorter one has another form of length
-        size, mask = len(data), b"mask"  # Which no message may lack, nor have as zeros
-        length = b"\xfe" + size.to_bytes(2) if size < 1 << 16 else b"\xff" + size.to_bytes(8)
-        masked = bytes(a ^ b for a, b in zip(data, cycle(mask), strict=False))
-        self.stream.write(b"\x81" + length + mask + masked)
-        self.stream.flush()
-        while (message := self.receive()).get("id") != self.count:
+        self.connection.send(json.dumps(command))
+        while (message := json.loads(self.connection.recv(SECONDS))).get("id") != self.count:
             self.events.append((message["method"], message["params"]))
         if message["type"] == "error":
             raise RuntimeError(f"{method}: {message['message']}")
         return message["result"]
-
-    def receive(self):
-        start = self.stream.read(2)
-        if start[:1] != b"\x81":  # A whole message of text
-            raise RuntimeError("Firefox ended the connection")
-        width = {126: 2, 127: 8}.get(start[1], 0)
-        return json.loads(self.stream.read(int.from_bytes(self.stream.read(width) or start[1:])))
 
     def goto(self, url):
         self.events.clear()

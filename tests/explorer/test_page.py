@@ -251,6 +251,29 @@ def test_everything_has_a_name_and_a_sentence(kind, visit, tmp_path):
         )
         assert len(set(told)) == len(told) > 20
         assert all(sentence.endswith(".") for sentence in told)
+        without = (
+            "(all) => all.filter((item) => !item.closest('[data-hint]')).map((item) => item.id)"
+        )
+        controls = page.locator("button, input, select")
+        assert controls.evaluate_all(without) == ["theme"]
+
+
+def test_no_control_moves_away_from_a_finger(visit, tmp_path):
+    """Whatever sentence is shown, and whether or not the network is at work."""
+    write, config = PAGES["images"]
+    path = write(tmp_path / "page.html", config, random_network(config))
+    for size in ({"width": 360, "height": 740}, {"width": 1280, "height": 800}):
+        with visit(path, viewport=size) as page:
+            tops = page.evaluate(
+                """() => [...document.querySelectorAll("[data-hint]")].map((item) => {
+                  document.getElementById("hint").textContent = item.dataset.hint;
+                  show();
+                  return document.getElementById("process").offsetTop;
+                })"""
+            )
+            page.wait_for_function("view.modes.reverse.run.done")
+            tops.append(page.evaluate("document.getElementById('process').offsetTop"))
+        assert len(set(tops)) == 1
 
 
 @pytest.mark.parametrize("kind", PAGES)

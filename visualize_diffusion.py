@@ -108,7 +108,8 @@ PICTURES = (
         "html",
         File(),
         "only write a page to play with, for a browser: move through time, follow points and, with"
-        " a --checkpoint of points, sample in the page (without FILE: outputs/explorer.html)",
+        " a --checkpoint, sample by the model itself, draw and have holes filled (without FILE:"
+        " outputs/explorer.html)",
         bare=Path("outputs/explorer.html"),
     ),
 )

@@ -5,6 +5,7 @@ And the pictures of the README: each is there, small, and made by `make docs`.
 
 import ast
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from scripts import REPOSITORY, refuse, succeed
 
+import explorer
 from diffusion import make_schedule
 from samplers import step_coefficients
 
@@ -119,6 +121,14 @@ def test_pictures_are_built_by_name(tmp_path):
         made, shown = (iio.imread(folder / f"{name}.png") for folder in (tmp_path, build.DOCS))
         assert made.shape == shown.shape
         assert abs(made.astype(int) - shown).mean() < 5  # of 255; fonts differ a little
+
+
+def test_the_page_to_publish_is_that_of_today():
+    """Its data are of `make docs`; the rest is what explorer/ makes of them now."""
+    text = (REPOSITORY / "docs" / "index.html").read_text(encoding="utf-8")
+    assert len(text) < 6_000_000
+    data = re.search(r'type="application/json">(.*)</script>', text)[1]
+    assert explorer.fill_in(json.loads(data)) == text
 
 
 def test_every_arrow_is_a_reference():

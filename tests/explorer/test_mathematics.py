@@ -152,22 +152,23 @@ def test_noise_is_normal_and_belongs_to_its_image(layers):
 
 # ------------------------------------------------------------------------------------- networks
 
-ASK = """([network, x, t, s, labels]) => {
-  const answer = readNetwork(network)(Float64Array.from(x), t, s ?? undefined, labels);
-  return Array.from(answer);
-}"""
+ASK = """([x, t, s, labels]) =>
+  Array.from(window.network(Float64Array.from(x), t, s ?? undefined, labels))"""
 
 
 def check_network(visit, path, model, shape, jumps, counts, atol):
-    x = torch.randn(6, *shape) * 1.5
-    some = torch.arange(6) % 3 if counts else None
+    x = torch.randn(3, *shape) * 1.5
+    some = torch.tensor([2, 0, 1]) if counts else None
     with visit(path) as page:
+        page.evaluate(
+            "() => { window.network = readNetwork(page.network); view.workshop?.stop(); }"
+        )
         for t, labels, s in product((0, 7, 39), (None, some), (None, -1) if jumps else (None,)):
             times = torch.tensor([t] if s is None else [[t, s]])
             expected = Conditioned(model, labels)(x, times)
             assert expected.abs().mean() > 0.05
             asked = [x.flatten().tolist(), t, s, None if labels is None else labels.tolist()]
-            found = page.evaluate(ASK, [embedded(path)["network"], *asked])
+            found = page.evaluate(ASK, asked)
             found = torch.tensor(found).view_as(expected)
             torch.testing.assert_close(found, expected, rtol=0, atol=atol)
 

@@ -228,6 +228,12 @@ def dpmpp(
     return ddim(ahead, x, schedule, timesteps, eta, randn_like)
 
 
+def spread_beyond(schedule: NoiseSchedule, t: int) -> float:
+    """By how much the spread of x at the last timestep of all exceeds that at t."""
+    spread, spread_of_all = (math.hypot(*schedule.at(time)) for time in (t, len(schedule) - 1))
+    return spread_of_all / spread
+
+
 def consistency(
     denoise: Denoiser,
     x: Tensor,
@@ -246,8 +252,7 @@ def consistency(
         randn_like: source of the fresh noise.
     """
     # The noise has the spread of the last timestep of all, and the first visited may be another.
-    spread, spread_of_all = (math.hypot(*schedule.at(t)) for t in (timesteps[0], len(schedule) - 1))
-    x = spread / spread_of_all * x
+    x = x / spread_beyond(schedule, timesteps[0])
     for t, s in pairwise((*timesteps, CLEAN)):
         x, _ = denoise(x, t)
         if s != CLEAN:

@@ -52,7 +52,10 @@ class EditMode extends RunMode {
     const timesteps = trailingTimesteps(total, Math.min(settings.steps, total));
     const [alpha, sigma] = schedule.at(timesteps[0]);
     const noise = imageNoise(settings.seed, -1, 1, this.view.size);
-    const x = weighted([alpha, this.x0()], [sigma, noise]);
+    let x = weighted([alpha, this.x0()], [sigma, noise]);
+    // Which expects noise of the last timestep.
+    const { sampler } = settings;
+    if (sampler === "consistency") x = weighted([spreadBeyond(schedule, timesteps[0]), x]);
     this.run = this.view.start(x, timesteps);
   }
 

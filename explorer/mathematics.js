@@ -197,9 +197,15 @@ function extrapolate(denoise, schedule, timesteps) {
   };
 }
 
+// By how much the spread of x at the last timestep of all exceeds that at t.
+function spreadBeyond(schedule, t) {
+  const [spread, spreadOfAll] = [t, schedule.length - 1].map((s) => Math.hypot(...schedule.at(s)));
+  return spreadOfAll / spread;
+}
+
 function* consistency(denoise, x, schedule, timesteps, noise) {
-  const spread = (t) => Math.hypot(...schedule.at(t));
-  x = weighted([spread(timesteps[0]) / spread(schedule.length - 1), x]);
+  // The noise has the spread of the last timestep of all, and the first visited may be another.
+  x = weighted([1 / spreadBeyond(schedule, timesteps[0]), x]);
   for (const [t, s] of pairs(timesteps)) {
     const { x0 } = denoise(x, t);
     yield { t, x, x0 };

@@ -38,11 +38,12 @@ def test_the_steps_are_spread_over_the_share_of_the_timesteps():
         timesteps_from(schedule, 0.1, "ddim", 101)
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "consistency"])
 @pytest.mark.parametrize("schedule", ["cosine", "log_linear", "flow"])
-def test_the_noise_is_that_of_the_first_timestep(schedule):
+def test_the_noise_is_that_of_the_first_timestep(schedule, sampler):
     image = torch.full(SHAPE[1:], 255, dtype=torch.uint8)
     seen = []
-    settings = SampleSettings(2000, "ddim", [400, 100])
+    settings = SampleSettings(2000, sampler, [400, 100])
 
     def network(x, t):
         seen.append((t.item(), x))

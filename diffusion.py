@@ -380,13 +380,15 @@ class Diffusion:
         times = t if s is None else torch.stack([t, s], dim=1)
         return model(x * torch.rsqrt(alpha**2 + sigma**2), times)
 
-    def starting_noise(self, noise: Tensor) -> Tensor:
-        """Normal noise scaled to the spread of x_{T-1} for data of variance 1.
+    def starting_noise(self, noise: Tensor, t: int | None = None) -> Tensor:
+        """Normal noise scaled to the spread of x_t for data of variance 1.
 
         That is the noise itself where the process preserves variance.
+
+        Args:
+            t: the timestep at which sampling starts; None for the last.
         """
-        alpha, sigma = self.schedule.at(len(self.schedule) - 1)
-        return math.sqrt(alpha**2 + sigma**2) * noise
+        return math.hypot(*self.schedule.at(len(self.schedule) - 1 if t is None else t)) * noise
 
     def estimates(self, output: Tensor, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """The estimates (x0, eps) that a network's `output` at (x, t) stands for.

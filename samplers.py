@@ -228,12 +228,6 @@ def dpmpp(
     return ddim(ahead, x, schedule, timesteps, eta, randn_like)
 
 
-def spread_beyond(schedule: NoiseSchedule, t: int) -> float:
-    """By how much the spread of x at the last timestep of all exceeds that at t."""
-    spread, spread_of_all = (math.hypot(*schedule.at(time)) for time in (t, len(schedule) - 1))
-    return spread_of_all / spread
-
-
 def consistency(
     denoise: Denoiser,
     x: Tensor,
@@ -248,11 +242,10 @@ def consistency(
     it (training/objectives/consistency.py) jumps to the mean of all data that x could come from.
 
     Args:
+        x: the starting noise, with the spread of x at the first of the timesteps.
         timesteps: decreasing indices, from `levelled_timesteps`.
         randn_like: source of the fresh noise.
     """
-    # The noise has the spread of the last timestep of all, and the first visited may be another.
-    x = x / spread_beyond(schedule, timesteps[0])
     for t, s in pairwise((*timesteps, CLEAN)):
         x, _ = denoise(x, t)
         if s != CLEAN:

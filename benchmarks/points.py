@@ -55,7 +55,7 @@ def draw_samples(
     diffusion = make_diffusion(checkpoint["config"])
     schedule, noise = diffusion.schedule, SeededNoise(seed, 0, count, "cpu")
     timesteps = timesteps_of(name, schedule, steps or len(schedule))
-    x = diffusion.starting_noise(noise.draw(2))
+    x = diffusion.starting_noise(noise.draw(2), timesteps[0])
     denoise, sampler = diffusion.denoiser(load_model(checkpoint)), getattr(samplers, name)
     return final(sampler(denoise, x, schedule, timesteps, randn_like=noise.randn_like))
 

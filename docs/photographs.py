@@ -10,7 +10,7 @@ from typing import Any
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # A seven, by shares of the drawing's sides.
 SEVEN = ((0.26, 0.28), (0.45, 0.24), (0.72, 0.24), (0.6, 0.5), (0.48, 0.82))
-WHERE = "view.where(view.last.panels[0], view.last.unit, 0)"
+WHERE = "view.where(view.panels[0], view.unit, 0)"
 
 
 def photograph(page: Path, made: Path, act: Callable[[Any], None]) -> bool:

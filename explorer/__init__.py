@@ -4,7 +4,8 @@ The network itself runs in it, and what it needs is embedded: data, schedule, we
 file lie the parts of the page. mathematics.js does what diffusion.py and samplers.py do, layers.js,
 mlp.js and unet.js what models/ does; points.js, images.js, edit.js and the files that they use
 draw; images are sampled in a worker, worker.js, to which workshop.js gives the jobs; show.js and
-time.js show a moment of a process and move through it; page.js connects the controls of page.html.
+time.js show a moment of a process and move through it; controls.js and page.js are about the
+controls of page.html.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ SHARED = ("mathematics.js", "layers.js", "unet.js", "mlp.js")
 SCRIPTS = (
     *("crowd.js", "density.js", "points.js"),
     *("workshop.js", "images.js", "modes.js", "edit.js"),
-    *("show.js", "time.js", "page.js"),
+    *("show.js", "time.js", "controls.js", "page.js"),
 )
 LARGEST = 12_000_000  # bytes of a page
 POINTS = 1000
@@ -88,7 +89,7 @@ def sampling_part(config: Mapping[str, Any], T: int, kind: str) -> dict[str, Any
     sampler = str(objective) if few else USUAL_SAMPLER[kind]
     steps = 1 if objective == CONSISTENCY else usual[sampler]
     chosen = {"sampler": sampler, "steps": steps, "eta": 0, "count": 16 if few else 4}
-    return {"samplers": usual, "defaults": chosen}
+    return {"samplers": usual, "defaults": chosen, "fewSteps": few}
 
 
 def classes_part(config: Mapping[str, Any]) -> dict[str, Any]:

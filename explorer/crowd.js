@@ -20,8 +20,13 @@ class Crowd {
     const { schedule } = this.view;
     let drawn = 0;
     const noise = () => normals(this.view.settings.seed, drawn++, ids);
-    const [denoise, x] = [this.view.denoiser(ids), this.view.startingNoise(ids)];
-    return runSampler(sampler, denoise, x, schedule, this.timesteps(), eta, noise);
+    const timesteps = this.timesteps();
+    const x = this.view.startingNoise(ids, timesteps[0]);
+    return runSampler(sampler, this.view.denoiser(ids), x, schedule, timesteps, eta, noise);
+  }
+
+  empty() {
+    Object.assign(this, { frames: [], ends: null });
   }
 
   // Make all samples anew, without holding up the page.
@@ -67,11 +72,13 @@ class Crowd {
     return Math.round(share * this.settings.steps);
   }
 
-  title(share) {
+  // What it is and how far it is at a share of its steps, [in full, in short].
+  titles(share) {
     const { sampler, steps, eta } = this.settings;
     const [all, each] = [evaluations(sampler, steps), sampler === "heun" ? 2 : 1];
     const noisy = eta > 0 && TAKES_ETA.includes(sampler) ? `, η ${eta}` : "";
     const made = Math.min(each * this.step(share), all);
-    return `${SAMPLER_NAMES[sampler]}${noisy}: ${made} of ${all} evaluations`;
+    const name = `${SAMPLER_NAMES[sampler]}${noisy}`;
+    return [`${name}: ${made} of ${all} evaluations`, `${name}: ${made}/${all}`];
   }
 }

@@ -9,7 +9,8 @@ const VISITS = 4; // to each timestep
 class EditMode extends RunMode {
   constructor(view) {
     super(view);
-    Object.assign(this, { tool: "pen", colour: [255, 255, 255], strength: 0.6, taken: 0 });
+    const colour = view.background.map((value) => (value < 128 ? 255 : 0)); // to be seen on it
+    Object.assign(this, { tool: "pen", colour, strength: 0.6, taken: 0 });
     Object.assign(this, { at: null, cursor: null });
     this.clear();
   }
@@ -20,6 +21,7 @@ class EditMode extends RunMode {
     this.pixels = new Uint8ClampedArray(view.size);
     range(view.channels).forEach((c) => this.pixels.fill(view.background[c], c * area, (c + 1) * area));
     this.hole = new Uint8Array(area);
+    view.workshop.stop();
     this.run = null;
   }
 
@@ -52,10 +54,7 @@ class EditMode extends RunMode {
     const timesteps = trailingTimesteps(total, Math.min(settings.steps, total));
     const [alpha, sigma] = schedule.at(timesteps[0]);
     const noise = imageNoise(settings.seed, -1, 1, this.view.size);
-    let x = weighted([alpha, this.x0()], [sigma, noise]);
-    // Which expects noise of the last timestep.
-    const { sampler } = settings;
-    if (sampler === "consistency") x = weighted([spreadBeyond(schedule, timesteps[0]), x]);
+    const x = weighted([alpha, this.x0()], [sigma, noise]);
     this.run = this.view.start(x, timesteps);
   }
 
@@ -63,9 +62,9 @@ class EditMode extends RunMode {
     const { schedule, settings, channels } = this.view;
     const steps = Math.min(schedule.length, Math.max(FEWEST_STEPS, settings.steps));
     const hole = range(channels).flatMap(() => [...this.hole]);
-    const x = this.view.startingNoise(settings.seed, 1);
-    const edit = { known: this.x0(), hole, visits: VISITS };
-    this.run = this.view.start(x, trailingTimesteps(schedule.length, steps), edit);
+    const timesteps = trailingTimesteps(schedule.length, steps);
+    const x = this.view.startingNoise(settings.seed, 1, timesteps[0]);
+    this.run = this.view.start(x, timesteps, { known: this.x0(), hole, visits: VISITS });
   }
 
   x0() {
@@ -97,7 +96,7 @@ class EditMode extends RunMode {
   }
 
   place(left, top) {
-    const { panels, unit } = this.view.last;
+    const { panels, unit } = this.view;
     const [x, y, width, height] = this.view.where(panels[0], unit, 0);
     return [(left - x) / width, (top - y) / height];
   }
@@ -120,11 +119,11 @@ class EditMode extends RunMode {
   // Arrows move a cursor over the drawing, Enter uses the tool there.
   key(key) {
     const { width, height } = this.view;
-    const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+    const by = DIRECTIONS[key];
     if (!by && key !== "Enter") return false;
     const [x, y] = this.cursor ?? [Math.floor(width / 2), Math.floor(height / 2)];
     const inside = (value, side) => Math.max(0, Math.min(side - 1, value));
-    if (by) this.cursor = [inside(x + by[0], width), inside(y + by[1], height)];
+    if (by) this.cursor = [inside(x + by[0], width), inside(y - by[1], height)];
     else this.stroke([(x + 0.5) / width, (y + 0.5) / height], [(x + 0.5) / width, (y + 0.5) / height]);
     this.view.changed();
     return true;
@@ -133,9 +132,10 @@ class EditMode extends RunMode {
   panels(position) {
     const over = (pen, place, palette) => this.marks(pen, place, palette);
     const drawing = { title: "your drawing", images: [this.pixels], over };
+    const words = this.view.wordsOf(this.view.labelsOf(1));
     const places = {
       x: { left: 2, top: 0, row: 0, width: 1 },
-      x0: { left: 2, top: this.view.tall, row: 1, width: 1 },
+      x0: { left: 2, top: this.view.tall, row: 1, width: 1, words },
     };
     const states = this.states(position, 1, places);
     return [{ ...drawing, left: 0, top: 0, row: 0, width: 2 }, ...states];

@@ -41,12 +41,11 @@ class ImagesView {
 
   // ------------------------------------------------------------------------------------- jobs
 
-  // The labels of that many images, or none.
+  // The labels of that many images, or none. One alone has no turn: it is of any class.
   labelsOf(count) {
-    const { classes } = this.page;
     const { label } = this.settings;
-    if (!classes.length || label === "none") return null;
-    return range(count).map((i) => (label === "all" ? classes[i % classes.length] : Number(label)));
+    const any = label === "all" && count === 1 && this.page.knowsNone;
+    return labelsOf(this.page, any ? "none" : label, range(count));
   }
 
   // The names of the classes with these labels, to write below images.
@@ -55,8 +54,9 @@ class ImagesView {
     return labels && classes?.length ? labels.map((label) => classNames[classes.indexOf(label)]) : null;
   }
 
-  startingNoise(seed, count) {
-    const spread = Math.hypot(...this.schedule.at(this.schedule.length - 1));
+  // With the spread of x at t.
+  startingNoise(seed, count, t) {
+    const spread = this.schedule.spread(t);
     return imageNoise(seed, -1, count, this.size).map((z) => spread * z);
   }
 
@@ -72,23 +72,25 @@ class ImagesView {
 
   // ---------------------------------------------------------------------------------- drawing
 
-  // Panels are given in units: left, top and width; images stand in a square of columns.
-  layout(process, position) {
-    return this.modes[process].panels(position).map((panel) => {
-      const alone = this.chosen !== null && panel.images.length > 1;
-      const some = (all) => (alone && all ? [all[this.chosen % all.length]] : all);
+  // The panels of the next picture, in units: left, top and width; images stand in a square of
+  // columns.
+  arrange(process, position) {
+    this.panels = this.modes[process].panels(position).map((panel) => {
+      const total = panel.images.length;
+      const alone = total > 1 && this.chosen !== null && this.chosen < total;
+      const some = (all) => (alone && all ? [all[this.chosen]] : all);
       const [images, words] = [some(panel.images), some(panel.words)];
-      const columns = Math.ceil(Math.sqrt(images.length));
-      return { ...panel, images, words, columns, rows: Math.ceil(images.length / columns) };
+      return { ...panel, images, words, total, columns: Math.ceil(Math.sqrt(images.length)) };
     });
   }
 
-  // Height over width, in a picture of that width.
-  aspect(process, position, size) {
-    return this.extent(this.layout(process, position), size).height / size;
+  // In a picture of that width.
+  heightAt(size) {
+    return this.extent(size).height;
   }
 
-  extent(panels, size) {
+  extent(size) {
+    const { panels } = this;
     const across = Math.max(...panels.map(({ left, width }) => left + width));
     const gaps = new Set(panels.map(({ left }) => left)).size - 1;
     const unit = (size - gaps * MARGIN) / across;
@@ -110,11 +112,10 @@ class ImagesView {
     return [left, top, width - gap, (width - gap) * this.tall];
   }
 
-  draw(pen, size, process, position, palette) {
-    const panels = this.layout(process, position);
-    const { unit } = this.extent(panels, size);
-    this.last = { process, panels, unit };
-    for (const panel of panels) {
+  draw(pen, size, palette) {
+    const { unit } = this.extent(size);
+    this.unit = unit;
+    for (const panel of this.panels) {
       const [left, top] = this.where(panel, unit, 0);
       Object.assign(pen, { fillStyle: palette.text, font: "14px system-ui, sans-serif" });
       pen.fillText(panel.title, left + 2, top - 7, panel.width * unit - 4);
@@ -155,7 +156,7 @@ class ImagesView {
 
   // What is at (left, top) pixels: a panel, which of its images, and where in it, as shares.
   find(left, top) {
-    const { panels, unit } = this.last;
+    const { panels, unit } = this;
     for (const panel of panels) {
       for (let i = 0; i < panel.images.length; i++) {
         const [x, y, width, height] = this.where(panel, unit, i);
@@ -171,7 +172,7 @@ class ImagesView {
     const mode = this.modes[process];
     if (mode.press) return mode.press(left, top);
     const found = this.find(left, top);
-    if (found && this.count > 1) this.enlarge(this.chosen === null ? found.i : null);
+    if (found && found.panel.total > 1) this.enlarge(this.chosen === null ? found.i : null);
     return false;
   }
 

@@ -21,9 +21,14 @@ class NoiseSchedule {
     return this.sigmas[t] / this.alphas[t];
   }
 
+  // Of x_t, for data of variance 1.
+  spread(t) {
+    return Math.hypot(...this.at(t));
+  }
+
   // By how much a picture of x_t is made smaller, so that exploding noise stays in sight.
   zoom(t) {
-    return Math.max(1, Math.hypot(...this.at(t)));
+    return Math.max(1, this.spread(t));
   }
 }
 
@@ -197,15 +202,7 @@ function extrapolate(denoise, schedule, timesteps) {
   };
 }
 
-// By how much the spread of x at the last timestep of all exceeds that at t.
-function spreadBeyond(schedule, t) {
-  const [spread, spreadOfAll] = [t, schedule.length - 1].map((s) => Math.hypot(...schedule.at(s)));
-  return spreadOfAll / spread;
-}
-
 function* consistency(denoise, x, schedule, timesteps, noise) {
-  // The noise has the spread of the last timestep of all, and the first visited may be another.
-  x = weighted([1 / spreadBeyond(schedule, timesteps[0]), x]);
   for (const [t, s] of pairs(timesteps)) {
     const { x0 } = denoise(x, t);
     yield { t, x, x0 };
@@ -283,6 +280,13 @@ function imageNoise(seed, draw, count, size) {
 
 // x as the pixels of a picture, made smaller by `zoom`.
 const toPixels = (x, zoom) => Uint8ClampedArray.from(x, (value) => (value / zoom + 1) * 127.5);
+
+// The labels of the examples with these numbers, or none: `label` is one of them, "all" for each in
+// turn, or "none".
+function labelsOf({ classes }, label, ids) {
+  if (!classes?.length || label === "none") return null;
+  return ids.map((id) => (label === "all" ? classes[id % classes.length] : Number(label)));
+}
 
 const range = (count) => Array.from({ length: count }, (_, i) => i);
 

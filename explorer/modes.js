@@ -43,8 +43,11 @@ class RunMode {
     this.run = null;
   }
 
+  // Of a run that was stopped, as far as it came.
   length() {
-    return (this.run?.timesteps.length ?? 0) + 1;
+    if (!this.run) return 1;
+    const { frames, timesteps, stopped } = this.run;
+    return stopped ? Math.max(1, frames.length) : timesteps.length + 1;
   }
 
   timestep(position) {
@@ -74,8 +77,8 @@ class SampledMode extends RunMode {
   sample() {
     const { view } = this;
     const { sampler, steps, seed, count } = view.settings;
-    const x = view.startingNoise(seed, count);
-    this.run = view.start(x, timestepsOf(sampler, view.schedule, steps));
+    const timesteps = timestepsOf(sampler, view.schedule, steps);
+    this.run = view.start(view.startingNoise(seed, count, timesteps[0]), timesteps);
   }
 
   panels(position) {
@@ -87,7 +90,10 @@ class SampledMode extends RunMode {
   }
 
   caption() {
-    return "Left: the state on its way from noise. Right: the network's estimate of its end, the mean of all images that it could become.";
+    const estimate = this.view.page.fewSteps
+      ? "where this network, trained for few steps, jumps from there."
+      : "the network's estimate of its end, the mean of all images that it could become.";
+    return `Left: the state on its way from noise. Right: ${estimate}`;
   }
 }
 
@@ -100,10 +106,10 @@ class MorphMode extends RunMode {
 
   sample() {
     const { view, between } = this;
-    const [a, b] = [this.from, this.to].map((seed) => view.startingNoise(seed, 1));
     const { sampler, steps } = view.settings;
-    const x = slerp(a, b, between);
-    this.next = view.start(x, timestepsOf(sampler, view.schedule, steps));
+    const timesteps = timestepsOf(sampler, view.schedule, steps);
+    const ends = [this.from, this.to].map((seed) => view.startingNoise(seed, 1, timesteps[0]));
+    this.next = view.start(slerp(...ends, between), timesteps);
   }
 
   panels() {
@@ -112,9 +118,10 @@ class MorphMode extends RunMode {
     const places = { x: { left: 0, ...place }, x0: { left: 1, ...place } };
     const [noise] = this.states(0, 1, places);
     const [, sample] = this.states(Infinity, 1, places);
+    const words = this.view.wordsOf(this.view.labelsOf(1));
     return [
       { ...noise, title: "the noise" },
-      { ...sample, title: "what becomes of it" },
+      { ...sample, title: "what becomes of it", words },
     ];
   }
 
@@ -136,14 +143,14 @@ class MorphMode extends RunMode {
   }
 
   drag(left) {
-    const width = this.view.last.unit * 2 + MARGIN;
+    const width = this.view.unit * 2 + MARGIN;
     this.set(left / width);
   }
 
   key(key) {
-    const by = { ArrowLeft: -0.02, ArrowRight: 0.02 }[key];
-    if (by) this.set(this.between + by);
-    return by !== undefined;
+    const [by] = DIRECTIONS[key] ?? [0];
+    if (by) this.set(this.between + 0.02 * by);
+    return by !== 0;
   }
 
   set(between) {

@@ -1,67 +1,4 @@
-// The controls.
-
-const OF_IMAGES = page.kind === "images";
-
-// --------------------------------------------------------------------------------- which there are
-
-// Only the controls that do something in this process.
-function showControls(process) {
-  const samples = process !== "forward";
-  for (const item of document.querySelectorAll(OF_IMAGES ? ".of-points" : ".of-images")) {
-    item.hidden = true;
-  }
-  for (const item of document.querySelectorAll(".of-network")) {
-    item.hidden = !(OF_IMAGES && page.network);
-  }
-  $("process").hidden = OF_IMAGES && !page.network;
-  $("sampling").hidden = !samples;
-  $("editing").hidden = process !== "edit";
-  $("morphing").hidden = process !== "morph";
-  const known = !view.own && page.classes?.length > 0;
-  $("label-box").hidden = !known;
-  $("guidance-label").hidden = !known || !page.guides;
-  $("enlarged-label").hidden = !OF_IMAGES || ["edit", "morph"].includes(process);
-  $("picture").style.touchAction = process === "edit" || view.own ? "pinch-zoom" : "manipulation";
-  for (const id of ["play", "back", "ahead", "time"]) $(id).disabled = last() === 0;
-  OF_IMAGES ? showImageControls(process) : showPointControls(process);
-}
-
-function showImageControls(process) {
-  $("count").parentElement.hidden = process !== "reverse";
-  $("keys").textContent = {
-    edit: "Keys in the drawing: arrows move, Enter draws; space plays and pauses.",
-    morph: "Keys: ← → change the noise.",
-  }[process] ?? "Keys: ← → move in time, space plays and pauses.";
-  listImages(process === "reverse" ? view.settings.count : view.count);
-  if (process === "morph") tell("between", view.modes.morph.between);
-  if (process !== "edit") return;
-  const edit = view.modes.edit;
-  $("fill").disabled = !edit.hasHole();
-  $("keep").disabled = !edit.finished();
-}
-
-function listImages(count) {
-  const { options } = $("enlarged");
-  const wanted = count > 1 ? count + 1 : 1;
-  while (options.length > wanted) options.remove(wanted);
-  if (!options.length) $("enlarged").add(new Option("none", ""));
-  while (options.length < wanted) {
-    $("enlarged").add(new Option(`image ${options.length}`, options.length - 1));
-  }
-  if (view.chosen >= count) view.chosen = null;
-  $("enlarged").value = view.chosen ?? "";
-}
-
-function showPointControls(process) {
-  $("own").hidden = $("layers").hidden = false;
-  $("beside").hidden = process === "forward";
-  const [, second] = view.crowds;
-  for (const id of ["steps-2", "eta-2"]) $(id).parentElement.hidden = !second;
-  if (second) $("eta-2-label").hidden = !TAKES_ETA.includes(second.settings.sampler);
-  $("clear-own").disabled = !view.strokes.length;
-  const keys = view.own ? "Keys in the picture: arrows move, Enter draws" : "Keys: ← → move in time";
-  $("keys").textContent = `${keys}; space plays and pauses.`;
-}
+// What the controls do.
 
 // ------------------------------------------------------------------------------------- settings
 
@@ -134,7 +71,7 @@ function connectSampler(end, settings, change) {
 function connectSampling() {
   const { settings } = view;
   onNumber("seed", () => settings.seed, (seed) => set({ seed }));
-  $("again").onclick = () => set({ seed: settings.seed + 1 });
+  $("again").onclick = () => set({ seed: (settings.seed + 1) % (Number($("seed").max) + 1) });
   if (!page.classes?.length) return;
   const labels = page.knowsNone ? [["none", "any"]] : [];
   if (page.classes.length > 1) labels.push(["all", "each in turn"]);
@@ -156,17 +93,16 @@ function connectPoints() {
   };
   connectSampler("", () => first.settings, remake(first));
   const beside = { sampler: "", steps: first.settings.steps, eta: 0 };
+  const second = new Crowd(view, beside);
   connectSampler("-2", () => beside, (changes) => {
     Object.assign(beside, changes);
-    view.crowds.length = 1;
-    if (beside.sampler) view.crowds.push(new Crowd(view, beside));
-    resample();
+    view.crowds = beside.sampler ? [first, second] : [first];
+    if (beside.sampler && view.data.length) second.sample();
+    show();
   });
   $("clear").onclick = () => view.clear();
   $("drop").onclick = () => {
-    const spread = Math.hypot(...schedule.at(schedule.length - 1));
-    const [x, y] = normals(view.settings.seed, -2, [view.dropped.length]);
-    view.drop([spread * x, spread * y]);
+    view.drop([...normals(view.settings.seed, -2, [view.dropped.length])]);
   };
   $("given").textContent = page.dataset;
   for (const choice of document.getElementsByName("data")) {
@@ -196,7 +132,7 @@ function chooseData(own) {
   resample();
 }
 
-function drawn() {
+function endStroke() {
   if (!view.own || !view.data.length) return;
   state.process = "reverse";
   state.position.reverse = 0;
@@ -220,6 +156,7 @@ function connectImages() {
     choice.onchange = () => (edit.tool = choice.value);
   }
   $("colour-label").hidden = view.channels === 1;
+  $("colour").value = `#${edit.colour.map((part) => (part ? "ff" : "00")).join("").padEnd(6, "0")}`;
   $("colour").oninput = (event) => {
     edit.colour = [1, 3, 5].map((at) => parseInt(event.target.value.slice(at, at + 2), 16));
   };
@@ -245,7 +182,10 @@ function connectImages() {
     });
   }
   onSlider("between", () => morph.between, (between) => morph.set(between));
-  $("stop").onclick = () => view.workshop.stop();
+  $("stop").onclick = () => {
+    view.workshop.stop();
+    $("play").focus(); // the button is gone
+  };
 }
 
 // ------------------------------------------------------------------------------ keys and pointer
@@ -253,11 +193,11 @@ function connectImages() {
 function onKey(event) {
   const typing = ["INPUT", "SELECT", "BUTTON"].includes(event.target.tagName);
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+  const [right, up] = DIRECTIONS[event.key] ?? [0, 0];
   const taken = event.target === $("picture") && view.key(state.process, event.key);
   if (taken) show();
   else if (event.key === " ") state.playing ? stop() : play();
-  else if (by) step(by);
+  else if (right || up) step(right + up);
   else return;
   event.preventDefault();
 }
@@ -277,7 +217,7 @@ function connectPointer() {
   const release = () => {
     if (dragging === null) return;
     dragging = null;
-    drawn();
+    endStroke();
   };
   canvas.onpointerdown = (event) => {
     if (!event.isPrimary || event.button !== 0) return release(); // a second finger: a pinch
@@ -319,6 +259,7 @@ function choose(process) {
   view.workshop?.stop();
   state.process = process;
   state.held = false;
+  $("hint").textContent = "";
   if (OF_IMAGES) view.sample(process);
   show();
 }
@@ -365,6 +306,7 @@ function connect() {
   window.addEventListener("resize", () => show());
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.onchange = () => setTheme(dark.matches ? "dark" : "light");
+  hideOthers();
   connectPointer();
   connectHints();
   if (view.settings) connectSampling();

@@ -40,27 +40,24 @@ class PointsView {
     return denoiser(this.network, this.page, this.classOf(ids), this.settings.guidance);
   }
 
-  // Start noise of the particles: the crowd's, then what was dropped.
-  startingNoise(ids) {
-    const spread = Math.hypot(...this.schedule.at(this.schedule.length - 1));
-    const noise = normals(this.settings.seed, -1, ids).map((z) => spread * z);
+  // Noise of the particles, with the spread of x at t: the crowd's, then what was dropped.
+  startingNoise(ids, t) {
+    const noise = normals(this.settings.seed, -1, ids);
     ids.forEach((id, i) => id >= CROWD && noise.set(this.dropped[id - CROWD], 2 * i));
-    return noise;
+    return noise.map((z) => this.schedule.spread(t) * z);
   }
 
   classOf(ids) {
-    const { classes } = this.page;
-    if (!classes?.length || this.settings.label === "none") return null;
-    if (this.settings.label === "all") return ids.map((id) => classes[id % classes.length]);
-    return ids.map(() => Number(this.settings.label));
+    return labelsOf(this.page, this.settings.label, ids);
   }
 
   sample() {
-    if (this.data.length) for (const crowd of this.crowds) crowd.sample();
+    for (const crowd of this.crowds) this.data.length ? crowd.sample() : crowd.empty();
   }
 
-  // Let one more particle start from here, and follow it.
+  // Let one more particle start from this noise, [x, y] of spread 1, and follow it.
   drop(position) {
+    if (!this.data.length) return;
     const id = CROWD + this.dropped.push(position) - 1;
     this.followed.reverse.add(id);
     for (const crowd of this.crowds) crowd.add(id);
@@ -94,7 +91,7 @@ class PointsView {
 
   // Some points about (x, y).
   spray(x, y) {
-    if (this.strokes.length / 2 >= MOST_OWN) return;
+    if (this.full()) return;
     const id = this.strokes.length;
     const near = normals(7, id, range(SPRAY));
     near.forEach((z, k) => this.strokes.push((k % 2 ? y : x) + 0.05 * z));
@@ -102,9 +99,14 @@ class PointsView {
     this.changed();
   }
 
+  full() {
+    return this.strokes.length / 2 >= MOST_OWN;
+  }
+
   clearOwn() {
     this.strokes = [];
-    if (this.own) this.chooseData(true);
+    this.chooseData(this.own);
+    this.sample();
     this.changed();
   }
 
@@ -127,20 +129,22 @@ class PointsView {
     return { t, x: weighted([alpha, this.data], [sigma, this.eps]) };
   }
 
+  // Of each panel, [in full, in short].
   titles(process, position) {
-    if (process === "forward") return ["xₜ = αₜ x₀ + σₜ ε"];
-    return this.crowds.map((crowd) => crowd.title(position / (this.length(process) - 1)));
+    if (process === "forward") return [Array(2).fill("xₜ = αₜ x₀ + σₜ ε")];
+    return this.crowds.map((crowd) => crowd.titles(position / (this.length(process) - 1)));
   }
 
   caption(process, position) {
     if (this.own && !this.data.length) return "Draw with the pointer: the points are your data.";
+    if (this.own && this.full()) return "There is no room for more points.";
     const whose = this.network && !this.own ? "the network's" : "the exact";
     const noisy = process === "forward" ? "data with noise" : "what began as noise";
     const extra = {
       none: "",
       arrows: ` Arrows go to ${whose} estimate of where each point came from.`,
       field: ` The field shows which way ${whose} estimate of the clean point lies.`,
-      paths: ` Lines are the ways of ${FAMILIAR} points.`,
+      paths: ` Lines are the paths of ${FAMILIAR} points.`,
       density: " Behind them is the density of the noisy data: the stronger the colour, the denser.",
     };
     const click = {
@@ -154,25 +158,33 @@ class PointsView {
     return `Dots: ${noisy}.${extra[this.layers.extra]}${pointer}${scale}`;
   }
 
-  aspect(process, position, size) {
-    return (this.panelSize(process, size) + TITLE) / size;
+  // What the next picture shows.
+  arrange(process, position) {
+    this.scene = { process, position, panels: process === "forward" ? 1 : this.crowds.length };
   }
 
-  panelSize(process, size) {
-    const count = this.titles(process, 0).length;
-    return (size - (count - 1) * TITLE) / count;
+  // In a picture of that width.
+  heightAt(size) {
+    return this.panelSize(size) + TITLE;
+  }
+
+  panelSize(size) {
+    const { panels } = this.scene;
+    return (size - (panels - 1) * TITLE) / panels;
   }
 
   // --------------------------------------------------------------------------------- drawing
 
-  draw(pen, size, process, position, palette) {
-    const side = this.panelSize(process, size);
-    this.places = this.titles(process, position).map((title, panel) => {
+  draw(pen, size, palette) {
+    const { process, position } = this.scene;
+    const side = this.panelSize(size);
+    this.places = this.titles(process, position).map(([title, short], panel) => {
       const place = { left: panel * (side + TITLE), top: TITLE, side };
       pen.save();
       pen.fillStyle = palette.text;
       pen.font = "14px system-ui, sans-serif";
-      pen.fillText(title, place.left + 2, TITLE - 7, side - 4);
+      const fits = pen.measureText(title).width <= side - 4;
+      pen.fillText(fits ? title : short, place.left + 2, TITLE - 7, side - 4);
       pen.strokeStyle = palette.edge;
       pen.strokeRect(place.left + 0.5, TITLE + 0.5, side - 1, side - 1);
       pen.beginPath();
@@ -273,7 +285,7 @@ class PointsView {
   path(pen, process, position, panel, id, colour, width) {
     Object.assign(pen, { strokeStyle: colour, lineWidth: width });
     pen.beginPath();
-    const now = this.schedule.zoom(this.timestep(process, position));
+    const now = this.schedule.zoom(this.frame(process, position, panel).t);
     for (let k = 0; k <= position; k++) {
       const [x, y, t] = this.particle(process, k, panel, id);
       const share = now / this.schedule.zoom(t);
@@ -311,8 +323,9 @@ class PointsView {
   // What is at (left, top) pixels: the number of a panel and a place in it, [x, y].
   find(left, top) {
     const panel = this.places.findIndex((place) => left < place.left + place.side);
-    if (panel < 0 || top < TITLE) return null;
     const place = this.places[panel];
+    const inside = place && left >= place.left && top >= place.top && top < place.top + place.side;
+    if (!inside) return null;
     const x = (left - place.left - place.side / 2) / place.unit;
     return { panel, x, y: (place.top + place.side / 2 - top) / place.unit };
   }
@@ -333,23 +346,23 @@ class PointsView {
 
   // Follow what is there, or drop noise.
   click(process, position, { panel, x, y }) {
-    const shown = this.frame(process, position, panel).x;
+    const { t, x: shown } = this.frame(process, position, panel) ?? {};
+    if (!shown?.length) return;
     const id = nearest(shown, x, y);
     const away = this.places[panel].unit * Math.hypot(shown[2 * id] - x, shown[2 * id + 1] - y);
     if (away <= NEAR) {
       const chosen = this.followed[process];
       if (!chosen.delete(id)) chosen.add(id);
     } else if (process === "reverse") {
-      const last = this.schedule.length - 1;
-      const zoom = this.schedule.zoom(last) / this.schedule.zoom(this.timestep(process, position));
-      return this.drop([x * zoom, y * zoom]);
+      const zoom = this.schedule.zoom(t);
+      return this.drop([x / zoom, y / zoom]);
     }
     this.changed();
   }
 
   // While one draws: arrows move a cursor, Enter draws there.
   key(process, key) {
-    const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key];
+    const by = DIRECTIONS[key];
     if (!this.own || (!by && key !== "Enter")) return false;
     const at = this.cursor ?? [0, 0];
     const inside = (value) => Math.max(-this.reach, Math.min(this.reach, value));

@@ -38,7 +38,7 @@ function arrived() {
   requestAnimationFrame(() => {
     due = false;
     const run = view.modes?.[state.process].run;
-    if (run && !state.held) state.position[state.process] = run.frames.length - 1;
+    if (run && !state.held) state.position[state.process] = Math.max(0, run.frames.length - 1);
     show();
   });
 }
@@ -68,10 +68,11 @@ function drawPicture(process, at, colours) {
   const beside = stage.clientHeight - $("picture").clientHeight + stage.offsetTop + 12;
   const room = NARROW.matches ? 0.42 * window.innerHeight : window.innerHeight - beside;
   let size = stage.clientWidth - 2; // its border
-  for (let k = 0; k < 3; k++) size *= Math.min(1, Math.max(LEAST, room) / (size * view.aspect(process, at, size)));
+  view.arrange(process, at);
+  // Some of the height does not grow with the width, so it takes more than one step.
+  for (let k = 0; k < 3; k++) size *= Math.min(1, Math.max(LEAST, room) / view.heightAt(size));
   size = Math.floor(size);
-  const pen = prepare($("picture"), size, size * view.aspect(process, at, size));
-  view.draw(pen, size, process, at, colours);
+  view.draw(prepare($("picture"), size, view.heightAt(size)), size, colours);
 }
 
 function drawCurve(colours, t) {
@@ -126,12 +127,12 @@ function describe(t) {
 // How far sampling is, and how long it took.
 function report() {
   if (page.kind === "points") $("busy").textContent = ofPoints(view.crowds[0]);
-  else reportOfImages(view.workshop, view.modes[state.process].run);
+  else reportOfImages(view.workshop, view.modes[state.process].run && view.workshop.run);
 }
 
-function ofPoints({ frames, ends, seconds, settings }) {
+function ofPoints({ frames, ends, seconds }) {
   if (state.process === "forward" || !frames.length) return "";
-  if (!ends) return `Sampling: step ${frames.length - 1} of ${settings.steps}.`;
+  if (!ends) return "Sampling ...";
   return `${frames.at(-1).x.length / 2} samples in ${seconds.toFixed(2)} s, here in the browser.`;
 }
 
@@ -148,7 +149,7 @@ function reportOfImages(workshop, run) {
 }
 
 function show() {
-  const [process, at] = [state.process, position()];
+  const [process, at, colours] = [state.process, position(), palette()];
   const t = view.timestep(process, at);
   $("time").max = last();
   $("time").value = at;
@@ -158,7 +159,7 @@ function show() {
   describe(t);
   $("caption").textContent = view.caption(process, at);
   report();
-  drawPicture(process, at, palette());
-  drawCurve(palette(), t);
   showControls(process);
+  drawPicture(process, at, colours);
+  drawCurve(colours, t);
 }

@@ -4,6 +4,13 @@ const LASTS = 6; // seconds from one end of the slider to the other
 const STILLS = 8; // shown one a second instead, where motion is not wanted
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 
+const DIRECTIONS = {
+  ArrowLeft: [-1, 0],
+  ArrowRight: [1, 0],
+  ArrowUp: [0, 1],
+  ArrowDown: [0, -1],
+};
+
 function move(to) {
   state.held = true;
   state.position[state.process] = Math.max(0, Math.min(last(), Math.round(to)));
@@ -17,10 +24,11 @@ function pause() {
 }
 
 function play() {
+  pause();
   if (position() === last()) state.position[state.process] = 0;
   state.playing = {};
   if (STILL.matches) {
-    state.playing.timer = setInterval(() => advance(last() / STILLS), 1000 / state.speed);
+    state.playing.timer = setInterval(() => advance(Math.max(1, last() / STILLS)), 1000 / state.speed);
     return show();
   }
   let [since, at] = [performance.now(), position()];

@@ -6,11 +6,12 @@ let [network, facts, latest] = [null, null, 0];
 onmessage = ({ data }) => {
   if (data.page) {
     network = readNetwork(data.page.network);
-    facts = { ...data.page, schedule: readSchedule(data.page.schedule) };
+    facts = { ...data.page, network: null, schedule: readSchedule(data.page.schedule) };
     return;
   }
   latest = data.id; // a job that only has a number stops the one before it
-  if (data.x) work(data);
+  const failed = (error) => postMessage({ id: data.id, failed: String(error) });
+  if (data.x) work(data).catch(failed);
 };
 
 async function work({ id, x, labels, guidance, sampler, timesteps, eta, seed, edit }) {

@@ -2,6 +2,8 @@
 // job so far: its frames {t, x, x0}, in pixels, and how many evaluations it took and will take. The
 // first is there at once, and its estimates of x_0 come one by one.
 
+const MOST_FRAMES = 250; // that are kept of a run
+
 class Workshop {
   constructor(page, changed) {
     const source = ["mathematics", "worker"].map((id) => $(id).textContent);
@@ -21,7 +23,9 @@ class Workshop {
     const facts = { evaluations: 0, total, done: false, stopped: false, since: performance.now() };
     const x = toPixels(job.x, this.schedule.zoom(job.timesteps[0]));
     const first = { x, x0: new Uint8ClampedArray(x.length).fill(128) };
-    this.run = { id, first, frames: [], timesteps: job.timesteps, ...facts };
+    const apart = Math.ceil(job.timesteps.length / MOST_FRAMES);
+    const timesteps = job.timesteps.filter((_, k) => k % apart === 0);
+    this.run = { id, first, frames: [], timesteps, ...facts };
     this.worker.postMessage({ id, ...job });
     return this.run;
   }
@@ -37,12 +41,14 @@ class Workshop {
     return this.run !== null && !this.run.done && !this.run.stopped;
   }
 
-  hear({ id, frame, evaluations, estimate, done }) {
+  hear({ id, frame, evaluations, estimate, done, failed }) {
     const { run } = this;
     if (id !== run.id || run.stopped) return; // of a job that was overtaken
     if (evaluations) run.evaluations = evaluations;
     if (estimate) run.first.x0.set(estimate.x0, estimate.i * estimate.x0.length);
-    if (frame) run.frames.push(frame);
+    if (frame && [...run.timesteps, CLEAN].includes(frame.t)) run.frames.push(frame);
+    if (failed) this.broken = `The network cannot be run here: ${failed}`;
+    if (failed) run.stopped = true;
     if (done) Object.assign(run, { done, seconds: (performance.now() - run.since) / 1000 });
     this.changed();
   }

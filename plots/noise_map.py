@@ -39,7 +39,7 @@ class Walk(NamedTuple):
         """All states from standard normal noise (N, 2) to the samples, as the network sees them."""
         schedule = self.diffusion.schedule
         timesteps = timesteps_of(self.sampler, schedule, self.steps)
-        x = self.diffusion.starting_noise(noise)
+        x = self.diffusion.starting_noise(noise, timesteps[0])
         yield x
         yield from getattr(samplers, self.sampler)(self.denoise, x, schedule, timesteps)
 

@@ -95,7 +95,8 @@ def batch_states(
 ) -> Iterator[Tensor]:
     """The starting noise and the state after each step of samples start ... start + count - 1."""
     noise = SeededNoise(settings.seed, start, count, trained.device)
-    x = trained.diffusion.starting_noise(noise.draw(*trained.units.shape))
+    t = settings.timesteps(trained.diffusion.schedule)[0]
+    x = trained.diffusion.starting_noise(noise.draw(*trained.units.shape), t)
     yield x
     labels = None if labels is None else labels.to(trained.device)
     yield from run_sampler(trained, settings, x, noise, labels)

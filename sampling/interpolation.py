@@ -47,9 +47,10 @@ def interpolate(
     labels = None if labels is None else labels.to(trained.device)
     noise = [SeededNoise(seed, 0, settings.count, trained.device) for seed in seeds]
     first, second = (one.draw(*trained.units.shape) for one in noise)
-    frames = []
+    diffusion, frames = trained.diffusion, []
+    t = settings.timesteps(diffusion.schedule)[0]
     for frame in tqdm(range(FRAMES), unit="frame", disable=not shows_bars(sys.stderr)):
-        x = trained.diffusion.starting_noise(slerp(first, second, frame / (FRAMES - 1)))
+        x = diffusion.starting_noise(slerp(first, second, frame / (FRAMES - 1)), t)
         states = run_sampler(trained, settings, x, noise[0], labels)
         frames.append(as_data(final(states), trained.units))
     return frames

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffusion import NoiseSchedule
 from names import SAMPLERS
-from samplers import spread_beyond, trailing_timesteps
+from samplers import trailing_timesteps
 from sampling.batches import as_data, run_to_end
 from sampling.denoising import run_sampler
 from sampling.settings import SampleSettings
@@ -61,7 +61,5 @@ def vary(
     t = torch.full((count,), timesteps[0], device=device)
     x = trained.diffusion.add_noise(x0, t, noise.draw(*units.shape))
     noisy = as_data(x, units)
-    if SAMPLERS[settings.sampler].by_level:  # which expects noise of the last timestep
-        x = x * spread_beyond(trained.diffusion.schedule, timesteps[0])
     states = run_sampler(trained, settings, x, noise, labels)
     return noisy, run_to_end(states, len(timesteps), units)

@@ -494,8 +494,9 @@ def test_consistency_has_the_mean_and_covariance_of_a_gaussian_in_any_number_of_
         return x0, (x - alpha * x0) / sigma
 
     torch.manual_seed(0)
-    x = Diffusion(schedule, "x0").starting_noise(torch.randn(200_000, 2, dtype=torch.float64))
     timesteps = levelled_timesteps(schedule, steps)
+    noise = torch.randn(200_000, 2, dtype=torch.float64)
+    x = Diffusion(schedule, "x0").starting_noise(noise, timesteps[0])
     samples = final(consistency(jump, x, schedule, timesteps))
     # In one step nothing makes up for the data that are left in x where sampling begins, whose
     # noise level is 10 at least.
@@ -512,7 +513,7 @@ def test_consistency_jumps_and_adds_noise_up_to_the_next_level():
     states = list(
         consistency(denoise, NOISE, schedule, timesteps, randn_like=lambda x: 0 * x + 0.5)
     )
-    first, _ = denoise(NOISE * math.hypot(*schedule.at(90)), 90)  # all noise at the end: sigma 1
+    first, _ = denoise(NOISE, 90)
     alpha, sigma = schedule.at(60)
     assert torch.allclose(states[0], alpha * first + 0.5 * sigma)
     assert torch.allclose(states[1], denoise(states[0], 60)[0])

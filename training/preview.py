@@ -86,9 +86,9 @@ class Preview:
         """
         schedule = self.diffusion.schedule
         noise = SeededNoise(self.seed, 0, self.count, self.diffusion.device)
-        x = self.diffusion.starting_noise(noise.draw(*self.pictures.units.shape))
         name = self.sampler or "ddim"
         timesteps = samplers.timesteps_of(name, schedule, steps)
+        x = self.diffusion.starting_noise(noise.draw(*self.pictures.units.shape), timesteps[0])
         sampler = getattr(samplers, name)
         states = [x, *sampler(self.denoise, x, schedule, timesteps, randn_like=noise.randn_like)]
         if not bool(states[-1].isfinite().all()):

@@ -48,7 +48,7 @@ def test_samples_are_those_of_pytorch(changes, sampler, steps, guidance, visit, 
             set_number(page, "#guidance", guidance)
         set_number(page, "#seed", 5)
         pixels = made(page)
-        noise = page.evaluate("Array.from(view.startingNoise(5, 3))")
+        noise = page.evaluate("Array.from(view.startingNoise(5, 3, schedule.length - 1))")
         evaluations = page.evaluate("view.modes.reverse.run.evaluations")
     x = torch.tensor(noise, dtype=torch.float32).view(3, *config["shape"])
     labels = torch.arange(3) if config["label_counts"] else None
@@ -89,14 +89,19 @@ def test_a_run_can_be_stopped_and_overtaken(visit, tmp_path):
     with visit(write_images(tmp_path / "page.html", config, random_network(config))) as page:
         page.locator("#sampler").select_option("ddpm")
         page.wait_for_function("view.modes.reverse.run.frames.length > 3")
-        assert page.evaluate("last()") == 1000
+        assert page.evaluate("last()") == 250  # as many as are kept
         assert page.get_by_label("Evaluations of the network").is_visible()
         page.get_by_role("button", name="Stop").click()
         assert page.locator("#busy").inner_text() == "Stopped."
         assert not page.get_by_role("button", name="Stop").is_visible()
         count = page.evaluate("view.modes.reverse.run.frames.length")
         page.wait_for_timeout(300)
-        assert page.evaluate("view.modes.reverse.run.frames.length") == count < 1000
+        assert page.evaluate("view.modes.reverse.run.frames.length") == count < 250
+        # The slider ends where it was stopped.
+        page.get_by_role("slider", name="Time").press("End")
+        assert page.evaluate("position()") == count - 1
+        t = page.evaluate("view.modes.reverse.run.frames.at(-1).t")
+        assert page.locator("#t").inner_text() == str(t)
         set_number(page, "#count", 1)  # begins anew
         page.wait_for_function("view.modes.reverse.run.frames.length > 3")
         page.locator("#sampler").select_option("heun")
@@ -131,12 +136,16 @@ def test_seeds_and_counts(visit, tmp_path):
         assert not torch.equal(other.view(2, -1), four[:2])
         set_number(page, "#seed", 1)
         assert torch.equal(made(page).view(2, -1), four[:2])
-        words = "view.layout('reverse', 0)[0].words"
+        words = "view.panels[0].words"
         assert page.evaluate(words) == ["cat", "dog"]
         page.get_by_label("Class").select_option("owl")
         assert page.evaluate(words) == ["owl", "owl"]
         assert not torch.equal(made(page).view(2, -1), four[:2])
         page.get_by_label("Class").select_option("any")
+        assert page.evaluate(words) is None
+        page.get_by_label("Class").select_option("each in turn")
+        set_number(page, "#count", 1)  # which has no turn, so it is of any class
+        made(page)
         assert page.evaluate(words) is None
 
 
@@ -145,12 +154,12 @@ def test_an_image_can_be_enlarged(visit, tmp_path):
     with visit(write_images(tmp_path / "page.html", config, random_network(config))) as page:
         made(page)
         page.get_by_label("Enlarge").select_option("image 3")
-        assert page.evaluate("view.last.panels.map((panel) => panel.images.length)") == [1, 1]
-        width = page.evaluate("view.where(view.last.panels[0], view.last.unit, 0)[2]")
+        assert page.evaluate("view.panels.map((panel) => panel.images.length)") == [1, 1]
+        width = page.evaluate("view.where(view.panels[0], view.unit, 0)[2]")
         page.locator("#picture").click(position={"x": 50, "y": 60})
         assert page.get_by_label("Enlarge").input_value() == ""
-        assert page.evaluate("view.where(view.last.panels[0], view.last.unit, 0)[2]") < 0.6 * width
-        left, top, *_ = page.evaluate("view.where(view.last.panels[1], view.last.unit, 3)")
+        assert page.evaluate("view.where(view.panels[0], view.unit, 0)[2]") < 0.6 * width
+        left, top, *_ = page.evaluate("view.where(view.panels[1], view.unit, 3)")
         page.locator("#picture").click(position={"x": left + 9, "y": top + 9})
         assert page.get_by_label("Enlarge").input_value() == "3"
 
@@ -161,7 +170,7 @@ def test_an_image_can_be_enlarged(visit, tmp_path):
 def draw(page, *places, size=None):
     """Drags over the drawing, by shares of its sides."""
     box = page.locator("#picture").bounding_box()
-    left, top, width, height = page.evaluate("view.where(view.last.panels[0], view.last.unit, 0)")
+    left, top, width, height = page.evaluate("view.where(view.panels[0], view.unit, 0)")
     at = [(box["x"] + 1 + left + u * width, box["y"] + 1 + top + v * height) for u, v in places]
     page.mouse.move(*at[0])
     page.mouse.down()
@@ -283,10 +292,32 @@ def test_fingers_draw_and_pinch(pinch, visit, tmp_path):
         page.get_by_role("button", name="Clear", exact=True).click()
         before = drawing(page, (16, 16))
         page.evaluate(touch, [60, pinch])
-        width = page.evaluate("view.last.unit * 2")
+        width = page.evaluate("view.unit * 2")
         far = int(16 * (40 + 55) / width)
         row = int(16 * (60 - 24) / width)
         assert (drawing(page, (16, 16))[row, far] != before[row, far]).item() is not pinch
+
+
+def test_an_error_in_the_worker_is_shown(visit, tmp_path):
+    config = images_config()
+    with visit(write_images(tmp_path / "page.html", config, random_network(config))) as page:
+        made(page)
+        page.evaluate("void view.start(new Float64Array(256), [9], { visits: 1 })")
+        page.wait_for_function("view.workshop.broken")
+        page.wait_for_function(
+            "document.getElementById('busy').textContent.includes('cannot be run')"
+        )
+        assert not page.get_by_role("button", name="Stop").is_visible()
+
+
+def test_the_pen_is_seen_on_white_paper(visit, tmp_path):
+    config = images_config()
+    x0 = torch.ones(4, 1, 16, 16)
+    path = write_images(tmp_path / "page.html", config, random_network(config), x0)
+    with visit(path) as page:
+        page.get_by_label("draw", exact=True).check()
+        draw(page, (0.3, 0.3), (0.6, 0.8))
+        assert drawing(page, (16, 16)).min() < 30
 
 
 # ----------------------------------------------------------------------------------------- morphing
@@ -340,7 +371,7 @@ def test_colour_images_that_are_not_square(visit, tmp_path):
         const canvas = document.getElementById("picture");
         const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
         const density = window.devicePixelRatio || 1;
-        const { panels, unit } = view.last;
+        const { panels, unit } = view;
         return [0, 1, 2].map((i) => {
             const [left, top, width, height] = view.where(panels[0], unit, i);
             const colours = [0.1, 0.9].map((share) => {

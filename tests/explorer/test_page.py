@@ -188,6 +188,12 @@ def test_with_reduced_motion_playing_shows_stills(visit, tmp_path):
         page.get_by_role("button", name="Pause").click()
         page.wait_for_timeout(1200)
         assert page.evaluate("position()") == T // 8
+        page.get_by_label("noise → data").check()
+        page.locator("#steps").fill("2")
+        page.locator("#steps").blur()
+        page.get_by_label("Speed").select_option("4")
+        page.get_by_role("button", name="Play").click()
+        page.wait_for_function("position() === 2 && !state.playing")
 
 
 PAGES = {
@@ -243,7 +249,7 @@ def test_everything_has_a_name_and_a_sentence(kind, visit, tmp_path):
             assert page.evaluate(NAMELESS) == []
         page.get_by_label("noise → data").check()
         page.locator("#sampler").focus()
-        assert "same network" in page.locator("#hint").inner_text()
+        assert "same estimates" in page.locator("#hint").inner_text()
         page.locator("#steps").hover()
         assert "less exact" in page.locator("#hint").inner_text()
         told = page.evaluate(

@@ -57,7 +57,7 @@ def at_drawing(page, *places):
     left, top, width, height = page.evaluate(
         """() => {
           const box = document.getElementById("picture").getBoundingClientRect();
-          const [left, top, ...size] = view.where(view.last.panels[0], view.last.unit, 0);
+          const [left, top, ...size] = view.where(view.panels[0], view.unit, 0);
           return [box.left + 1 + left, box.top + 1 + top, ...size];
         }"""
     )
@@ -74,6 +74,7 @@ def test_points_move_and_are_sampled(visit, tmp_path):
     page.wait_for("view.crowds[1].ends")
     for extra in ("arrows", "field", "paths", "density"):
         choose(page, "extra", extra)
+    choose(page, "sampler-2", "")
     page.click("#picture", kind="touch")
     assert page.evaluate("view.followed.reverse.size") == 1
 
@@ -84,7 +85,7 @@ def test_samples_are_those_of_pytorch(visit, tmp_path):
     page = visit(write_images(tmp_path / "page.html", config, model))
     choose(page, "count", "2")
     pixels = made(page)
-    noise = torch.tensor(page.evaluate("Array.from(view.startingNoise(1, 2))"))
+    noise = torch.tensor(page.evaluate("Array.from(view.startingNoise(1, 2, schedule.length - 1))"))
     x = noise.float().view(2, 1, 16, 16)
     timesteps = trailing_timesteps(T, 20)
     expected = final(dpmpp(diffusion.denoiser(model), x, diffusion.schedule, timesteps))

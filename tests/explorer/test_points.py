@@ -125,10 +125,11 @@ def test_two_samplers_from_the_same_noise(visit, tmp_path):
         starts = page.evaluate("view.crowds.map((crowd) => Array.from(crowd.frames[0].x))")
         assert starts[0] == starts[1]
         assert abs(sampled(page) - first).max() == 0 < abs(second - first).max()
-        titles = page.evaluate("view.titles('reverse', last())")
+        titles = page.evaluate("view.titles('reverse', last()).map(([full]) => full)")
         assert titles == ["DDIM: 40 of 40 evaluations", "Heun: 7 of 7 evaluations"]
         halfway = page.evaluate("view.titles('reverse', last() / 2)")
-        assert halfway == ["DDIM: 20 of 40 evaluations", "Heun: 4 of 7 evaluations"]
+        assert halfway[0] == ["DDIM: 20 of 40 evaluations", "DDIM: 20/40"]
+        assert halfway[1] == ["Heun: 4 of 7 evaluations", "Heun: 4/7"]
         # A click in the right panel follows the same particle in both.
         page.get_by_role("slider", name="Time").fill("40")
         box = page.locator("#picture").bounding_box()
@@ -139,7 +140,7 @@ def test_two_samplers_from_the_same_noise(visit, tmp_path):
         page.locator("#sampler-2").select_option("ddim")
         page.locator("#eta-2").fill("0.5")
         sampled(page, 1)
-        assert page.evaluate("view.titles('reverse', 0)")[1] == "DDIM, η 0.5: 0 of 40 evaluations"
+        assert page.evaluate("view.titles('reverse', 0)[1][1]") == "DDIM, η 0.5: 0/40"
         page.locator("#sampler-2").select_option("")
         assert page.evaluate("view.crowds.length") == 1
 
@@ -172,9 +173,32 @@ def test_own_points_are_denoised_at_once(visit, tmp_path):
         assert page.evaluate("view.strokes.slice(-1)[0]") == pytest.approx(0.1, abs=0.2)
         page.get_by_role("button", name="Clear the drawing").click()
         assert page.evaluate("view.data.length") == 0
+        page.get_by_label("noise → data").check()
+        assert page.evaluate("view.crowds[0].frames.length") == 0  # of nothing
+        assert page.get_by_role("button", name="Drop one").is_disabled()
         page.get_by_role("radio", name="moons").check()
         assert len(sampled(page)) == len(samples)
         assert page.evaluate("view.data.length") == 400
+
+
+def test_strokes_stay_within_the_picture_and_players_do_not_meet(visit, tmp_path):
+    with visit(write_points(tmp_path / "page.html", config_of())) as page:
+        page.get_by_label("your own drawing").check()
+        box = page.locator("#picture").bounding_box()
+        middle = box["y"] + box["height"] / 2
+        for _ in range(2):  # the second while the first still plays
+            page.mouse.move(box["x"] + 60, middle)
+            page.mouse.down()
+            page.mouse.move(box["x"] - 50, middle, steps=5)
+            page.mouse.move(box["x"] + 90, middle, steps=5)
+            page.mouse.up()
+        strokes = np.array(page.evaluate("view.strokes"))
+        assert abs(strokes).max() < page.evaluate("view.reach") + 0.3
+        sampled(page)
+        page.get_by_role("button", name="Pause").click()
+        at = page.evaluate("position()")
+        page.wait_for_timeout(250)
+        assert page.evaluate("position()") == at
 
 
 def test_models_for_few_steps_begin_with_their_sampler(visit, tmp_path):

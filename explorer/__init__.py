@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 # What the page and its worker have in common, and what only the page needs.
 SHARED = ("mathematics.js", "layers.js", "unet.js", "mlp.js")
 SCRIPTS = (
-    *("crowd.js", "density.js", "points.js"),
+    *("crowd.js", "field.js", "points.js"),
     *("workshop.js", "images.js", "modes.js", "edit.js"),
     *("show.js", "time.js", "controls.js", "page.js"),
 )

@@ -2,8 +2,6 @@
 // sampler. It also takes clicks, which follow points or drop noise, and strokes, which draw data.
 
 const FAMILIAR = 30; // samples whose paths are shown together
-const ARROWS = 150;
-const FIELD_SIDE = 21;
 const NEAR = 12; // pixels within which a click means a point
 const TITLE = 24; // pixels
 const SPRAY = 12; // points for each place of a stroke
@@ -208,9 +206,9 @@ class PointsView {
     const { x, x0 } = found;
     const colours = process === "forward" ? this.labels : this.crowds[panel].ends;
     const colour = (i) => (this.coloured && colours ? palette.labels[colours[i] % 10] : palette.ink);
-    if (this.layers.extra === "field" && t !== CLEAN) this.field(pen, t, palette);
+    if (this.layers.extra === "field" && t !== CLEAN) drawField(pen, this, t, palette);
     this.dots(pen, x, colour, process === "forward" ? 1.8 : 2.4);
-    if (this.layers.extra === "arrows" && t !== CLEAN) this.arrows(pen, t, x, x0, palette);
+    if (this.layers.extra === "arrows" && t !== CLEAN) drawArrows(pen, this, t, x, x0, palette);
     const familiar = this.layers.extra === "paths" ? range(FAMILIAR) : [];
     const path = (id, colour, width) =>
       this.path(pen, process, position, panel, id, colour, width);
@@ -234,50 +232,6 @@ class PointsView {
       pen.beginPath();
       pen.arc(...this.pixel(x[2 * i], x[2 * i + 1]), radius, 0, 7);
       pen.fill();
-    }
-  }
-
-  arrow(pen, from, to) {
-    const [[ax, ay], [bx, by]] = [from, to];
-    const length = Math.hypot(bx - ax, by - ay);
-    if (length < 1) return;
-    const angle = Math.atan2(by - ay, bx - ax);
-    const head = Math.min(6, length / 2);
-    pen.beginPath();
-    pen.moveTo(ax, ay);
-    pen.lineTo(bx, by);
-    for (const side of [-0.45, 0.45]) {
-      pen.moveTo(bx, by);
-      pen.lineTo(bx - head * Math.cos(angle + side), by - head * Math.sin(angle + side));
-    }
-    pen.stroke();
-  }
-
-  arrows(pen, t, x, x0, palette) {
-    const feet = x.slice(0, 2 * ARROWS);
-    const tips = x0 ?? this.denoiser(range(feet.length / 2))(feet, t).x0;
-    Object.assign(pen, { strokeStyle: palette.arrow, lineWidth: 1 });
-    for (let i = 0; i < feet.length; i += 2) {
-      this.arrow(pen, this.pixel(feet[i], feet[i + 1]), this.pixel(tips[i], tips[i + 1]));
-    }
-  }
-
-  // Arrows on a grid, as long as they are except that they may not run into their neighbours.
-  field(pen, t, palette) {
-    const reach = this.reach * this.schedule.zoom(t);
-    const gap = (2 * reach) / FIELD_SIDE;
-    const cells = range(FIELD_SIDE ** 2);
-    const tick = (k) => (k + 0.5) * gap - reach;
-    const at = Float64Array.from(
-      cells.flatMap((k) => [tick(k % FIELD_SIDE), tick(Math.floor(k / FIELD_SIDE))]),
-    );
-    const { x0 } = this.denoiser(cells)(at, t);
-    Object.assign(pen, { strokeStyle: palette.line, lineWidth: 1 });
-    for (let i = 0; i < at.length; i += 2) {
-      const [dx, dy] = [x0[i] - at[i], x0[i + 1] - at[i + 1]];
-      const shrink = Math.min(1, (0.9 * gap) / Math.hypot(dx, dy));
-      const tip = this.pixel(at[i] + shrink * dx, at[i + 1] + shrink * dy);
-      this.arrow(pen, this.pixel(at[i], at[i + 1]), tip);
     }
   }
 

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from datasets.units import PointUnits, Units
 from diffusion import Diffusion, NoiseSchedule
 from guidance import knows_unlabelled, with_examples
 from models import describe
+from models.backbone import Backbone
 from models.mlp import MLP
 from models.unet import UNet
 from names import CONSISTENCY, FEW_STEPS, SAMPLERS, learns_jumps
@@ -58,7 +59,7 @@ def schedule_part(schedule: NoiseSchedule) -> dict[str, Any]:
 
 
 def network_part(model: MLP | UNet, half: bool) -> dict[str, Any]:
-    """A network, for mlp.js or unet.js; `half`: in half precision."""
+    """A network, for mlp.js or unet.js; `half`: in half precision, for millions of weights."""
     kind = np.float16 if half else np.float32
     weights = {
         name: {"shape": list(weight.shape), "data": encode(weight, kind)}
@@ -90,6 +91,29 @@ def sampling_part(config: Mapping[str, Any], T: int, kind: str) -> dict[str, Any
     steps = 1 if objective == CONSISTENCY else usual[sampler]
     chosen = {"sampler": sampler, "steps": steps, "eta": 0, "count": 16 if few else 4}
     return {"samplers": usual, "defaults": chosen, "fewSteps": few}
+
+
+def model_part(model: Backbone, config: Mapping[str, Any], units: Units) -> dict[str, Any]:
+    """A network and the classes that it knows.
+
+    Raises:
+        InputError: no page can run it.
+    """
+    if not isinstance(model, MLP | UNet):
+        raise InputError("--html: the page can run an MLP and a U-Net, not this model")
+    network = network_part(model, half=not isinstance(units, PointUnits))
+    return {**classes_part(config), "network": {"shape": list(units.shape), **network}}
+
+
+def check_classes(page: Mapping[str, Any], labels: Tensor) -> None:
+    """Refuse images with labels that the model has no names for.
+
+    Raises:
+        InputError: saying so.
+    """
+    unknown = not {*labels.tolist()} <= {*page["classes"]}
+    if page["kind"] == "images" and page["classes"] and unknown:
+        raise InputError(f"{page['dataset']} has classes that the model does not know")
 
 
 def classes_part(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,7 +155,7 @@ def save_explorer(
     units: Units,
     x0: Tensor,
     labels: Tensor,
-    model: nn.Module | None = None,
+    model: Backbone | None = None,
 ) -> None:
     """Write the page.
 
@@ -143,7 +167,8 @@ def save_explorer(
             process by the exact denoiser of the data.
 
     Raises:
-        InputError: no page can run this network, or the page would be too large.
+        InputError: no page can run this network, the page would be too large, or the images are of
+            classes that the model does not know.
     """
     T = len(diffusion.schedule)
     page: dict[str, Any] = {
@@ -160,15 +185,10 @@ def save_explorer(
         page |= {"kind": "images", "images": images_part(x0, labels, units)}
     page |= sampling_part(config if model is not None else {}, T, page["kind"])
     if model is not None:
-        if not isinstance(model, MLP | UNet):
-            raise InputError("--html: the page can run an MLP and a U-Net, not this model")
+        page |= model_part(model, config, units)
         words = f"{describe(model)}, run by this page; {diffusion.prediction} prediction"
         page["subtitle"] = f"{words}, {page['subtitle']}"
-        page |= classes_part(config)
-        network = network_part(
-            model, half=page["kind"] == "images"
-        )  # which have millions of weights
-        page["network"] = {"shape": list(units.shape), **network}
+        check_classes(page, labels)
     text = fill_in(page)
     if len(text) > LARGEST:
         raise InputError(

@@ -168,7 +168,8 @@ def test_the_page_of_a_folder(place):
     assert (page["kind"], images["count"]) == ("images", 2)
     assert (images["channels"], images["height"], images["width"]) == (3, 16, 16)
     learned = load_images("album", place / "data", settings=ImageSettings(image_size=16)).examples
-    shown = np.frombuffer(base64.b64decode(images["pixels"]), np.uint8).reshape(2, 16, 16, 3)
+    shown = np.frombuffer(base64.b64decode(images["pixels"]), np.uint8).reshape(2, 3, 16, 16)
+    shown = shown.transpose(0, 2, 3, 1)
     assert all((image == learned.numpy()).all((1, 2, 3)).any() for image in shown)
 
 

@@ -25,6 +25,7 @@ def weights_after(options: str, folder) -> torch.Tensor:
     return torch.cat([one.detach().flatten() for one in trainer.run.model.parameters()])
 
 
+@pytest.mark.slow
 def test_a_compiled_run_has_one_graph_and_learns_the_same(tmp_path):
     torch._dynamo.reset()
     counters.clear()

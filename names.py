@@ -294,6 +294,22 @@ MODELS = {
             ),
         ),
     ),
+    "dit": Network(
+        kinds=("images",),
+        optimizer="muon",
+        options=(
+            Option("hidden_size", WIDTH, "width of its layers", default=128),
+            Option("hidden_layers", Whole(1, 100), "how many layers", default=6),
+            Option("heads", Whole(1, 1024), "heads of attention", default=4),
+            Option(
+                "patch_size",
+                Whole(1, LARGEST_SIDE),
+                "side of a patch, in pixels, a divisor of the image's sides",
+                default_text="the first of 4, 2 and 1 that is",
+                optional=True,
+            ),
+        ),
+    ),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from names import names_of
 from system.options import Option
@@ -27,6 +27,8 @@ def options_of(
 ) -> tuple[Option, ...]:
     """The options of all entries of a table, each once, with the names of those that take it.
 
+    Of an option with several defaults the help says which are whose.
+
     Args:
         choice: the option that picks an entry.
         verb: of the words with which an option is refused that the chosen entry does not take.
@@ -37,8 +39,18 @@ def options_of(
         taken_by = takers(table, name)
         where = ", ".join(taken_by) + (" on points" if option.points_only else "")
         needs = f"{verb} --{choice} {in_a_row(taken_by, 'and')} only"
-        marked.append(option._replace(help=f"{where}: {option.help}", needs=needs))
+        option = option._replace(help=f"{where}: {option.help}", needs=needs)
+        defaults = {entry: default_in(table[entry], name) for entry in taken_by}
+        if len(set(defaults.values())) > 1:
+            text = ", ".join(f"{default} for {entry}" for entry, default in defaults.items())
+            option = option._replace(default=None, default_text=text)
+        marked.append(option)
     return tuple(marked)
+
+
+def default_in(entry: Entry, name: str) -> Any:
+    """The default that an option has in an entry."""
+    return next(option.default for option in entry.options if option.name == name)
 
 
 def in_a_row(words: Sequence[str], last: str) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from models.backbone import Backbone
+from models.dit import DiT
 from models.mlp import MLP
 from models.unet import UNet
 from names import learns_jumps
 
-MODELS: dict[str, type[Backbone]] = {"unet": UNet, "mlp": MLP}
+MODELS: dict[str, type[Backbone]] = {"unet": UNet, "mlp": MLP, "dit": DiT}
 
 
 def build_model(config: Mapping[str, Any], device: str = "cpu") -> Backbone:

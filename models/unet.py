@@ -17,7 +17,6 @@ attention always has at most 8x8 positions: 64x64x3 goes down by way of [64 ch, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -25,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.attention import attend
 from models.backbone import Backbone
 from models.embeddings import (
     JumpEmbedding,
@@ -141,10 +141,7 @@ class Attention(nn.Module):
         batch, channels, height, width = x.shape
         qkv = self.qkv(self.norm(x)).flatten(2).transpose(1, 2)  # (B, positions, 3 C)
         q, k, v = qkv.view(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        # Written out: for so few positions the gradient of PyTorch's fused attention takes ten
-        # times as long on a CPU, a sixth of the whole training step.
-        weights = torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), dim=-1)
-        h = weights @ v  # (B, heads, positions, C / heads)
+        h = attend(q, k, v)  # (B, heads, positions, C / heads)
         h = h.transpose(1, 2).reshape(batch, height, width, channels).permute(0, 3, 1, 2)
         return x + self.out(h)
 

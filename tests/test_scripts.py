@@ -591,7 +591,7 @@ BAD_OPTIONS = [
     ("train.py", "--model mlp --dropout 0.1", "unet only"),
     ("train.py", "--dropout 1", "at most 0.99"),
     ("train.py", "--dataset dino --model unet", "need --model mlp"),
-    ("train.py", "--hidden_size 8", "mlp only"),
+    ("train.py", "--hidden_size 8", "mlp and dit only"),
     ("train.py", "--model mlp --embedding_scale 2", "points only"),
     ("train.py", "--dataset dino --embedding_size 7", "even"),
     ("train.py", "--dataset dino --hidden_dims 8,8 --hidden_layers 2", "--hidden_dims"),

@@ -2,9 +2,9 @@
 
 The network itself runs in it, and what it needs is embedded: data, schedule, weights. Beside this
 file lie the parts of the page. mathematics.js does what diffusion.py and samplers.py do, layers.js,
-mlp.js and unet.js what models/ does; points.js, images.js, edit.js and the files that they use
-draw; images are sampled in a worker, worker.js, to which workshop.js gives the jobs; show.js and
-time.js show a moment of a process and move through it; controls.js and page.js are about the
+mlp.js, unet.js and dit.js what models/ does; points.js, images.js, edit.js and the files that they
+use draw; images are sampled in a worker, worker.js, to which workshop.js gives the jobs; show.js
+and time.js show a moment of a process and move through it; controls.js and page.js are about the
 controls of page.html.
 """
 
@@ -25,6 +25,7 @@ from diffusion import Diffusion, NoiseSchedule
 from guidance import knows_unlabelled, with_examples
 from models import describe
 from models.backbone import Backbone
+from models.dit import DiT
 from models.mlp import MLP
 from models.unet import UNet
 from names import CONSISTENCY, FEW_STEPS, SAMPLERS, learns_jumps
@@ -35,7 +36,7 @@ from system.files import atomic_write
 
 HERE = Path(__file__).parent
 # What the page and its worker have in common, and what only the page needs.
-SHARED = ("mathematics.js", "layers.js", "unet.js", "mlp.js")
+SHARED = ("mathematics.js", "layers.js", "unet.js", "dit.js", "mlp.js")
 SCRIPTS = (
     *("crowd.js", "field.js", "points.js"),
     *("workshop.js", "images.js", "modes.js", "edit.js"),
@@ -58,8 +59,8 @@ def schedule_part(schedule: NoiseSchedule) -> dict[str, Any]:
     return {"alphas": alphas, "sigmas": sigmas, "velocity": velocity}
 
 
-def network_part(model: MLP | UNet, half: bool) -> dict[str, Any]:
-    """A network, for mlp.js or unet.js; `half`: in half precision, for millions of weights."""
+def network_part(model: MLP | UNet | DiT, half: bool) -> dict[str, Any]:
+    """A network, for its own JavaScript; `half`: in half precision, for millions of weights."""
     kind = np.float16 if half else np.float32
     weights = {
         name: {"shape": list(weight.shape), "data": encode(weight, kind)}
@@ -68,6 +69,8 @@ def network_part(model: MLP | UNet, half: bool) -> dict[str, Any]:
     part: dict[str, Any] = {"half": half, "weights": weights}
     if isinstance(model, UNet):
         return {"kind": "unet", "levels": model.levels, **part}
+    if isinstance(model, DiT):
+        return {"kind": "dit", "patch": model.patch, "heads": model.heads, **part}
     levels = encode(model.time.noise_level, np.float64)
     time = {"kind": model.time.kind, "size": model.time.size, "levels": levels}
     return {"kind": "mlp", "widths": model.widths, "time": time, **part}
@@ -99,8 +102,8 @@ def model_part(model: Backbone, config: Mapping[str, Any], units: Units) -> dict
     Raises:
         InputError: no page can run it.
     """
-    if not isinstance(model, MLP | UNet):
-        raise InputError("--html: the page can run an MLP and a U-Net, not this model")
+    if not isinstance(model, MLP | UNet | DiT):
+        raise InputError("--html: the page cannot run a network of this kind")
     network = network_part(model, half=not isinstance(units, PointUnits))
     return {**classes_part(config), "network": {"shape": list(units.shape), **network}}
 

@@ -199,6 +199,19 @@ function embedJump(weights, t, s) {
   return t > s ? found : found.fill(0);
 }
 
+const rowOf = ({ data, shape: [, size] }, k) => data.subarray(k * size, (k + 1) * size);
+
+// A network of many images from one of a single image of that size.
+function imageByImage(one, size) {
+  return (x, t, s, labels) => {
+    const found = new Float32Array(x.length);
+    for (let i = 0; i < x.length / size; i++) {
+      found.set(one(x.subarray(i * size, (i + 1) * size), t, s, labels?.[i]), i * size);
+    }
+    return found;
+  };
+}
+
 const plus = (a, b) => a.map((value, i) => value + b[i]);
 
 // ------------------------------------------------------------------- reading what Python embedded

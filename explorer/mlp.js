@@ -58,6 +58,7 @@ function makeMlp({ widths, time, weights }) {
 function readNetwork(network) {
   const weights = readWeights(network.weights, network.half);
   if (network.kind === "unet") return makeUNet({ ...network, weights });
+  if (network.kind === "dit") return makeDiT({ ...network, weights });
   const time = { ...network.time, levels: doubles(network.time.levels) };
   return makeMlp({ ...network, time, weights });
 }

@@ -19,8 +19,7 @@ function makeUNet({ shape: [channels, height, width], levels, weights }) {
     if (s !== undefined) embedding = plus(embedding, embedJump(weights, t, s));
     const classes = weights["label_embedding.weight"];
     if (!classes) return embedding;
-    const row = label ?? classes.shape[0] - 1; // the last stands for no class
-    return plus(embedding, classes.data.subarray(row * EMBEDDING_SIZE, (row + 1) * EMBEDDING_SIZE));
+    return plus(embedding, rowOf(classes, label ?? classes.shape[0] - 1)); // the last is no class
   }
 
   function block(x, name, embedding) {
@@ -88,11 +87,5 @@ function makeUNet({ shape: [channels, height, width], levels, weights }) {
     return found;
   }
 
-  return (x, t, s, labels) => {
-    const [size, found] = [channels * height * width, new Float32Array(x.length)];
-    for (let i = 0; i < x.length / size; i++) {
-      found.set(one(x.subarray(i * size, (i + 1) * size), t, s, labels?.[i]), i * size);
-    }
-    return found;
-  };
+  return imageByImage(one, channels * height * width);
 }

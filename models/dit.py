@@ -43,7 +43,9 @@ class Block(nn.Module):
         self.norm = nn.LayerNorm(size, eps=1e-6, elementwise_affine=False)
         self.qkv = nn.Linear(size, 3 * size)
         self.out = nn.Linear(size, size)
-        self.mlp = nn.Sequential(nn.Linear(size, 4 * size), nn.GELU(), nn.Linear(4 * size, size))
+        self.mlp = nn.Sequential(
+            nn.Linear(size, 4 * size), nn.GELU("tanh"), nn.Linear(4 * size, size)
+        )
         self.modulation = zero_init(nn.Linear(size, 6 * size))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -98,7 +100,7 @@ class DiT(Backbone):
     ) -> None:
         super().__init__()
         channels, height, width = shape
-        self.patch = patch
+        self.patch, self.heads = patch, heads
         self.time_mlp = nn.Sequential(
             nn.Linear(FREQUENCIES, size), nn.SiLU(), nn.Linear(size, size)
         )

@@ -201,6 +201,8 @@ def test_the_mlp_of_points(time_embedding, coordinates, counts, objective, visit
         ([1, 28, 28], {"no_attention": True}),
         ([3, 17, 22], {"objective": "shortcut"}),  # padded on both sides
         ([3, 36, 40], {"label_counts": [5, 5, 5]}),  # three levels
+        ([3, 16, 22], {"model": "dit", "label_counts": [5, 5, 5], "objective": "shortcut"}),
+        ([1, 28, 28], {"model": "dit"}),
         ([3, 16, 20], {"model": "mlp", "hidden_dims": [32, 32], "label_counts": [5, 5, 5]}),
     ],
 )

@@ -88,7 +88,8 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     cli.options.suit_objective(args, trained.config)
     inputs = [trained.path, args.guide, trained.config["dataset"]]
-    cli.options.check_outputs([args.json, args.json.with_suffix(".png")], inputs)
+    pictures = [args.json.with_suffix(".png"), copies_beside(args.json)]
+    cli.options.check_outputs([args.json, *pictures], inputs)
     cli.options.fill_or_refuse(args, FEATURES, trained.kind == "images")
     # Before the samples, which take long: what they are compared with must be there.
     reference = None
@@ -98,6 +99,11 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     samples = generate(trained, settings, labels, group=group)
     if group.leads:
         write_figures(args, trained, reference, samples, labels, made_by)
+
+
+def copies_beside(figures: Path) -> Path:
+    """The picture of the samples that are closest to training images."""
+    return figures.with_name(f"{figures.stem}_copies.png")
 
 
 def prepare(
@@ -136,6 +142,7 @@ def write_figures(
     made_by: str,
 ) -> None:
     """Compare samples with data, and write and print the figures."""
+    from evaluation.copies import draw_copies
     from evaluation.images import evaluate_images
     from evaluation.points import evaluate_points
     from plots.pictures import PointPictures
@@ -148,6 +155,8 @@ def write_figures(
     else:
         where = (args.data_dir, picture, trained.device)
         figures = evaluate_images(samples, reference, *where, labels)
+        learned = reference.train.examples[: reference.seen]
+        figures |= draw_copies(samples, learned, reference.test.examples, copies_beside(args.json))
     content = {
         "checkpoint": str(trained.path),
         "num_samples": args.num_images,
@@ -157,7 +166,8 @@ def write_figures(
     }
     report(figures)
     write_json(args.json, content)
-    print(f"\nwrote {args.json}, {picture}")
+    copies = [] if reference is None else [copies_beside(args.json)]
+    print(f"\nwrote {', '.join(map(str, (args.json, picture, *copies)))}")
 
 
 def report(figures: Figures) -> None:

@@ -9,6 +9,7 @@ python evaluate.py --checkpoint runs/dino/model_final.pt --json runs/dino/evalua
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,6 +153,7 @@ def write_figures(
     if reference is None:
         assert isinstance(trained.pictures, PointPictures)
         figures = evaluate_points(samples, config, trained.pictures, picture)
+        figures |= likelihood(trained)
     else:
         where = (args.data_dir, picture, trained.device)
         figures = evaluate_images(samples, reference, *where, labels)
@@ -162,7 +164,10 @@ def write_figures(
         "num_samples": args.num_images,
         "made_by": made_by,
         "features": args.features,
-        "figures": {name: {"samples": a, "real": b} for name, (a, b) in figures.items()},
+        "figures": {
+            name: {"samples": a, "real": None if math.isnan(b) else b}
+            for name, (a, b) in figures.items()
+        },
     }
     report(figures)
     write_json(args.json, content)
@@ -170,12 +175,31 @@ def write_figures(
     print(f"\nwrote {', '.join(map(str, (args.json, picture, *copies)))}")
 
 
+def likelihood(trained: Trained) -> Figures:
+    """The log-density of fresh points, where the model has one; else it says why not."""
+    from datasets.units import PointUnits
+    from evaluation.likelihood import check_likelihood
+    from evaluation.points import likelihood_figures
+    from guidance import Conditioned
+    from system.errors import InputError
+
+    try:
+        check_likelihood(trained.config)
+    except InputError as error:
+        print(f"no log-density: {error}")
+        return {}
+    assert isinstance(trained.units, PointUnits)
+    model = Conditioned(trained.network, None)
+    return likelihood_figures(trained.diffusion, model, trained.units, trained.config)
+
+
 def report(figures: Figures) -> None:
     """Print a table."""
     width = max(map(len, figures))
     print(f"\n{'':{width}}  {'samples':>10}  {'real data':>10}")
     for name, (value, floor) in figures.items():
-        print(f"{name:{width}}  {value:10.4g}  {floor:10.4g}")
+        known = "-" if math.isnan(floor) else f"{floor:.4g}"
+        print(f"{name:{width}}  {value:10.4g}  {known:>10}")
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
 GALLERY_POINTS = 8000
 SCHEDULE_OPTIONS = names_of(cli.options.SCHEDULE)
-OF_ONE_PROCESS = ("arrows", "noise_map")
+OF_ONE_PROCESS = ("arrows", "noise_map", "density")
 # What draws something else than one process; what does nothing beside it; and why.
 ONLY = {
     "html": ([*OF_ONE_PROCESS, "save_path", "gallery", "compare_schedules"], ""),
@@ -60,6 +60,7 @@ BESIDE = {
     "checkpoint": ("reverse_diffusion.png", "there_and_back.gif"),
     "arrows": ("arrows.png", "score_field.png", "trajectories.png"),
     "noise_map": ("noise_map.png",),
+    "density": ("density.png",),
 }
 
 
@@ -97,6 +98,12 @@ PICTURES = (
         File(),
         "points, with --checkpoint: also draw where noise lands, by that model in all timesteps and"
         " by the one of this file, which was trained for few steps, in one",
+    ),
+    Option(
+        "density",
+        Flag(),
+        "points, with --checkpoint: also draw the density that the model has learned, and the true"
+        " one where it is known",
     ),
     Option(
         "compare_schedules",
@@ -140,6 +147,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         )
     else:
         cli.options.refuse_given(args, ["noise_map"], "needs --checkpoint, to compare with")
+        cli.options.refuse_given(args, ["density"], "needs --checkpoint, a model that has one")
     return args
 
 
@@ -148,6 +156,7 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
     from dataclasses import asdict
 
     from datasets.settings import ImageSettings
+    from evaluation.likelihood import check_likelihood
     from guidance import knows_unlabelled
 
     kind = kind_of(args.dataset)
@@ -163,6 +172,11 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
                 "--arrows and --noise_map are of points without a class, which a model trained with"
                 " --label_dropout 0 does not know"
             )
+    if args.density and config is not None and kind == "points":
+        try:
+            check_likelihood(config)
+        except InputError as error:
+            raise InputError(f"--density: {error}") from None
     if kind == "images":
         why = "is for sets of points; add --dataset dino, for example"
         cli.options.refuse_given(args, OF_ONE_PROCESS, why)
@@ -355,6 +369,36 @@ def draw_landing(
     print(f"wrote {path}")
 
 
+def draw_density(
+    args: argparse.Namespace,
+    points: Tensor,
+    diffusion: Diffusion,
+    pictures: ImagePictures | PointPictures,
+    model: nn.Module,
+) -> None:
+    """The density that a model of points (N, 2) has learned, beside the true one if it is known."""
+    import math
+
+    from datasets.densities import LOG_DENSITIES
+    from datasets.units import PointUnits
+    from evaluation.likelihood import log_density
+    from guidance import Conditioned
+    from plots.density import places, save_densities
+    from plots.pictures import PointPictures
+
+    assert isinstance(pictures, PointPictures)
+    units = pictures.units
+    assert isinstance(units, PointUnits)
+    at = places(pictures.limits)
+    learned = log_density(diffusion, Conditioned(model, None), units.to_model(at))
+    maps = [("learned", learned - 2 * math.log(units.scale))]
+    if args.dataset in LOG_DENSITIES:
+        maps.append(("true", LOG_DENSITIES[args.dataset](at)))
+    path: Path = args.save_path.with_name("density.png")
+    save_densities(units.to_data(points), maps, pictures.limits, path, f"Density of {args.dataset}")
+    print(f"wrote {path}")
+
+
 def show_process(args: argparse.Namespace) -> None:
     """All that shows one dataset on its way to noise, and back."""
     import torch
@@ -403,6 +447,8 @@ def show_process(args: argparse.Namespace) -> None:
         draw_process(args, (x0, labels), diffusion, pictures, model, classes)
         if few is not None and model is not None:
             draw_landing(args, x0, diffusion, pictures, model, few)
+        if args.density and model is not None:
+            draw_density(args, x0, diffusion, pictures, model)
         return
     shown = {**(config or {}), **vars(args)}  # the data and the schedule that are shown
     save_explorer(args.html, shown, diffusion, pictures.units, x0, labels, model)

@@ -225,6 +225,15 @@ def noise_map(studio: Studio) -> None:
     studio.show(made.with_name("noise_map.png"), "noise_map.png")
 
 
+def density(studio: Studio) -> None:
+    made = studio.folder / "moons_density" / "forward.png"
+    made.parent.mkdir(exist_ok=True)
+    model = studio.train("moons", "--dataset", "moons") / "model_final.pt"
+    options = ("--checkpoint", model, "--density", "--no-gif", "--save_path", made)
+    studio.run("visualize_diffusion.py", *options)
+    studio.show(made.with_name("density.png"), "density.png")
+
+
 def one_step(studio: Studio) -> None:
     model, rows = studio.digits(), []
     tuned = studio.tuned(model, "--epochs", EPOCHS)
@@ -259,7 +268,7 @@ PICTURES: dict[str, Callable[[Studio], None]] = {
     picture.__name__: picture
     for picture in (
         unet, gallery, forward, schedules, arrows, page, explorer, loss, epochs, hero, process,
-        guidance, interpolation, inpainting, own_pictures, noise_map, one_step, steps,
+        guidance, interpolation, inpainting, own_pictures, noise_map, density, one_step, steps,
     )
 }  # fmt: skip
 

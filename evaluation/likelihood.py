@@ -45,7 +45,7 @@ def velocity(diffusion: Diffusion, model: Model, z: Tensor, t: int) -> tuple[Ten
     """dz/dphi of the probability-flow ODE at z = x_t / sqrt(alpha^2 + sigma^2), and its divergence.
 
     With tan phi = sigma / alpha, z = cos phi x0 + sin phi eps, so the velocity is
-    cos phi eps - sin phi x0 (Song et al. 2021, equation 13, in docs/MATH.md, section 11).
+    cos phi eps - sin phi x0 (Song et al. 2021, section 4.3; docs/MATH.md, equation 33).
 
     Args:
         z: (N, D).

@@ -6,6 +6,7 @@ pair is what as many other fresh points reach in their place: no model can be ex
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,42 @@ from torch import Tensor
 
 import plots.points
 from datasets import load_points
+from datasets.densities import LOG_DENSITIES
+from datasets.units import PointUnits
+from diffusion import Diffusion, Model
 from evaluation import Figures
+from evaluation.likelihood import log_density
 from evaluation.point_metrics import energy_distance, nearest, share_off, sliced_wasserstein
 from plots.pictures import PointPictures
+
+LIKELIHOOD_POINTS = 2000
+
+
+def fresh_points(config: Mapping[str, Any], count: int, draw: int) -> Tensor:
+    """Points (count, 2) made as those of a run, but others; which depends on the draw."""
+    jitter, seed = config["jitter"] or 0.0, config["seed"] + 1000 + draw
+    return load_points(config["dataset"], count, jitter, seed).examples
+
+
+def likelihood_figures(
+    diffusion: Diffusion, model: Model, units: PointUnits, config: Mapping[str, Any]
+) -> Figures:
+    """The mean log-density of fresh points under a model, and the true one where it is known.
+
+    The more probable a model finds points that it has not seen, the better; the two differ by the
+    Kullback-Leibler divergence of the model from the truth. Nats, in the units of the data.
+
+    Args:
+        model: (x, t) -> what it predicts, without labels.
+        config: of its run.
+    """
+    points = fresh_points(config, LIKELIHOOD_POINTS, 3)
+    x = units.to_model(points).to(diffusion.device)
+    # Where a unit of the data is `scale` units of the model, a density is spread over more room.
+    found = log_density(diffusion, model, x).mean().item() - points.shape[1] * math.log(units.scale)
+    true = LOG_DENSITIES.get(config["dataset"])
+    best = math.nan if true is None else true(points).mean().item()
+    return {"log-density of fresh points (nats)": (found, best)}
 
 
 def evaluate_points(
@@ -30,10 +64,7 @@ def evaluate_points(
         picture: where to draw both.
     """
     count = len(samples)
-    fresh, other = (
-        load_points(config["dataset"], count, config["jitter"] or 0.0, config["seed"] + k).examples
-        for k in (1001, 1002)
-    )
+    fresh, other = (fresh_points(config, count, draw) for draw in (1, 2))
     plots.points.save_scatter_panels(
         [fresh, samples],
         ["data", "samples"],

@@ -11,6 +11,7 @@ from studio import IMAGES, POINTS, dots, picture, texts_above, texts_beside, tit
 
 import visualize_diffusion
 from datasets import load_images, load_points
+from datasets.densities import LOG_DENSITIES
 from datasets.units import PointUnits
 from diffusion import Diffusion, make_schedule
 from names import SCHEDULES, datasets_of
@@ -357,6 +358,29 @@ def test_the_map_shows_the_noise_in_the_colour_of_its_landing(figures):
     assert axes[0].get_ylabel() == "stays"
 
 
+@pytest.mark.parametrize("name", ["moons", "dino"])
+def test_the_density_is_drawn_beside_the_data(name, figures):
+    write_model("m.pt", "--dataset", name, *POINTS, "--timesteps", 20)
+    visualize("--checkpoint", "m.pt", "--density")
+    *axes, bar = figures["density"].axes
+    known = ["true"] if name == "moons" else []
+    assert [one.get_title() for one in axes] == ["data", "learned", *known]
+    assert "nats" in bar.get_ylabel()
+    maps = [one.images[0] for one in axes[1:]]
+    assert len({image.get_clim() for image in maps}) == 1
+    assert all(np.isfinite(image.get_array()).all() for image in maps)
+    assert len({one.get_xlim() + one.get_ylim() for one in axes}) == 1
+    if not known:
+        return
+    pixels, (left, right, bottom, top) = maps[1].get_array(), maps[1].get_extent()
+    assert maps[1].origin == "lower"
+    for line, column in ((60, 40), (30, 70), (50, 50)):
+        x = left + (column + 0.5) / 100 * (right - left)
+        y = bottom + (line + 0.5) / 100 * (top - bottom)
+        expected = LOG_DENSITIES["moons"](torch.tensor([[x, y]])).item()
+        assert pixels[line, column] == pytest.approx(expected, rel=1e-3)
+
+
 def test_the_map_compares_a_model_with_one_for_few_steps(figures):
     write_model("m.pt", "--dataset", "moons", *POINTS)
     write_model("few.pt", "--dataset", "moons", *POINTS, "--objective", "shortcut")
@@ -377,6 +401,9 @@ def test_the_map_compares_a_model_with_one_for_few_steps(figures):
         ("--checkpoint m.pt --noise_map none.pt", "no checkpoint at none.pt"),
         ("--checkpoint m.pt --noise_map always.pt", "always.pt knows no points without a class"),
         ("--checkpoint i.pt --noise_map few.pt", "--noise_map is for sets of points"),
+        ("--dataset moons --density", "--density needs --checkpoint"),
+        ("--checkpoint i.pt --density", "--density is for sets of points"),
+        ("--checkpoint always.pt --density", "without a class"),
         ("--checkpoint i.pt --html x.html --noise_map few.pt", "cannot go with --html"),
     ],
 )

@@ -5,6 +5,7 @@ python sample.py --sampler dpmpp --gif           20 steps instead of 1000, and a
 python sample.py --interpolate 1 2               from the samples of one seed to another's
 python sample.py --inpaint 7 --mask lower_half   of the eighth test image, another lower half
 python sample.py --from_image 7 --strength 0.6   variations of that image
+python sample.py --inversion 7 --labels 3,8      that image as noise and back, and as other classes
 python sample.py --labels 0-9 --guidance 2       of a class-conditional model: a row for each class
 """
 
@@ -244,6 +245,42 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     write_beside(args.output, trained, samples, image, begun, labels, title)
 
 
+def make_inversion(args: argparse.Namespace, device: torch.device) -> None:
+    """An image, or points, as noise and back."""
+    from datasets import load_points
+    from sampling import restore
+    from sampling.given import find_image
+    from sampling.inversion import draw_inversion, error_of, invert
+    from sampling.labels import choose_labels
+
+    cli.options.check_suffix(args.output, (".png",), "--output of --inversion")
+    trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
+    config = trained.config
+    if config["objective"] == CONSISTENCY:
+        raise InputError("--inversion takes many steps; use the model from before it was tuned")
+    if not trained.knows_unlabelled:
+        raise InputError(
+            "--inversion encodes without a class, which a model trained with --label_dropout 0"
+            " does not know"
+        )
+    if trained.kind == "images":
+        data = find_image(args.inversion, config, args.data_dir)[None]
+        args.num_images = 1
+    else:
+        count, jitter = args.num_images or DEFAULT_NUMBER["points"], config["jitter"] or 0.0
+        data = load_points(args.inversion, count, jitter, args.seed).examples
+    given = args.labels if trained.kind == "images" else None
+    names = config["class_names"]
+    labels = [] if given is None else choose_labels(given, trained.labels, names)
+    trained, settings, _ = prepare(args, trained)
+    found = invert(trained, settings, data, labels)
+    steps = counted(len(settings.timesteps(trained.diffusion.schedule)), "step")
+    title = f"As noise and back by ddim, {steps}"
+    draw_inversion(found, trained, labels, args.output, title)
+    print(f"what comes back is off by {error_of(found, trained)} (root mean square)")
+    print(f"wrote {args.output}")
+
+
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     cli.terminal.set_verbosity(args)
@@ -259,6 +296,7 @@ def main(argv: list[str] | None = None) -> None:
             "interpolate": make_interpolation,
             "inpaint": make_inpainting,
             "from_image": make_variations,
+            "inversion": make_inversion,
         }
         edit = next((make for name, make in edits.items() if getattr(args, name) is not None), None)
         if edit is None:

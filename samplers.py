@@ -157,6 +157,46 @@ def ddim(
         yield x
 
 
+def ddim_inverse(
+    denoise: Denoiser,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    timesteps: list[int],
+    randn_like: RandnLike = torch.randn_like,
+    looks: int = 3,
+) -> Iterator[Tensor]:
+    """`ddim` without noise, from the data to the noise (Song et al. 2021, section 4.3).
+
+    With z = x / sqrt(alpha^2 + sigma^2) and tan phi = sigma / alpha the step from t to the less
+    noisy s turns by delta = phi_t - phi_s: z_s = cos delta z_t - sin delta v, where v is the
+    velocity at z_t (Salimans & Ho 2022, appendix D), so z_t = z_s / cos delta + tan delta v. But v
+    is that at z_t, which is not known yet: the network is asked for it at the best z_t so far,
+    `looks` times. Where a step is small they agree soon.
+
+    The first step adds noise, as the forward process does. Data alone do not say which: pixels
+    that are black in all images would have none, and what they are encoded as would be no noise.
+
+    Args:
+        x: data, shape (B, ...).
+        timesteps: decreasing, those that `ddim` would visit on the way back.
+        randn_like: source of the noise of the first step.
+    """
+    alpha, sigma = schedule.at(timesteps[-1])
+    x = alpha * x + sigma * randn_like(x)
+    yield x
+    v = torch.zeros_like(x)
+    for s, t in pairwise(reversed(timesteps)):
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.at(t), schedule.at(s)
+        size_t, size_s = math.hypot(alpha_t, sigma_t), math.hypot(alpha_s, sigma_s)
+        delta = math.atan2(sigma_t, alpha_t) - math.atan2(sigma_s, alpha_s)
+        start = x / (size_s * math.cos(delta))
+        for _ in range(looks):
+            x0, eps = denoise(size_t * (start + math.tan(delta) * v), t)
+            v = (alpha_t * eps - sigma_t * x0) / size_t
+        x = size_t * (start + math.tan(delta) * v)
+        yield x
+
+
 def ddpm(
     denoise: Denoiser,
     x: Tensor,

@@ -34,8 +34,8 @@ OUTPUT = (
         File(),
         ".png for a picture; .npy for the samples (images uint8, N x H x W, or N x H x W x 3 in"
         " colour; points float32, N x 2); .csv for points",
-        default_text="outputs/generated_samples.png, or interpolation.png, inpainting.png or"
-        " from_image.png there",
+        default_text="outputs/generated_samples.png, or interpolation.png, inpainting.png,"
+        " from_image.png or inversion.png there",
     ),
     Option(
         "show_intermediate",
@@ -61,10 +61,11 @@ OUTPUT = (
 DATA_DIR = Option(
     "data_dir",
     File(),
-    "of --inpaint and --from_image: where the model's dataset is kept and downloaded to",
+    "of --inpaint, --from_image and --inversion: where the model's dataset is kept and downloaded"
+    " to",
     metavar="DIR",
     default=Path("data"),
-    needs="belongs to --inpaint and --from_image",
+    needs="belongs to --inpaint, --from_image and --inversion",
 )
 STRENGTH = Option(
     "strength",
@@ -111,6 +112,13 @@ EDITING = (
         metavar="IMAGE",
     ),
     STRENGTH,
+    Option(
+        "inversion",
+        Text(),
+        "encode an image, given as for --inpaint, as noise by ddim run backwards, and decode it"
+        " again, also as the classes of --labels; of a model of points: a set of points",
+        metavar="IMAGE",
+    ),
     DATA_DIR,
     VISITS,
 )
@@ -168,8 +176,14 @@ def check_given_image(args: argparse.Namespace) -> str | None:
     if args.from_image is not None:
         name = "from_image"
         cli.options.refuse_given(args, ["interpolate"], "cannot go with --from_image")
+    if args.inversion is not None:
+        name = "inversion"
+        others = ["interpolate", "inpaint", "mask", "from_image"]
+        cli.options.refuse_given(args, others, "cannot go with --inversion")
+        if args.sampler not in (None, "ddim") or args.eta or args.momentum not in (None, 1):
+            raise InputError("--inversion is ddim run backwards, with no other sampler, eta 0")
     if name is not None:
-        option = "inpaint" if args.from_image is None else "from_image"
+        option = "inpaint" if name == "inpainting" else name
         why = f"is not for --{option}, which makes all images at once"
         cli.options.refuse_given(args, ["batch_size"], why)
         if args.guidance is not None and args.guide is None and args.labels is None:
@@ -189,7 +203,8 @@ def check_editing_options(args: argparse.Namespace) -> None:
         InputError: naming the option.
     """
     name = check_given_image(args) or "generated_samples"
-    cli.options.check_sampler_options(args, default="ddpm" if args.interpolate is None else "dpmpp")
+    usual = "ddpm" if args.interpolate is None else "dpmpp"
+    cli.options.check_sampler_options(args, default="ddim" if args.inversion else usual)
     if args.from_image is not None and SAMPLERS[args.sampler].by_level:
         raise InputError(f"--from_image takes many steps, so not --sampler {args.sampler}")
     if args.interpolate is not None:

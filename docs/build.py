@@ -204,6 +204,14 @@ def inpainting(studio: Studio) -> None:
     studio.show(made, "inpainting.png")
 
 
+def inversion(studio: Studio) -> None:
+    model, made = studio.digits() / "model_final.pt", studio.folder / "inversion.png"
+    image = ("--inversion", 7, "--labels", "3,8,9,5,0", "--guidance", 3, "--steps", 20)
+    data = ("--data_dir", studio.data_dir)
+    studio.run("sample.py", "--checkpoint", model, *image, *data, "--output", made)
+    studio.show(made, "inversion.png")
+
+
 def own_pictures(studio: Studio) -> None:
     pictures, made = studio.data_dir / "emoji", studio.folder / "own_pictures.png"
     if not studio.has(pictures):
@@ -268,7 +276,8 @@ PICTURES: dict[str, Callable[[Studio], None]] = {
     picture.__name__: picture
     for picture in (
         unet, gallery, forward, schedules, arrows, page, explorer, loss, epochs, hero, process,
-        guidance, interpolation, inpainting, own_pictures, noise_map, density, one_step, steps,
+        guidance, interpolation, inpainting, inversion, own_pictures, noise_map, density,
+        one_step, steps,
     )
 }  # fmt: skip
 

@@ -185,7 +185,7 @@ def test_images_and_masks_that_are_not_there_are_refused(options, says, model):
 def test_the_examples_of_the_help_can_be_run_as_they_are(model, monkeypatch):
     """In fewer steps, which is all that is changed."""
     examples = [line.split("  ")[0].split() for line in sample.__doc__.splitlines()[2:] if line]
-    assert len(examples) == 6
+    assert len(examples) == 7
     for name, sampler in SAMPLERS.items():
         monkeypatch.setitem(SAMPLERS, name, sampler._replace(steps=2))
     monkeypatch.setattr(sample, "INPAINT_STEPS", 2)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from studio import picture, record_figures, texts_above
 
-from evaluation.copies import draw_copies, nearest_images
+from evaluation.copies import closeness, draw_copies, nearest_images
 from plots.images import GAP
 
 torch.manual_seed(0)
@@ -29,22 +29,40 @@ def test_the_nearest_is_found_image_by_image(colours):
     others = torch.randint(0, 256, (13, 5, 4, *colours), dtype=torch.uint8)
     closest, difference = nearest_images(samples, others)
     for i, image in enumerate(samples.double()):
-        by_hand = [(image - other).square().mean().sqrt().item() for other in others.double()]
+        by_hand = [(image - other).norm().item() for other in others.double()]
         assert difference[i].item() == pytest.approx(min(by_hand), rel=1e-5)
         assert closest[i] == by_hand.index(min(by_hand))
+
+
+def test_an_image_is_not_its_own_neighbour():
+    closest, distance = nearest_images(TRAIN, TRAIN, torch.arange(len(TRAIN)))
+    assert (closest != torch.arange(len(TRAIN))).all()
+    assert (distance > 0).all()
+
+
+def test_closeness_is_a_share_of_the_distance_to_the_neighbour():
+    samples, train = planted()
+    closest, share = closeness(samples, train)
+    assert share.argsort()[:2].tolist() == [7, 3]
+    assert share[7] == 0
+    others = torch.cat([train[:12], train[13:]]).double()
+    neighbour = (others - train[12].double()).flatten(1).norm(dim=1).min().item()
+    assert share[3].item() == pytest.approx(3 * 8 / neighbour, rel=1e-4)
+    assert closest[[7, 3]].tolist() == [31, 12]
 
 
 def test_copies_are_drawn_first_above_what_they_repeat(tmp_path, monkeypatch):
     samples, train = planted()
     drawn = record_figures(monkeypatch)
-    figures = draw_copies(samples, train, TRAIN[:5] + 1, tmp_path / "copies.png")
+    figures = draw_copies(samples, train, TRAIN[:5].clamp(max=254) + 1, tmp_path / "copies.png")
     axes = drawn["copies"].axes[0]
     pixels = picture(axes)
     for row, images in enumerate((samples[[7, 3]], train[[31, 12]])):
         for column, image in enumerate(images):
             top, left = (GAP + place * (8 + GAP) for place in (row, column))
             assert np.array_equal(pixels[top : top + 8, left : left + 8], image)
-    assert texts_above(axes)[:2] == ["0", "3"]
-    (least,) = figures.values()
-    assert least[0] == 0
-    assert 0.9 < least[1] < 40  # they differ by one grey level, except where they wrapped around
+    assert texts_above(axes)[0] == "0.00"
+    (close,) = figures.values()
+    _, share = closeness(samples, train)
+    assert close[0] == (share < 1).double().mean().item() >= 2 / 20
+    assert close[1] == 1  # each differs by one grey level

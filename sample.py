@@ -164,6 +164,16 @@ def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
     print(f"wrote {args.output}, {animation}")
 
 
+def check_not_tuned(trained: Trained, option: str) -> None:
+    """Refuse a model that jumps from noise to data where many steps are needed.
+
+    Raises:
+        InputError: naming the option.
+    """
+    if trained.config["objective"] == CONSISTENCY:
+        raise InputError(f"{option} takes many steps; use the model from before it was tuned")
+
+
 def check_takes_images(args: argparse.Namespace, trained: Trained, option: str) -> None:
     """Refuse to begin with an image where a model cannot.
 
@@ -174,8 +184,7 @@ def check_takes_images(args: argparse.Namespace, trained: Trained, option: str) 
 
     if trained.kind != "images":
         raise InputError(f"{option} is for models of images; this one is of points")
-    if trained.config["objective"] == CONSISTENCY:
-        raise InputError(f"{option} takes many steps; use the model from before it was tuned")
+    check_not_tuned(trained, option)
     if args.labels is None and not trained.knows_unlabelled:
         raise InputError(f"{option} needs --labels here: {NO_CLASS}")
 
@@ -256,8 +265,7 @@ def make_inversion(args: argparse.Namespace, device: torch.device) -> None:
     cli.options.check_suffix(args.output, (".png",), "--output of --inversion")
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     config = trained.config
-    if config["objective"] == CONSISTENCY:
-        raise InputError("--inversion takes many steps; use the model from before it was tuned")
+    check_not_tuned(trained, "--inversion")
     if not trained.knows_unlabelled:
         raise InputError(
             "--inversion encodes without a class, which a model trained with --label_dropout 0"

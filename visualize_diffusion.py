@@ -377,11 +377,9 @@ def draw_density(
     model: nn.Module,
 ) -> None:
     """The density that a model of points (N, 2) has learned, beside the true one if it is known."""
-    import math
-
     from datasets.densities import LOG_DENSITIES
     from datasets.units import PointUnits
-    from evaluation.likelihood import log_density
+    from evaluation.likelihood import log_density_of_data
     from guidance import Conditioned
     from plots.density import places, save_densities
     from plots.pictures import PointPictures
@@ -390,8 +388,7 @@ def draw_density(
     units = pictures.units
     assert isinstance(units, PointUnits)
     at = places(pictures.limits)
-    learned = log_density(diffusion, Conditioned(model, None), units.to_model(at))
-    maps = [("learned", learned - 2 * math.log(units.scale))]
+    maps = [("learned", log_density_of_data(diffusion, Conditioned(model, None), units, at))]
     if args.dataset in LOG_DENSITIES:
         maps.append(("true", LOG_DENSITIES[args.dataset](at)))
     path: Path = args.save_path.with_name("density.png")

@@ -12,35 +12,11 @@ from torch import Tensor
 
 import plots.images
 from evaluation import Figures
+from evaluation.point_metrics import nearest_of
 from plots.figures import evenly_spaced
-from utils import distances, in_parts
 
 SHOWN = 16
 COMPARED = 2000  # samples: each is compared with every training image, pixel by pixel
-
-
-def nearest_images(
-    images: Tensor, others: Tensor, own: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """For each image the most similar of some others, pixel by pixel.
-
-    Args:
-        images, others: uint8, (N, ...) and (M, ...).
-        own: where each image is among the others itself, int64 (N,), which does not count.
-
-    Returns:
-        Which it is, int64 (N,), and their Euclidean distance, in grey levels, (N,).
-    """
-    a, b = (pixels.flatten(1).float() for pixels in (images, others))
-    found, begun = [], 0
-    for part in in_parts(a, len(b)):
-        away = distances(part, b)
-        if own is not None:
-            away[torch.arange(len(part)), own[begun : begun + len(part)]] = torch.inf
-        found.append(away.argmin(1))
-        begun += len(part)
-    closest = torch.cat(found)
-    return closest, (a - b[closest]).norm(dim=1)
 
 
 def closeness(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,14 +27,14 @@ def closeness(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
     one, in the words of Alaa et al. 2022 (section 4.3), and a copy has 0.
 
     Args:
-        images, train: uint8, (N, ...) and (M, ...).
+        images, train: their pixels, float (N, D) and (M, D).
 
     Returns:
         Which training image it is, int64 (N,), and the share, (N,).
     """
-    closest, distance = nearest_images(images, train)
+    closest, distance = nearest_of(images, train)
     several, where = closest.unique(return_inverse=True)
-    _, of_neighbour = nearest_images(train[several], train, several)
+    _, of_neighbour = nearest_of(train[several], train, several)
     # Of training images that are there twice nothing can be said.
     return closest, distance / of_neighbour[where].clamp(min=1)
 
@@ -76,8 +52,9 @@ def draw_copies(samples: Tensor, train: Tensor, unseen: Tensor, path: Path) -> F
         that of the unseen images.
     """
     samples = samples[evenly_spaced(COMPARED, len(samples))]  # which can be in order of classes
-    closest, share = closeness(samples, train)
-    _, of_unseen = closeness(unseen[: len(samples)], train)
+    pixels = train.flatten(1).float()
+    closest, share = closeness(samples.flatten(1).float(), pixels)
+    _, of_unseen = closeness(unseen[: len(samples)].flatten(1).float(), pixels)
     order = share.argsort()[:SHOWN]
     pairs = torch.stack([samples[order], train[closest[order]]], dim=1)
     plots.images.save_panels(

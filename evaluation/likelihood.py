@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from datasets.units import PointUnits
 from diffusion import Diffusion, Model
 from guidance import knows_unlabelled
 from names import CONSISTENCY
@@ -82,6 +83,15 @@ def log_density(diffusion: Diffusion, model: Model, x: Tensor) -> Tensor:
         float64 (N,).
     """
     return torch.cat([log_density_of_part(diffusion, model, part) for part in x.split(AT_ONCE)])
+
+
+def log_density_of_data(
+    diffusion: Diffusion, model: Model, units: PointUnits, points: Tensor
+) -> Tensor:
+    """The same of points (N, 2) in the data's units, on the CPU: float64 (N,)."""
+    found = log_density(diffusion, model, units.to_model(points).to(diffusion.device))
+    # A unit of the data is 1 / scale units of the model, and a density is per area.
+    return found - points.shape[1] * math.log(units.scale)
 
 
 def log_density_of_part(diffusion: Diffusion, model: Model, x: Tensor) -> Tensor:

@@ -44,12 +44,27 @@ def sliced_wasserstein(a: Tensor, b: Tensor, slices: int = 200, seed: int = 0) -
 
 
 def nearest(a: Tensor, b: Tensor) -> Tensor:
-    """For each point of `a`, the distance to the nearest of `b`: shape (N,).
+    """For each point of `a`, the distance to the nearest of `b`: shape (N,)."""
+    return nearest_of(a, b)[1]
+
+
+def nearest_of(a: Tensor, b: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """For each point of `a`, which of `b` is the nearest, int64 (N,), and its distance, (N,).
 
     That distance is taken anew, by differences, so that it is zero where the two are the same.
+
+    Args:
+        own: where each point of `a` is in `b` itself, int64 (N,), which does not count.
     """
-    closest = torch.cat([distances(part, b).argmin(1) for part in in_parts(a, len(b))])
-    return (a - b[closest]).norm(dim=1)
+    found, begun = [], 0
+    for part in in_parts(a, len(b)):
+        away = distances(part, b)
+        if own is not None:
+            away[torch.arange(len(part)), own[begun : begun + len(part)]] = torch.inf
+        found.append(away.argmin(1))
+        begun += len(part)
+    closest = torch.cat(found)
+    return closest, (a - b[closest]).norm(dim=1)
 
 
 def share_off(distances: Tensor) -> float:

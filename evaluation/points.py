@@ -19,7 +19,7 @@ from datasets.densities import LOG_DENSITIES
 from datasets.units import PointUnits
 from diffusion import Diffusion, Model
 from evaluation import Figures
-from evaluation.likelihood import log_density
+from evaluation.likelihood import log_density_of_data
 from evaluation.point_metrics import energy_distance, nearest, share_off, sliced_wasserstein
 from plots.pictures import PointPictures
 
@@ -45,9 +45,7 @@ def likelihood_figures(
         config: of its run.
     """
     points = fresh_points(config, LIKELIHOOD_POINTS, 3)
-    x = units.to_model(points).to(diffusion.device)
-    # Where a unit of the data is `scale` units of the model, a density is spread over more room.
-    found = log_density(diffusion, model, x).mean().item() - points.shape[1] * math.log(units.scale)
+    found = log_density_of_data(diffusion, model, units, points).mean().item()
     true = LOG_DENSITIES.get(config["dataset"])
     best = math.nan if true is None else true(points).mean().item()
     return {"log-density of fresh points (nats)": (found, best)}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from models.attention import attend
-from models.backbone import Backbone
+from models.backbone import Backbone, zero_init
 from models.embeddings import (
     JumpEmbedding,
     LabelEmbedding,
@@ -61,13 +61,6 @@ class Block(nn.Module):
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return torch.addcmul(shift, x, 1 + scale)
-
-
-def zero_init(layer: nn.Linear) -> nn.Linear:
-    """Start a layer at zero, so that what it feeds adds nothing until it has learned something."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 class DiT(Backbone):

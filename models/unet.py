@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import attend
-from models.backbone import Backbone
+from models.backbone import Backbone, zero_init
 from models.embeddings import (
     JumpEmbedding,
     LabelEmbedding,
@@ -45,14 +45,6 @@ def group_norm(channels: int) -> nn.GroupNorm:
     and channels_last, it takes five times as long.
     """
     return nn.GroupNorm(channels // 16 if channels % 16 == 0 else 1, channels)
-
-
-def zero_init(layer: nn.Conv2d) -> nn.Conv2d:
-    """Start a layer at zero, so that its branch adds nothing until it has learned something."""
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
 
 
 def fold(x: Tensor) -> Tensor:

@@ -5,12 +5,17 @@ import pytest
 import torch
 from studio import picture, record_figures, texts_above
 
-from evaluation.copies import closeness, draw_copies, nearest_images
+from evaluation.copies import closeness, draw_copies
+from evaluation.point_metrics import nearest_of
 from plots.images import GAP
 
 torch.manual_seed(0)
 TRAIN = torch.randint(0, 256, (50, 8, 8), dtype=torch.uint8)
 SAMPLES = torch.randint(0, 256, (20, 8, 8), dtype=torch.uint8)
+
+
+def flat(images):
+    return images.flatten(1).float()
 
 
 def planted():
@@ -27,7 +32,7 @@ def planted():
 def test_the_nearest_is_found_image_by_image(colours):
     samples = torch.randint(0, 256, (9, 5, 4, *colours), dtype=torch.uint8)
     others = torch.randint(0, 256, (13, 5, 4, *colours), dtype=torch.uint8)
-    closest, difference = nearest_images(samples, others)
+    closest, difference = nearest_of(flat(samples), flat(others))
     for i, image in enumerate(samples.double()):
         by_hand = [(image - other).norm().item() for other in others.double()]
         assert difference[i].item() == pytest.approx(min(by_hand), rel=1e-5)
@@ -35,14 +40,14 @@ def test_the_nearest_is_found_image_by_image(colours):
 
 
 def test_an_image_is_not_its_own_neighbour():
-    closest, distance = nearest_images(TRAIN, TRAIN, torch.arange(len(TRAIN)))
+    closest, distance = nearest_of(flat(TRAIN), flat(TRAIN), torch.arange(len(TRAIN)))
     assert (closest != torch.arange(len(TRAIN))).all()
     assert (distance > 0).all()
 
 
 def test_closeness_is_a_share_of_the_distance_to_the_neighbour():
     samples, train = planted()
-    closest, share = closeness(samples, train)
+    closest, share = closeness(flat(samples), flat(train))
     assert share.argsort()[:2].tolist() == [7, 3]
     assert share[7] == 0
     others = torch.cat([train[:12], train[13:]]).double()
@@ -63,6 +68,6 @@ def test_copies_are_drawn_first_above_what_they_repeat(tmp_path, monkeypatch):
             assert np.array_equal(pixels[top : top + 8, left : left + 8], image)
     assert texts_above(axes)[0] == "0.00"
     (close,) = figures.values()
-    _, share = closeness(samples, train)
+    _, share = closeness(flat(samples), flat(train))
     assert close[0] == (share < 1).double().mean().item() >= 2 / 20
     assert close[1] == 1  # each differs by one grey level

@@ -7,14 +7,19 @@ import base64
 import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from websockets.sync.client import connect
 
+BROWSERS = ("firefox-esr", "firefox")
+PROGRAM = next(filter(None, map(shutil.which, BROWSERS)), None)
+needs_firefox = pytest.mark.skipif(PROGRAM is None, reason=f"none of {', '.join(BROWSERS)} is here")
 SECONDS = 30  # that an answer may take
 # A Firefox that is driven makes no updates, reports or look-ups of its own. What it or a page
 # asks for all the same goes to a proxy that is not there; files and localhost need none.

@@ -1,14 +1,11 @@
 """The driver of Firefox, on a small page whose policy is as strict as the explorer's."""
 
-import shutil
 import struct
 
 import pytest
-from firefox import firefox
+from firefox import PROGRAM, firefox, needs_firefox
 
-BROWSERS = ("firefox-esr", "firefox")
-PROGRAM = next(filter(None, map(shutil.which, BROWSERS)), None)
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason=f"none of {', '.join(BROWSERS)} is here")
+pytestmark = needs_firefox
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 HTML = """<!doctype html>
 <meta charset="utf-8">

@@ -1,18 +1,14 @@
 """The page in Firefox, under its own policy."""
 
-import shutil
-
 import pytest
 import torch
-from firefox import firefox
+from firefox import PROGRAM, firefox, needs_firefox
 from pages import T, config_of, images_config, in_half, random_network, write_images, write_points
 
 from diffusion import make_diffusion
 from samplers import dpmpp, final, trailing_timesteps
 
-BROWSERS = ("firefox-esr", "firefox")
-PROGRAM = next(filter(None, map(shutil.which, BROWSERS)), None)
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason=f"none of {', '.join(BROWSERS)} is here")
+pytestmark = needs_firefox
 
 
 @pytest.fixture(scope="module")

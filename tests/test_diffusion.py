@@ -114,7 +114,9 @@ def test_what_pure_noise_makes_impossible_is_refused(prediction, weighting):
 
 def loss_of(diffusion, model, x0):
     """The loss of a batch, each example with its own timestep and noise."""
-    return denoising(diffusion, model, x0, diffusion.draw_timesteps(len(x0)), torch.randn_like(x0))
+    return denoising(
+        diffusion, model, x0, diffusion.draw_timesteps(len(x0)), torch.randn_like(x0)
+    ).mean()
 
 
 def loss_of_error(diffusion, x0, t, eps, error):
@@ -122,7 +124,7 @@ def loss_of_error(diffusion, x0, t, eps, error):
     schedule = diffusion.schedule
     ratio = (schedule.alphas / schedule.sigmas)[t][:, None]
     answer = diffusion.target((x0 + error).float(), t, (eps - ratio * error).float())
-    return denoising(diffusion, lambda x, t: answer, x0, t, eps).item()
+    return denoising(diffusion, lambda x, t: answer, x0, t, eps).mean().item()
 
 
 @pytest.mark.parametrize("name", [*PRESERVING, "log_linear"])

@@ -76,7 +76,7 @@ def compiled_if_worthwhile(loss: BatchLoss, run: Run) -> BatchLoss:
     def trial(candidate: BatchLoss) -> None:
         """A step that changes nothing, with a batch of the run's shape."""
         indices = torch.arange(run.batches.size, device=run.device)
-        candidate(*run.batches.draw(indices, torch.Generator(run.device))).backward()
+        candidate(*run.batches.draw(indices, torch.Generator(run.device))).mean().backward()
         run.model.zero_grad()
 
     print("compiling, half a minute or so ...", flush=True)

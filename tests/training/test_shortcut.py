@@ -108,7 +108,7 @@ def test_one_example_in_four_jumps_and_the_others_are_those_of_denoising(name, p
     x0, eps = torch.randn(count, 5), torch.randn(count, 5)
     rest = torch.arange(count) % SHARE != 0
     assert rest.sum() == count - 3
-    total = denoising(diffusion, model, x0[rest], t[rest], eps[rest]) * (count - 3)
+    total = denoising(diffusion, model, x0[rest], t[rest], eps[rest]).mean() * (count - 3)
     for i in (~rest).nonzero().flatten().tolist():
         one = slice(i, i + 1)
         x = diffusion.add_noise(x0[one], t[one], eps[one])
@@ -118,7 +118,7 @@ def test_one_example_in_four_jumps_and_the_others_are_those_of_denoising(name, p
         target = diffusion.target(estimate, t[one], (x - alpha * estimate) / sigma)
         error = diffusion.run_model(model, x, t[one], s[one]) - target
         total = total + diffusion.weights[t[i]] * error.square().mean()
-    loss = objective(diffusion, model, x0, times, eps)
+    loss = objective(diffusion, model, x0, times, eps).mean()
     assert loss.item() == pytest.approx(total.item() / count, rel=1e-4)
     found, expected = (torch.autograd.grad(one, weight)[0].item() for one in (loss, total))
     assert found == pytest.approx(expected / count, rel=1e-3)
@@ -133,8 +133,8 @@ def test_the_exact_jumps_have_no_loss_beyond_that_of_denoising(prediction):
     times = Jumps(diffusion).draw_timesteps(count)
     x0, eps = MEAN + math.sqrt(VARIANCE) * torch.randn(count, 1), torch.randn(count, 1)
     rest = torch.arange(count) % SHARE != 0
-    loss = objective(diffusion, model, x0, times, eps)
-    of_rest = denoising(diffusion, model, x0[rest], times[rest, 0], eps[rest])
+    loss = objective(diffusion, model, x0, times, eps).mean()
+    of_rest = denoising(diffusion, model, x0[rest], times[rest, 0], eps[rest]).mean()
     assert loss.item() == pytest.approx((1 - 1 / SHARE) * of_rest.item(), rel=1e-3)
 
     def worse(x, times):  # off by 0.1, in jumps only
@@ -142,7 +142,7 @@ def test_the_exact_jumps_have_no_loss_beyond_that_of_denoising(prediction):
         return model(x, times) + 0.1 * jumps.view(-1, 1)
 
     # Long jumps end in two halves, which are off as well and so pass on what they are off by.
-    assert objective(diffusion, worse, x0, times, eps) > loss + 1e-5
+    assert objective(diffusion, worse, x0, times, eps).mean() > loss + 1e-5
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -209,7 +209,7 @@ def test_few_timesteps_are_enough():
         diffusion = process(timesteps=timesteps)
         times = Jumps(diffusion).draw_timesteps(64)
         x0 = torch.randn(64, 2)
-        loss = objective(diffusion, exact_jumps(diffusion), x0, times, torch.randn(64, 2))
+        loss = objective(diffusion, exact_jumps(diffusion), x0, times, torch.randn(64, 2)).mean()
         assert bool(loss.isfinite())
 
 

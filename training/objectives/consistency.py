@@ -41,7 +41,7 @@ def consistency(
     stages: Stages,
     teacher: Model | None = None,
 ) -> Tensor:
-    """The mean of w |D(x_t, t) - D(x_r, r)| over a batch, with D the network's estimate of x_0.
+    """The loss w |D(x_t, t) - D(x_r, r)| of each example, with D the network's estimate of x_0.
 
     Both are on one path, x_t = alpha_t x_0 + sigma_t eps and r less noisy. So D learns to answer
     the same along the path, and at its end, r = CLEAN, the data themselves (Geng et al.
@@ -68,7 +68,7 @@ def consistency(
         is_data = (r == CLEAN).view(-1, *[1] * (x0.dim() - 1))
         target = torch.where(is_data, x0, estimate)
     distance = stages.distance(diffusion.estimate_x0(model, x, t) - target)
-    return (diffusion.rows(stages.weights, t, distance) * distance).mean()
+    return (diffusion.rows(stages.weights, t, distance) * distance).view(len(t), -1).mean(1)
 
 
 def pseudo_huber(difference: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ AT_THE_LAST = 1 / 16  # share of the examples at the noisiest timestep
 
 
 def shortcut(diffusion: Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """The mean of w_t |f(x_t, t, s) - target|^2 over a batch; for three in four s is t.
+    """The mean of w_t |f(x_t, t, s) - target|^2 of each example; for three in four s is t.
 
     A network is told where it is to jump, from t to s, and answers the x_0 with which one step of
     `ddim` gets there. For s = t that is the ordinary estimate of x_0, learned as in `denoising`.
@@ -43,7 +43,7 @@ def shortcut(diffusion: Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Ten
         target[some] = diffusion.target(estimate, t[some], noise)
     output = diffusion.run_model(model, x, t, to)
     squared_error = (output - target).square()
-    return (diffusion.rows(diffusion.weights, t, x0) * squared_error).mean()
+    return (diffusion.rows(diffusion.weights, t, x0) * squared_error).flatten(1).mean(1)
 
 
 def two_jumps(diffusion: Diffusion, model: Model, x: Tensor, t: Tensor, s: Tensor) -> Tensor:

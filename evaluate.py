@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from system.distributed import Group
 
 FEW = 5000  # samples below which FID is mostly bias
+MORE_PICTURES = ("copies", "bits")  # of images
 
 FEATURES = Option(
     "features",
@@ -59,7 +61,7 @@ COMPARISON = (
     Option(
         "json",
         File(),
-        "file for the figures; the picture goes beside it",
+        "file for the figures; pictures go beside it",
         default=Path("outputs/evaluation.json"),
     ),
 )
@@ -89,22 +91,22 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     cli.options.suit_objective(args, trained.config)
     inputs = [trained.path, args.guide, trained.config["dataset"]]
-    pictures = [args.json.with_suffix(".png"), copies_beside(args.json)]
+    pictures = [args.json.with_suffix(".png"), *map(partial(beside, args.json), MORE_PICTURES)]
     cli.options.check_outputs([args.json, *pictures], inputs)
     cli.options.fill_or_refuse(args, FEATURES, trained.kind == "images")
     # Before the samples, which take long: what they are compared with must be there.
     reference = None
     if group.leads and trained.kind == "images":
         reference = load_reference(trained.config, args.data_dir, args.features, device)
-    trained, settings, labels, made_by = prepare(args, trained)
-    samples = generate(trained, settings, labels, group=group)
+    sampled, settings, labels, made_by = prepare(args, trained)
+    samples = generate(sampled, settings, labels, group=group)
     if group.leads:
         write_figures(args, trained, reference, samples, labels, made_by)
 
 
-def copies_beside(figures: Path) -> Path:
-    """The picture of the samples that are closest to training images."""
-    return figures.with_name(f"{figures.stem}_copies.png")
+def beside(figures: Path, which: str) -> Path:
+    """One of `MORE_PICTURES`."""
+    return figures.with_name(f"{figures.stem}_{which}.png")
 
 
 def prepare(
@@ -142,7 +144,11 @@ def write_figures(
     labels: Tensor | None,
     made_by: str,
 ) -> None:
-    """Compare samples with data, and write and print the figures."""
+    """Compare samples with data, and write and print the figures.
+
+    Args:
+        trained: the model as it is, in full precision and without guidance.
+    """
     from evaluation.copies import draw_copies
     from evaluation.images import evaluate_images
     from evaluation.points import evaluate_points
@@ -153,12 +159,15 @@ def write_figures(
     if reference is None:
         assert isinstance(trained.pictures, PointPictures)
         figures = evaluate_points(samples, config, trained.pictures, picture)
-        figures |= likelihood(trained)
+        pictures = [picture]
     else:
         where = (args.data_dir, picture, trained.device)
         figures = evaluate_images(samples, reference, *where, labels)
-        learned = reference.train.examples[: reference.seen]
-        figures |= draw_copies(samples, learned, reference.test.examples, copies_beside(args.json))
+        learned, unseen = reference.train.examples[: reference.seen], reference.test.examples
+        copies, bits = (beside(args.json, which) for which in MORE_PICTURES)
+        figures |= draw_copies(samples, learned, unseen, copies)
+        pictures = [picture, copies, bits]
+    figures |= likelihood(trained, reference, pictures[-1])
     content = {
         "checkpoint": str(trained.path),
         "num_samples": args.num_images,
@@ -171,13 +180,18 @@ def write_figures(
     }
     report(figures)
     write_json(args.json, content)
-    copies = [] if reference is None else [copies_beside(args.json)]
-    print(f"\nwrote {', '.join(map(str, (args.json, picture, *copies)))}")
+    print(f"\nwrote {', '.join(map(str, (args.json, *pictures)))}")
 
 
-def likelihood(trained: Trained) -> Figures:
-    """The log-density of fresh points, where the model has one; else it says why not."""
+def likelihood(trained: Trained, reference: Reference | None, picture: Path) -> Figures:
+    """How probable unseen data are, where that can be said of the model; else it says why not.
+
+    Args:
+        reference: the images; None for fresh points.
+        picture: of the bound, for images.
+    """
     from datasets.units import PointUnits
+    from evaluation.bound import bound_figures
     from evaluation.likelihood import check_likelihood
     from evaluation.points import likelihood_figures
     from guidance import Conditioned
@@ -186,8 +200,12 @@ def likelihood(trained: Trained) -> Figures:
     try:
         check_likelihood(trained.config)
     except InputError as error:
-        print(f"no log-density: {error}")
+        print(f"no likelihood: {error}")
         return {}
+    if reference is not None:
+        unseen, known = reference.test, trained.config["label_counts"]
+        x0, labels = trained.units.to_model(unseen.examples), unseen.labels if known else None
+        return bound_figures(trained.diffusion, trained.network, x0, labels, picture)
     assert isinstance(trained.units, PointUnits)
     model = Conditioned(trained.network, None)
     return likelihood_figures(trained.diffusion, model, trained.units, trained.config)

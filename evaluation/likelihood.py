@@ -24,19 +24,17 @@ AT_ONCE = 4096  # points
 
 
 def check_likelihood(config: Mapping[str, Any]) -> None:
-    """Refuse models that have no density that could be found here.
+    """Refuse models of which nothing can be said.
 
     Raises:
         InputError: saying why.
     """
-    if config["kind"] != "points":
-        raise InputError("it is for points only: in many dimensions it is not found exactly")
     if config["objective"] == CONSISTENCY:
         raise InputError(
-            "the model was tuned for few steps, and follows no ODE any more; take the model from"
-            " before"
+            "the model was tuned for few steps, and its estimates are no longer those of denoising;"
+            " take the model from before"
         )
-    if not knows_unlabelled(config):
+    if config["kind"] == "points" and not knows_unlabelled(config):
         raise InputError(
             "the model was trained with --label_dropout 0, so it knows no points without a class"
         )
@@ -98,12 +96,13 @@ def log_density_of_part(diffusion: Diffusion, model: Model, x: Tensor) -> Tensor
     levels = map(diffusion.schedule.at, range(len(diffusion.schedule)))
     angles = [math.atan2(sigma, alpha) for alpha, sigma in levels]
     dimensions = x.shape[1]
-    z, change = math.cos(angles[0]) * x.double(), torch.zeros(len(x), dtype=torch.float64)
+    # Summed up on the CPU, since some devices have no float64.
+    z, change = math.cos(angles[0]) * x.cpu().double(), torch.zeros(len(x), dtype=torch.float64)
     for t, s in pairwise(range(len(angles))):
         step = angles[s] - angles[t]
-        v, divergence = velocity(diffusion, model, z.to(x.dtype), t)
-        v_there, divergence_there = velocity(diffusion, model, (z + step * v).to(x.dtype), s)
-        z = z + step / 2 * (v + v_there)
+        v, divergence = velocity(diffusion, model, z.to(x), t)
+        v_there, divergence_there = velocity(diffusion, model, (z + step * v.cpu()).to(x), s)
+        z = z + step / 2 * (v + v_there).cpu()
         change += step / 2 * (divergence + divergence_there).cpu()
-    normal = -z.square().sum(1).cpu() / 2 - dimensions / 2 * math.log(2 * math.pi)
+    normal = -z.square().sum(1) / 2 - dimensions / 2 * math.log(2 * math.pi)
     return normal + change + dimensions * math.log(math.cos(angles[0]))

@@ -54,7 +54,9 @@ def test_evaluating_images(tmp_path):
     figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
     assert figures["FID"]["samples"] > 3 * figures["FID"]["real"] > 0  # hardly trained
     assert figures["precision"]["samples"] < figures["precision"]["real"]
-    assert all(np.isfinite(list(figure.values())).all() for figure in figures.values())
+    assert all(np.isfinite(figure["samples"]) for figure in figures.values())
+    assert 0 < figures["bits per dimension of unseen images, at most"]["samples"] < 20
+    assert_picture(tmp_path / "outputs" / "evaluation_bits.png")
     # A second time the classifier comes from the cache, and the figures are the same.
     cached = list((tmp_path / "data" / "classifiers").iterdir())
     assert len(cached) == 1

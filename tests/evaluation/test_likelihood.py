@@ -119,7 +119,6 @@ def test_true_densities_are_those_of_the_points(name):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"kind": "images"}, "for points only"),
         ({"kind": "points", "objective": "consistency"}, "tuned for few steps"),
         (
             {"kind": "points", "objective": "denoising", "label_counts": [3], "label_dropout": 0},

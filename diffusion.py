@@ -29,15 +29,16 @@ Papers, cited by name below
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import names
-from names import LOSS_WEIGHTINGS, PREDICTIONS, TIMESTEP_SAMPLINGS, names_of
+from names import LEARNED, LOSS_WEIGHTINGS, PREDICTIONS, TIMESTEP_SAMPLINGS, names_of
 
 Model = Callable[[Tensor, Tensor], Tensor]
 # Of x_t and t, or of x_t, t and s, see `Diffusion.denoiser`: the estimates (x0, eps).
@@ -45,6 +46,7 @@ Denoiser = Callable[..., tuple[Tensor, Tensor]]
 Factor = float | Tensor  # of a whole batch, or (B, 1, ...)
 
 MIN_SNR_GAMMA = 5.0
+COSINE_STEPS = 1000  # of the `cosine` that `learned` starts from, whatever number it has itself
 LOGIT_MEAN = 1.0  # of timesteps: later than the middle samples better (benchmarks/RESULTS.md)
 
 # The timestep "before" t = 0: the data itself, alpha = 1 and sigma = 0. With it in the table the
@@ -210,6 +212,55 @@ def flow_schedule(timesteps: int) -> NoiseSchedule:
     return NoiseSchedule(1 - u, u, velocity=(ones, ones))
 
 
+def learned_schedule(timesteps: int, density: Sequence[float] | None = None) -> NoiseSchedule:
+    """The noise levels of `cosine`, with as many timesteps at each as training finds useful
+    (training/learned_schedule.py).
+
+    Args:
+        density: of the timesteps in each of the `parts_of_cosine`, as multiples of that of `cosine`
+            or of any other number; None for `cosine` itself (of 1000 timesteps, and so with its
+            first and last noise level).
+
+    Raises:
+        ValueError: a density that is not positive.
+    """
+    times = learned_times(timesteps, [1.0] if density is None else density)
+    half_log_snr = torch.from_numpy(half_log_snr_of_cosine(times))
+    alphas, sigmas = (2 * half_log_snr).sigmoid().sqrt(), (-2 * half_log_snr).sigmoid().sqrt()
+    return NoiseSchedule(alphas, sigmas, velocity=(alphas, sigmas))
+
+
+def learned_times(timesteps: int, density: Sequence[float]) -> np.ndarray:
+    """Where each timestep of `learned_schedule` is in `cosine`, from 0 to 1, float64 (T,)."""
+    if not min(density) > 0:
+        raise ValueError("the density of timesteps must be positive everywhere")
+    ends = parts_of_cosine(len(density))
+    share = np.cumsum([0.0, *(density * np.diff(ends))])
+    return np.interp(np.linspace(0, share[-1], timesteps), share, ends)
+
+
+def parts_of_cosine(count: int) -> np.ndarray:
+    """Times in `cosine` between which its parts are, from 0 to 1, float64 (count + 1,).
+
+    The ends are even in the mean of time and log(alpha / sigma), since the least noisy levels,
+    where thin drawings have their detail, take next to no time in `cosine`.
+    """
+    times = np.linspace(0, 1, COSINE_STEPS)
+    half_log_snr = half_log_snr_of_cosine(times).clip(min=-3)  # beyond which there is only noise
+    depth = (half_log_snr[0] - half_log_snr) / (half_log_snr[0] - half_log_snr[-1])
+    return np.interp(np.linspace(0, 1, count + 1), (times + depth) / 2, times)
+
+
+def half_log_snr_of_cosine(times: np.ndarray) -> np.ndarray:
+    """log(alpha / sigma) of `cosine` at times from 0, its first timestep, to 1, its last."""
+    return np.interp(times, np.linspace(0, 1, COSINE_STEPS), fine_cosine())
+
+
+@cache
+def fine_cosine() -> np.ndarray:
+    return cosine_schedule(COSINE_STEPS).half_log_snr.numpy()
+
+
 # What makes each schedule; what it takes beside the number of timesteps is in names.py.
 SCHEDULES: dict[str, Callable[..., NoiseSchedule]] = {
     "linear": partial(schedule_of_betas, linear_betas),
@@ -218,6 +269,7 @@ SCHEDULES: dict[str, Callable[..., NoiseSchedule]] = {
     "cosine": cosine_schedule,
     "log_linear": log_linear_schedule,
     "flow": flow_schedule,
+    LEARNED: learned_schedule,
 }
 
 
@@ -275,14 +327,17 @@ def loss_weights(schedule: NoiseSchedule, prediction: str, weighting: str) -> Te
         known = ", ".join(LOSS_WEIGHTINGS)
         raise ValueError(f"unknown loss weighting {weighting!r}; known: {known}")
     snr = (alphas / sigmas) ** 2
-    a, b = schedule.velocity
-    # The squared error of x_0 as a multiple of that of the prediction.
-    of_x0 = {
-        "x0": torch.ones_like(snr),
-        "eps": 1 / snr,
+    return snr.clamp(max=MIN_SNR_GAMMA) * error_of_x0(schedule, prediction)
+
+
+def error_of_x0(schedule: NoiseSchedule, prediction: str) -> Tensor:
+    """The squared error of x_0 as a multiple of that of the prediction, float64 (T,)."""
+    alphas, sigmas, (a, b) = schedule.alphas, schedule.sigmas, schedule.velocity
+    return {
+        "x0": torch.ones_like(alphas),
+        "eps": (sigmas / alphas) ** 2,
         "v": (sigmas / (a * alphas + b * sigmas)) ** 2,
-    }
-    return snr.clamp(max=MIN_SNR_GAMMA) * of_x0[prediction]
+    }[prediction]
 
 
 class Diffusion:
@@ -319,13 +374,25 @@ class Diffusion:
             raise ValueError(f"unknown timestep sampling {timestep_sampling!r}; known: {known}")
         check_pure_noise(schedule, prediction, weighting)
         self.schedule = schedule
-        self.prediction = prediction
+        self.prediction, self.weighting = prediction, weighting
         self.value_range = value_range
         self.timestep_sampling = timestep_sampling
-        self.alphas = schedule.alphas.float().to(device)
-        self.sigmas = schedule.sigmas.float().to(device)
-        self.velocity = tuple(table.float().to(device) for table in schedule.velocity)
-        self.weights = loss_weights(schedule, prediction, weighting).float().to(device)
+        tables = (table.float().to(device) for table in self.tables())
+        self.alphas, self.sigmas, *self.velocity, self.weights = tables
+
+    def tables(self) -> tuple[Tensor, ...]:
+        """What training looks up for a timestep: alpha, sigma, both of v, weight; float64 (T,)."""
+        schedule = self.schedule
+        weights = loss_weights(schedule, self.prediction, self.weighting)
+        return schedule.alphas, schedule.sigmas, *schedule.velocity, weights
+
+    def follow(self, schedule: NoiseSchedule) -> None:
+        """Go on with another schedule of as many timesteps, in the memory of the same tables, since
+        compiled steps hold on to them."""
+        self.schedule = schedule
+        held = (self.alphas, self.sigmas, *self.velocity, self.weights)
+        for table, new in zip(held, self.tables(), strict=True):
+            table.copy_(new.float())  # some devices have no float64
 
     @property
     def device(self) -> torch.device:
@@ -460,4 +527,6 @@ def schedule_of(config: Mapping[str, Any]) -> NoiseSchedule:
     """The noise schedule that a run's configuration describes."""
     name = config["schedule"]
     options = {option: config[option] for option in names_of(names.SCHEDULES[name].options)}
+    if name == LEARNED:
+        options["density"] = config.get("timestep_density")
     return make_schedule(name, config["timesteps"], **options)

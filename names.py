@@ -37,7 +37,17 @@ TIMESTEP_SAMPLINGS = ("uniform", "logit_normal")
 TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 COORDINATES = ("sinusoidal", "raw")
 # What config.json says of a run beside its options: the data, and what followed from what.
-FACTS = ("kind", "mean", "scale", "label_counts", "shape", "value_range", "class_names", "derived")
+FACTS = (
+    "kind",
+    "mean",
+    "scale",
+    "label_counts",
+    "shape",
+    "value_range",
+    "class_names",
+    "derived",
+    "timestep_density",
+)
 MASKS = ("upper_half", "lower_half", "left_half", "right_half", "centre")
 
 
@@ -373,6 +383,8 @@ class Schedule(NamedTuple):
     ends_in_pure_noise: bool = False
 
 
+LEARNED = "learned"  # adapts while a run trains
+PARTS = 50  # of the noise levels, for each of which it learns how many timesteps it should have
 SCHEDULES = {
     "linear": Schedule(BETAS),
     "quadratic": Schedule(BETAS),
@@ -380,6 +392,7 @@ SCHEDULES = {
     "cosine": Schedule(),
     "log_linear": Schedule(SIGMAS),
     "flow": Schedule(ends_in_pure_noise=True),
+    LEARNED: Schedule(),
 }
 
 # ---------------------------------------------------------------------------------- the samplers
@@ -465,6 +478,7 @@ TIMESTEP_SAMPLING = Option(
     OneOf("timestep sampling", TIMESTEP_SAMPLINGS),
     "which timesteps to learn from: uniform, all alike, or logit_normal, most past the middle",
     default=ByData("logit_normal", "uniform"),
+    default_text="logit_normal for images, uniform for points and with --schedule learned",
 )
 PREDICTION = Option(
     "prediction",
@@ -494,7 +508,8 @@ TIMESTEPS = Option(
 SCHEDULE = Option(
     "schedule",
     OneOf("schedule", tuple(SCHEDULES)),
-    f"noise schedule, one of {', '.join(SCHEDULES)}",
+    f"noise schedule, one of {', '.join(SCHEDULES)}; {LEARNED} starts as cosine and adapts while it"
+    " trains",
     aliases=("beta_schedule",),
     default=ByData("cosine", "quadratic"),
 )

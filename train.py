@@ -20,7 +20,7 @@ import cli.terminal
 from cli.config import read_config
 from cli.parser import settings as settings_of
 from cli.train_options import FIXED, OPTIONS, fill_by_size, parse_arguments
-from names import FACTS
+from names import FACTS, LEARNED
 from system.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     Args:
         group: the processes that train together; None for this one alone.
     """
+    from checkpoints import load_checkpoint
     from datasets import load_dataset
     from datasets.settings import ImageSettings, PointSettings
     from diffusion import make_diffusion
@@ -115,6 +116,8 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
         )
     fill_by_size(args, len(data), group.size)
     config = make_config(args) | facts_of(data, args.class_conditional)
+    if args.schedule == LEARNED and (earlier := args.consistency or args.resume):
+        config["timestep_density"] = load_checkpoint(earlier)["config"].get("timestep_density")
     settings = settings_of(TrainSettings, args)
     try:
         diffusion = make_diffusion(config, device)
@@ -212,6 +215,8 @@ def train(args: argparse.Namespace, group: Group) -> None:
             write_json(folder / "config.json", run.config)
         announce(run)
         trainer.train()
+        if group.leads and run.learned is not None:  # it has moved
+            write_json(folder / "config.json", run.config)
     print(f"wrote {folder / 'model_final.pt'}, samples/, training_loss.png, history.csv")
 
 

@@ -91,19 +91,27 @@ def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
 # ------------------------------------------------------------------------------------------ EMA
 
 
+POWER = 6.94  # a relative width (standard deviation) of 0.1, in the middle of theirs
+
+
+def decay_of_average(update: int) -> float:
+    """The decay of update n = 1, 2 ... of a moving average over the last eighth of a run, so far.
+
+    A fixed decay remembers the random start of a short run and is too short for a long one. With
+    (1 - 1/n)^(POWER + 1) what came at update k has the weight (k / n)^POWER (Karras et al. 2024,
+    arXiv:2312.02696, equation 1 and 2): the average spans the same share of any run.
+    """
+    return (1 - 1 / update) ** (POWER + 1)
+
+
 class EMA:
     """An exponential moving average of a network's weights: smoother, so it samples better.
 
-    A fixed decay remembers the random start of a short run and is too short for a long one. So the
-    decay of update n is (1 - 1/n)^(POWER + 1), which weighs the weights after update k by
-    (k / n)^POWER (Karras et al. 2024, arXiv:2312.02696, equation 1 and 2): the average spans the
-    same share of any run, about its last eighth. `decay` is an upper limit.
+    It spans the last eighth of a run, see `decay_of_average`; `decay` is an upper limit.
 
     Attributes:
         model: a copy of the network that carries the averaged weights; use it to sample.
     """
-
-    POWER = 6.94  # a relative width (standard deviation) of 0.1, in the middle of theirs
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -114,7 +122,7 @@ class EMA:
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         self.updates += 1
-        decay = min(self.decay, (1 - 1 / self.updates) ** (self.POWER + 1))
+        decay = min(self.decay, decay_of_average(self.updates))
         # One fused call for all tensors instead of one for each.
         weights: list[Tensor] = list(model.parameters())
         torch._foreach_lerp_(self.averages, weights, 1 - decay)

@@ -18,7 +18,17 @@ import cli.options
 import cli.terminal
 from cli.parser import Parser
 from cli.parser import settings as settings_of
-from names import CONSISTENCY, FEW_STEPS, HOLDOUT, SCHEDULES, SEED, datasets_of, kind_of, names_of
+from names import (
+    CONSISTENCY,
+    FEW_STEPS,
+    HOLDOUT,
+    LEARNED,
+    SCHEDULES,
+    SEED,
+    datasets_of,
+    kind_of,
+    names_of,
+)
 from system.errors import InputError, one_line
 from system.options import Option
 from system.values import File, Flag, Switch, Whole
@@ -47,12 +57,8 @@ ONLY = {
         ", which shows all built-in sets and no process",
     ),
     "compare_schedules": (
-        [
-            *OF_ONE_PROCESS,
-            "checkpoint",
-            *(name for name in SCHEDULE_OPTIONS if name != "timesteps"),
-        ],
-        ", which shows them all",
+        [*OF_ONE_PROCESS, *(name for name in SCHEDULE_OPTIONS if name != "timesteps")],
+        ", which shows them by their defaults",
     ),
 }
 # What is written beside the still with these options.
@@ -108,7 +114,8 @@ PICTURES = (
     Option(
         "compare_schedules",
         Flag(),
-        "only draw all noise schedules, and what each makes of the same example",
+        "only draw the noise schedules, and what each makes of the same example; with --checkpoint"
+        " that of its run too, such as a learned one",
     ),
     Option("gallery", Flag(), "only draw all built-in sets of points on one sheet"),
     Option(
@@ -224,17 +231,28 @@ def draw_gallery(args: argparse.Namespace) -> None:
 
 
 def compare_schedules(
-    args: argparse.Namespace, x0: Tensor, pictures: ImagePictures | PointPictures
+    args: argparse.Namespace,
+    x0: Tensor,
+    pictures: ImagePictures | PointPictures,
+    config: dict[str, Any] | None,
 ) -> None:
-    """All schedules, with what is left of one image (or of all points) at some timesteps."""
+    """All schedules, with what is left of one image (or of all points) at some timesteps.
+
+    Args:
+        config: of the run whose schedule stands beside them.
+    """
     import torch
 
-    from diffusion import Diffusion, make_schedule
+    from diffusion import Diffusion, make_schedule, schedule_of
     from plots.schedules import save_schedules, shown_timesteps
 
     x0 = x0[: pictures.least]
     eps = torch.randn_like(x0)
-    schedules = {name: make_schedule(name, args.timesteps) for name in SCHEDULES}
+    # What has learned nothing is `cosine`.
+    known = [name for name in SCHEDULES if name != LEARNED]
+    schedules = {name: make_schedule(name, args.timesteps) for name in known}
+    if config is not None:
+        schedules[f"this model's\n{config['schedule']}"] = schedule_of(config)
     noisy = []
     for schedule in schedules.values():
         diffusion = Diffusion(schedule, "v")
@@ -435,7 +453,7 @@ def show_process(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     x0, labels, pictures = examples_and_pictures(data, args, config)
     if args.compare_schedules:
-        compare_schedules(args, x0, pictures)
+        compare_schedules(args, x0, pictures, config)
         return
     model = None if checkpoint is None else load_model(checkpoint)
     print(f"{data.name}: {len(x0):,} {data.kind}, {args.schedule} schedule, T = {args.timesteps}")

@@ -19,9 +19,11 @@ from names import (
     KINDS,
     LARGEST,
     LARGEST_SIDE,
+    LEARNED,
     MODELS,
     NUM_POINTS,
     OF_EVERY_MODEL,
+    PARTS,
     datasets_of,
     is_points,
     models_for,
@@ -90,6 +92,8 @@ def rules_for(config: Mapping[str, Any]) -> dict[str, Kind]:
     rules = EVERY | rules_of(OF_EVERY_MODEL) | {"model": OneOf("model", possible)}
     if network is not None:
         rules |= rules_of(one for one in network.options if points or not one.points_only)
+    if config.get("schedule") == LEARNED:
+        rules |= {"timestep_density": ListOf(Real(0, 1e6), longest=PARTS, shortest=PARTS)}
     rules |= POINTS if points else IMAGES
     rules |= rules_of((NUM_POINTS, JITTER) if points else (BACKGROUND, HOLDOUT, FLIP))
     return rules | {"shape": ShapeOfPoints() if points else ShapeOfImages()}

@@ -25,7 +25,7 @@ from cli.config import (
 from cli.options import fill, fill_or_refuse, refuse_given, refuse_others
 from cli.parser import Parser
 from cli.tables import options_of
-from names import MODELS, SCHEDULES, is_own_images, kind_of, names_of
+from names import LEARNED, MODELS, SCHEDULES, is_own_images, kind_of, names_of
 from system.errors import InputError
 from system.options import ByData, Option
 from system.values import NOT_NEGATIVE, POSITIVE, Choice, File, Flag, OneOf, Real, Whole
@@ -264,6 +264,8 @@ def fill_defaults(args: argparse.Namespace) -> None:
     cli.options.fill_schedule(args)
     if args.objective == names.CONSISTENCY:
         fill_tuning(args)
+    if args.schedule == LEARNED and args.timestep_sampling is None:
+        args.timestep_sampling = "uniform"  # what it learns is which timesteps matter
     by_data = [option for option in OPTIONS if isinstance(option.default, ByData)]
     if is_own_images(args.dataset or ""):
         by_data = [option for option in by_data if option.name not in BY_SIZE]
@@ -331,6 +333,11 @@ def check_few_steps(args: argparse.Namespace) -> None:
     Raises:
         InputError: naming the options.
     """
+    if args.objective == names.SHORTCUT and args.schedule == LEARNED:
+        raise InputError(
+            f"--schedule {LEARNED} is not possible with --objective {args.objective}: the noise"
+            " levels that jumps go to would move; take a schedule that stays"
+        )
     if args.objective in names.FEW_STEPS and args.prediction == "eps":
         raise InputError(
             f"--objective {args.objective} is not possible with --prediction eps: in one step from"

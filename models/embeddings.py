@@ -56,10 +56,9 @@ class TimeEmbedding(nn.Module):
         self.size = {"linear": 1, "log_sigma": 2}.get(kind, dim)
         if kind == "learned":
             self.table = nn.Embedding(self.timesteps, dim)
-        # Not in the state dict: the schedule in the configuration makes it anew. Pure noise has an
-        # infinite level, which has no sine.
-        levels = (-half_log_snr.float() / 2).clamp(max=10)
-        self.register_buffer("noise_level", levels, persistent=False)
+        # Not in the state dict: the schedule in the configuration makes it anew.
+        self.register_buffer("noise_level", torch.empty(self.timesteps), persistent=False)
+        self.follow(half_log_snr)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TimeEmbedding:
@@ -67,6 +66,11 @@ class TimeEmbedding(nn.Module):
         with torch.device("cpu"):  # also where the network is made without memory
             half_log_snr = schedule_of(config).half_log_snr
         return cls(config["time_embedding"], config["embedding_size"], half_log_snr)
+
+    def follow(self, half_log_snr: Tensor) -> None:
+        """Take the noise levels of another schedule of as many timesteps."""
+        # Pure noise has an infinite level, which has no sine.
+        self.noise_level.copy_((-half_log_snr.float() / 2).clamp(max=10))
 
     def forward(self, t: Tensor) -> Tensor:
         if self.kind == "sinusoidal":

@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from diffusion import NoiseSchedule
-from plots.figures import DPI, save_figure
+from diffusion import NoiseSchedule, half_log_snr_of_cosine, learned_times, parts_of_cosine
+from plots.figures import DPI, evenly_spaced, save_figure
 
+MOVES = 8  # epochs shown of a learned schedule
 SHOWN = 9  # timesteps shown of each schedule, the first and the last among them
 LOWEST, HIGHEST = -8.0, 8.0  # of the curves of log(alpha / sigma)
+FINE = 500  # places on a curve
 
 
 def shown_timesteps(schedule: NoiseSchedule) -> list[int]:
@@ -65,4 +68,35 @@ def save_schedules(
             axes.set(xticks=[], yticks=[])
             axes.set_title(f"t = {t}" if name == next(iter(schedules)) else "", fontsize=8)
         row[0].set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")
+    save_figure(figure, path)
+
+
+def save_moves(densities: Tensor, path: Path) -> None:
+    """How a learned schedule moved: the noise levels of its timesteps, and how many each has.
+
+    Args:
+        densities: after each epoch, (epochs, parts), see `diffusion.learned_schedule`.
+    """
+    figure = Figure(figsize=(9, 3.8), dpi=DPI, layout="constrained")
+    figure.suptitle("How the learned schedule moved", fontsize=11)
+    left, right = figure.subplots(1, 2)
+    u = np.linspace(0, 1, FINE)
+    at = half_log_snr_of_cosine(u)
+    left.plot(u, at, "--", color="0.5", label="cosine, the start")
+    right.axhline(1, linestyle="--", color="0.5")
+    ends = half_log_snr_of_cosine(parts_of_cosine(densities.shape[1]))
+    chosen = evenly_spaced(MOVES, len(densities))
+    for i, epoch in enumerate(chosen):
+        density, colour = densities[epoch], colormaps["viridis"]((i + 1) / (len(chosen) + 1))
+        half_log_snr = half_log_snr_of_cosine(learned_times(FINE, density.tolist()))
+        left.plot(u, half_log_snr, color=colour, label=f"after epoch {epoch + 1}")
+        right.stairs(density, ends, color=colour)
+    left.set(title="λ = log(α / σ) of the timesteps", xlabel="t / T", ylim=(LOWEST, HIGHEST))
+    right.set(title="timesteps at each noise level, as multiples of cosine's", xlim=(6, -6))
+    right.set(xlabel="λ = log(α / σ): data to the left, noise to the right", yscale="log")
+    for axes in (left, right):
+        axes.title.set_fontsize(10)
+        axes.grid(alpha=0.3)
+    right.yaxis.set_major_formatter("{x:g}")
+    left.legend(fontsize=8, loc="lower left")
     save_figure(figure, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ SHARED_WITH_GUIDE = (
     "prediction",
     "timesteps",
     "schedule",
+    "timestep_density",
     "beta_start",
     "beta_end",
     "sigma_min",
@@ -115,7 +117,7 @@ def with_guide(trained: Trained, path: Path, use_ema: bool = True) -> Trained:
     found, wanted = meaning_of_x(guide.config), meaning_of_x(trained.config)
     for name in wanted:
         if found[name] != wanted[name]:
-            its, models = found[name], wanted[name]
+            its, models = map(reprlib.repr, (found[name], wanted[name]))
             raise InputError(f"--guide {path}: its {name} is {its}, the model's {models}")
     if (guide.labels, guide.knows_unlabelled) != (trained.labels, trained.knows_unlabelled):
         raise InputError(f"--guide {path}: it and the model must have learned the same labels")

@@ -14,6 +14,7 @@ RUN_FILES = (
     "history.csv",
     "history.new.csv",  # see `files.move_into_place`
     "training_loss.png",
+    "learned_schedule.png",
     "model_final.pt",
     "samples",
     "checkpoints",
@@ -24,6 +25,7 @@ WRITTEN = (
     "config.json",
     "history.csv",
     "training_loss.png",
+    "learned_schedule.png",
     "model_final.pt",
     "samples/epoch_*.png",
     "checkpoints/model_*.pt",

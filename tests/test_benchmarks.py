@@ -8,6 +8,7 @@ import csv
 import importlib.util
 import sys
 import time
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -15,8 +16,9 @@ import pytest
 import torch
 from PIL import Image
 from scripts import REPOSITORY, succeed
-from studio import IMAGES, picture, texts_above, write_model
+from studio import IMAGES, POINTS, picture, texts_above, write_model
 
+from checkpoints import load_checkpoint
 from cli.train_options import parse_arguments
 from datasets import Dataset, load_images
 from datasets.settings import ImageSettings
@@ -75,6 +77,38 @@ def test_models_for_few_steps_stand_in_the_table_of_steps_with_their_own_timeste
     assert rows == [("own", "shortcut", 2, 1.5), ("trailing", "heun", 5, 2.5)]
     assert asked == [(3, 28, 28)] * 2
     assert "| shortcut | own | 2 | 2 | 1.50 | 1.00 | " in capsys.readouterr().out
+
+
+def test_schedules_are_compared_by_medians_over_seeds(tmp_path, monkeypatch, capsys):
+    schedules = load("schedules", monkeypatch)
+    told = []
+
+    def train(name, *options):
+        told.append([str(option) for option in options])
+        folder = Path(told[-1][-1])
+        folder.mkdir(parents=True)
+        write_model(folder / "model_final.pt", *POINTS, *options)
+
+    monkeypatch.setattr(schedules, "script", train)
+    monkeypatch.setattr(schedules, "COUNT", 200)
+    monkeypatch.setattr(schedules, "FRESH_SETS", 2)
+    arguments = ["", "moons", "--seeds", "3", "--folder", str(tmp_path)]
+    monkeypatch.setattr(schedules.sys, "argv", arguments)
+    schedules.main()
+    assert len(told) == 9
+    assert told[5][:6] == ["--dataset", "moons", "--schedule", "cosine", "--seed", "2"]
+    *_, last = capsys.readouterr().out.splitlines()
+    cells = [cell.strip() for cell in last.strip("|").split("|")]
+    assert cells[:2] == ["moons", "learned"]
+    found = [
+        schedules.figures("moons", load_checkpoint(path))
+        for path in sorted(tmp_path.glob("moons/learned_*/model_final.pt"))
+    ]
+    for k, cell in enumerate(cells[2:6]):
+        low, middle, high = sorted(model[k] for model in found)
+        assert cell == f"{middle:.3g} ({low:.3g} to {high:.3g})"
+    schedules.main()
+    assert len(told) == 9  # none is trained again
 
 
 # ------------------------------------------------------------------------ equal minutes of training

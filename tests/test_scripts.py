@@ -610,7 +610,11 @@ BAD_OPTIONS = [
     ("visualize_diffusion.py", "--arrows", "sets of points"),
     ("visualize_diffusion.py", "--dataset dino --num_images 3", "images only"),
     ("visualize_diffusion.py", "--checkpoint x.pt --schedule cosine", "--checkpoint"),
-    ("visualize_diffusion.py", "--compare_schedules --schedule cosine", "shows them all"),
+    (
+        "visualize_diffusion.py",
+        "--compare_schedules --schedule cosine",
+        "shows them by their defaults",
+    ),
     ("visualize_diffusion.py", "--num_images 0", "1 to 100"),
     ("visualize_diffusion.py", "--save_path picture.gif", ".png"),
     ("visualize_diffusion.py", "--timesteps 0", "2 to 100000"),

@@ -13,7 +13,7 @@ import visualize_diffusion
 from datasets import load_images, load_points
 from datasets.densities import LOG_DENSITIES
 from datasets.units import PointUnits
-from diffusion import Diffusion, make_schedule
+from diffusion import Diffusion, learned_schedule, make_schedule
 from names import SCHEDULES, datasets_of
 from plots.images import GAP
 from plots.noise_map import Walk, colours, draw_noise_map
@@ -186,12 +186,25 @@ def test_the_reverse_process_of_a_model_of_classes_has_its_labels(figures, frame
 def test_schedules_side_by_side(options, figures):
     visualize("--compare_schedules", "--timesteps", 50, "--dataset", *options)
     _, right, *cells = figures["schedules"].axes
-    assert [line.get_label() for line in right.lines] == list(SCHEDULES)
-    assert [axes.get_ylabel() for axes in cells[::9]] == list(SCHEDULES)
+    fixed = [name for name in SCHEDULES if name != "learned"]
+    assert [line.get_label() for line in right.lines] == fixed
+    assert [axes.get_ylabel() for axes in cells[::9]] == fixed
     firsts = [picture(axes) if options == ["digits"] else dots(axes)[0] for axes in cells[::9]]
     # At t = 0 every schedule shows nearly the same, and linear, at last, hardly anything of it.
     for first in firsts:
         assert np.corrcoef(first.ravel(), firsts[0].ravel())[0, 1] > 0.95
+
+
+def test_the_schedule_of_a_run_stands_beside_the_others(figures):
+    config = write_model("m.pt", *POINTS, "--dataset", "dino", "--schedule", "learned")
+    checkpoint = torch.load("m.pt", weights_only=True)
+    config["timestep_density"] = [0.5] * 25 + [2.0] * 25
+    torch.save(checkpoint | {"config": config}, "m.pt")
+    visualize("--compare_schedules", "--checkpoint", "m.pt")
+    _, right, *cells = figures["schedules"].axes
+    assert right.lines[-1].get_label() == "this model's\nlearned" == cells[-9].get_ylabel()
+    shown = learned_schedule(200, config["timestep_density"]).half_log_snr.clamp(-9, 9)
+    assert right.lines[-1].get_ydata() == pytest.approx(shown.numpy())
 
 
 def test_the_gallery(figures):
@@ -247,7 +260,6 @@ def test_every_option_of_points_reaches_the_picture(figures):
         ("--gallery --dataset dino", "--dataset cannot go with --gallery"),
         ("--gallery --num_images 3", "--num_images cannot go with --gallery"),
         ("--gallery --timesteps 100", "--timesteps cannot go with --gallery"),
-        ("--compare_schedules --checkpoint m.pt", "--checkpoint cannot go with --compare_s"),
         ("--compare_schedules --dataset dino --arrows", "--arrows cannot go with --compare_s"),
         ("--html --gallery", "--gallery cannot go with --html"),
         ("--html --compare_schedules", "--compare_schedules cannot go with --html"),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from guidance import with_examples
 from plots.pictures import make_pictures
+from plots.schedules import save_moves
 from system.precision import in_precision
 from training.batches import Batch
 from training.loss import compiled_if_worthwhile, make_loss
@@ -70,20 +71,28 @@ class Trainer:
         run = self.run
         if run.stages is not None:
             run.stages.advance(run.progress)
-        loss = self.loss(*batch)
-        norm = run.optimizers.step(loss, lr)
+        losses = self.loss(*batch)
+        # A copy, since the next replay of a CUDA graph overwrites its outputs.
+        noted = losses.detach().clone()
+        norm = run.optimizers.step(losses.mean(), lr)
+        if run.learned is not None:  # only now, since the backward pass may look into its tables
+            run.learned.record(batch.t, noted)
         run.ema.update(run.model)
         run.step += 1
-        # A copy, since the next replay of a CUDA graph overwrites its outputs.
-        return loss.detach().clone(), norm
+        return noted.mean(), norm
 
     def end_of_epoch(self, epoch: int) -> None:
         """Draw and write what is due after this epoch, and turn to the next."""
         self.run.epoch = epoch + 1
+        learned, folder = self.run.learned, self.settings.output_dir
+        if learned is not None:
+            learned.end_of_epoch()
         due = epoch == self.settings.epochs or epoch % self.settings.sample_interval == 0
         picture = None
         if due and self.run.group.leads:
-            picture = self.preview.draw(epoch, self.settings.output_dir / "samples")
+            picture = self.preview.draw(epoch, folder / "samples")
+            if learned is not None:
+                save_moves(learned.path, folder / "learned_schedule.png")
         self.record.end_of_epoch(epoch, picture)
         self.saver.end_of_epoch(epoch)
         self.record.leave_out_pause()

@@ -14,12 +14,13 @@ from datasets import Dataset
 from datasets.units import make_units
 from diffusion import Diffusion
 from models import build_model
-from names import learns_jumps
+from names import LEARNED, PARTS, learns_jumps
 from system.distributed import Group
 from system.errors import InputError
 from system.precision import choose_precision
 from training.batches import Batches
 from training.history import History
+from training.learned_schedule import LearnedSchedule
 from training.objectives.consistency import Stages
 from training.objectives.shortcut import Jumps
 from training.optimizers import Optimizers
@@ -39,6 +40,7 @@ class Run:
         step: optimiser steps so far.
         epoch: the one that is going on, from 1.
         stages: of the objective `consistency`; None for another.
+        learned: what moves the noise schedule; None for one that stays.
         teacher: the network before tuning, whose path that one learns to jump along.
 
     Raises:
@@ -69,6 +71,7 @@ class Run:
         self.ema = EMA(self.model, settings.ema_decay)
         self.optimizers = Optimizers(self.model, settings, self.precision, self.device)
         self.history = History()
+        self.learned = self.make_learned_schedule()
         self.step = 0
         self.epoch = 1
         self.elapsed = 0.0  # seconds of training before this process
@@ -79,6 +82,13 @@ class Run:
         if not self.settings.tunes or self.settings.no_teacher:
             return None
         return build_model(self.config).to(self.device).eval().requires_grad_(False)
+
+    def make_learned_schedule(self) -> LearnedSchedule | None:
+        """What moves the noise schedule, if that is to be learned."""
+        if self.config["schedule"] != LEARNED or self.settings.tunes:
+            return None
+        networks = (self.model, self.ema.model)
+        return LearnedSchedule(self.diffusion, networks, self.config, self.group)
 
     def start_from(self, weights: dict[str, Any]) -> None:
         """Begin with the weights of a trained network."""
@@ -124,8 +134,10 @@ class Run:
     def state(self) -> dict[str, Any]:
         """All that a checkpoint holds beside the weights and their average."""
         teacher = {} if self.teacher is None else {"teacher": self.teacher.state_dict()}
+        learned = {} if self.learned is None else {"schedule": self.learned.state()}
         return {
             **teacher,
+            **learned,
             **self.optimizers.state(),
             **self.batches.state(),
             "ema_updates": self.ema.updates,
@@ -150,6 +162,8 @@ class Run:
             self.ema.updates = state["ema_updates"]
             if self.teacher is not None:
                 self.teacher.load_state_dict(state["teacher"])
+            if self.learned is not None:
+                self.learned.restore(state["schedule"], state["step"])
             self.optimizers.restore(state)
             self.batches.restore(state)
             self.step, self.epoch = state["step"], state["epoch"]
@@ -178,6 +192,9 @@ class Run:
             held["param_groups"] = fresh["param_groups"]
         columns = new["history"].shape[1]
         new["history"] = new["history"].new_empty(state["step"], columns, device="meta")
+        if self.learned is not None:
+            path = self.learned.path.new_empty(state["epoch"] - 1, PARTS, device="meta")
+            new["schedule"]["path"] = path
         check_like(state, new, "training")
         order = state["order"].sort().values
         if state["seen"] > len(order) or not torch.equal(order, torch.arange(len(order))):

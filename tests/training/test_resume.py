@@ -125,7 +125,7 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
     succeed("train.py", *options, cwd=tmp_path)
     assert "weights only" in refuse("train.py", "--resume", "outputs/model_final.pt", cwd=tmp_path)
     more = ("--resume", "--epochs", 2)
-    for option, value in (("hidden_dims", "16"), ("schedule", "cosine"), ("ema_decay", 0.5)):
+    for option, value in (("hidden_dims", "16"), ("schedule", "learned"), ("ema_decay", 0.5)):
         says = refuse("train.py", *more, f"--{option}", value, cwd=tmp_path)
         assert f"--{option} cannot change" in says
     assert "--config" in refuse("train.py", *more, "--config", "outputs/config.json", cwd=tmp_path)

@@ -1,0 +1,142 @@
+"""The schedule `learned`: training finds out how many timesteps each noise level should have.
+
+Dieleman et al. 2022      Continuous Diffusion for Categorical Data, arXiv:2211.15089
+Kingma et al. 2021        Variational Diffusion Models, arXiv:2107.00630
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffusion import (
+    Diffusion,
+    error_of_x0,
+    half_log_snr_of_cosine,
+    learned_schedule,
+    learned_times,
+    parts_of_cosine,
+)
+from models.embeddings import TimeEmbedding
+from names import PARTS
+from system.distributed import Group
+from utils import decay_of_average
+
+EVERY = 20  # steps between two moves
+EVENLY = 0.5  # share of the timesteps that stays spread as in `cosine`, so that no part is left out
+NEAR = (1, 2, 3, 2, 1)  # weights of a part's neighbours where slopes of errors are smoothed
+ENDS = parts_of_cosine(PARTS)
+WIDTHS = np.diff(ENDS)
+
+
+class LearnedSchedule:
+    """Puts timesteps where noise takes most from the data, while a run trains.
+
+    Every timestep is to add as much to what is not known about the data as every other (Dieleman et
+    al. 2022, section 3.2, "time warping"). What is not known at a noise level is read off the loss
+    there: `cosine` has `PARTS`, and the squared error of x_0 in each averaged over
+    about the last eighth of the steps so far.
+
+    Of images that error itself is what is not known. Of points it is the entropy, in which the
+    detail of thin drawings counts as much as their outline; a part adds to it the squared error of
+    eps times the fall of log(alpha / sigma) (Kingma et al. 2021, section 5). Of images most of
+    that is finer than what one sees.
+
+    Args:
+        diffusion: its tables are moved in place, where compiled steps look for them.
+        networks: whose embeddings of time may depend on the noise levels.
+        config: of the run, which keeps the density as `timestep_density`.
+
+    Attributes:
+        density: of timesteps in each part, as multiples of that of `cosine`, float64 (PARTS,).
+        path: the density after each epoch, (epochs, PARTS).
+    """
+
+    def __init__(
+        self,
+        diffusion: Diffusion,
+        networks: Sequence[nn.Module],
+        config: dict[str, Any],
+        group: Group,
+    ) -> None:
+        self.diffusion, self.networks, self.config, self.group = diffusion, networks, config, group
+        self.of_points = config["kind"] == "points"
+        self.steps, timesteps = 0, len(diffusion.schedule)
+        self.sums = torch.zeros(
+            2, PARTS, device=diffusion.device
+        )  # of squared errors, and of examples
+        self.parts = torch.zeros(timesteps, dtype=torch.int64, device=diffusion.device)
+        self.scales = torch.ones(timesteps, device=diffusion.device)
+        self.density = torch.ones(PARTS, dtype=torch.float64)
+        self.path = self.density.new_empty(0, PARTS)
+        self.move_to(self.density)
+
+    @torch.no_grad()
+    def record(self, t: Tensor, losses: Tensor) -> None:
+        """Note the losses (B,) of this process's examples at the timesteps t (B,)."""
+        self.steps += 1
+        # No estimate at all is off by no more than 1; what a worse one says of it is not known.
+        errors = (losses * self.scales[t]).clamp(max=1)
+        # By a product, since scattered sums are added up in any order on a GPU.
+        where = self.parts[t][:, None] == torch.arange(PARTS, device=t.device)
+        sums = torch.stack([errors, torch.ones_like(errors)]) @ where.to(errors.dtype)
+        self.sums.lerp_(self.group.mean(sums), 1 - decay_of_average(self.steps))
+        if self.steps % EVERY == 0:
+            self.move()
+
+    def move(self) -> None:
+        """Follow the errors so far."""
+        totals, examples = self.sums.cpu().double().numpy()
+        known = (examples > 0).nonzero()[0]
+        errors = np.interp(np.arange(PARTS), known, totals[known] / examples[known])
+        slope = slope_of_entropy(errors) if self.of_points else slope_of_squares(errors)
+        density = (1 - EVENLY) * slope / (slope * WIDTHS).sum() + EVENLY
+        if np.isfinite(density).all():  # else the record of the run ends it, and says why
+            self.move_to(torch.from_numpy(density))
+
+    def move_to(self, density: Tensor) -> None:
+        """Fill all tables anew."""
+        self.density = density
+        self.config["timestep_density"] = density.tolist()
+        schedule = learned_schedule(len(self.parts), density.tolist())
+        self.diffusion.follow(schedule)
+        for network in self.networks:
+            for layer in network.modules():
+                if isinstance(layer, TimeEmbedding):
+                    layer.follow(schedule.half_log_snr)
+        times = learned_times(len(self.parts), density.tolist())
+        self.parts.copy_(torch.from_numpy(np.searchsorted(ENDS[1:-1], times, side="right")))
+        wanted = error_of_x0(schedule, self.diffusion.prediction)
+        if self.of_points:
+            wanted = wanted / schedule.noise_levels**2  # of eps
+        self.scales.copy_((wanted / self.diffusion.weights.cpu()).float())
+
+    def end_of_epoch(self) -> None:
+        self.path = torch.cat([self.path, self.density[None]])
+
+    # ------------------------------------------------------------------- saved and restored
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds, beside the number of steps."""
+        return {"sums": self.sums.cpu(), "density": self.density, "path": self.path}
+
+    def restore(self, state: dict[str, Any], steps: int) -> None:
+        self.steps, self.path = steps, state["path"]
+        self.sums.copy_(state["sums"])
+        self.move_to(state["density"])
+
+
+def slope_of_entropy(errors: np.ndarray) -> np.ndarray:
+    """How fast the entropy of x_0 rises in the time of `cosine`, from squared errors of eps."""
+    return -np.diff(half_log_snr_of_cosine(ENDS)) / WIDTHS * errors
+
+
+def slope_of_squares(errors: np.ndarray) -> np.ndarray:
+    """How fast squared errors of x_0 (PARTS,) rise in the time of `cosine`, smoothed."""
+    slope = np.gradient(errors, (ENDS[1:] + ENDS[:-1]) / 2).clip(min=0)
+    padded = np.pad(slope, len(NEAR) // 2, mode="edge")
+    return np.convolve(padded, np.array(NEAR) / sum(NEAR), mode="valid")

@@ -25,8 +25,11 @@ DOCS = Path(__file__).resolve().parent
 REPOSITORY = DOCS.parent
 sys.path.insert(0, str(REPOSITORY))
 
+from datasets import load_images
 from docs.photographs import compare_samplers, draw_a_seven, photograph
+from evaluation.bound import bound_figures
 from plots.images import save_rows
+from sampling import restore
 from system.words import counted
 
 LARGEST = 400_000  # bytes of a picture
@@ -164,6 +167,12 @@ def unet(studio: Studio) -> None:
     studio.show(made, "unet.png")
 
 
+def dit(studio: Studio) -> None:
+    made = studio.folder / "dit.png"
+    studio.run("docs/diagram.py", made)
+    studio.show(made, "dit.png")
+
+
 def loss(studio: Studio) -> None:
     studio.show(studio.digits() / "training_loss.png", "loss.png")
 
@@ -242,6 +251,20 @@ def density(studio: Studio) -> None:
     studio.show(made.with_name("density.png"), "density.png")
 
 
+def bits(studio: Studio) -> None:
+    """Of the model that comes with the repository."""
+    made, trained = studio.folder / "bits.png", restore(Path("mnist"), torch.device("cpu"))
+    test = load_images("mnist", studio.data_dir, train=False)
+    x0 = trained.units.to_model(test.examples)
+    bound_figures(trained.diffusion, trained.network, x0, test.labels, made)
+    studio.show(made, "bits.png")
+
+
+def learned_schedule(studio: Studio) -> None:
+    run = studio.train("dino_learned", "--dataset", "dino", "--schedule", "learned")
+    studio.show(run / "learned_schedule.png", "learned_schedule.png")
+
+
 def one_step(studio: Studio) -> None:
     model, rows = studio.digits(), []
     tuned = studio.tuned(model, "--epochs", EPOCHS)
@@ -275,8 +298,9 @@ def steps(studio: Studio) -> None:
 PICTURES: dict[str, Callable[[Studio], None]] = {
     picture.__name__: picture
     for picture in (
-        unet, gallery, forward, schedules, arrows, page, explorer, loss, epochs, hero, process,
+        unet, dit, gallery, forward, schedules, arrows, page, explorer, loss, epochs, hero, process,
         guidance, interpolation, inpainting, inversion, own_pictures, noise_map, density,
+        bits, learned_schedule,
         one_step, steps,
     )
 }  # fmt: skip

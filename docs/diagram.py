@@ -1,6 +1,7 @@
-"""Draw the U-Net, with the shapes that an image really has on its way through it.
+"""Draw a network, with the shapes that an image really has on its way through it.
 
 python docs/diagram.py docs/unet.png
+python docs/diagram.py docs/dit.png
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -17,7 +19,9 @@ from matplotlib.patches import FancyBboxPatch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from datasets import IMAGES
+from models.dit import DiT
 from models.unet import Attention, ResBlock, UNet
+from names import MODELS
 from plots.figures import save_figure
 
 SHAPE = IMAGES["mnist"].shape
@@ -70,7 +74,7 @@ def arrow(axes: Axes, start: Place, end: Place, **style: object) -> None:
     axes.annotate("", end, start, arrowprops=options)
 
 
-def draw(path: Path) -> None:
+def draw_unet(path: Path) -> None:
     model = UNet(SHAPE[0])
     parts = trace(model)
     size = sum(weight.numel() for weight in model.parameters()) / 1e6
@@ -111,5 +115,80 @@ def draw(path: Path) -> None:
     save_figure(figure, path)
 
 
+DIT: dict[str, Any] = {one.name: one.default for one in MODELS["dit"].options}
+BLOCKS_SHOWN = 2
+STEPS_OF_BLOCK = ("norm", "scale,\nshift", "{}", "gate", "add")
+BRANCHES = {"self-\nattention": COLOURS[Attention], "MLP": COLOURS[ResBlock]}
+
+
+def draw_dit(path: Path) -> None:
+    """The row of blocks above, and below what is in each."""
+    config = {**DIT, "shape": SHAPE, "label_counts": [], "objective": "denoising"}
+    model = DiT.from_config(config)
+    size = sum(weight.numel() for weight in model.parameters()) / 1e6
+    patches, width = model.positions.shape
+    flat = (patches, model.stem.in_features)
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    axes = figure.subplots()
+    blocks = [("block", (patches, width), "#e8e0f5")] * BLOCKS_SHOWN
+    row = [
+        ("$x_t$", SHAPE, "0.95"),
+        (f"patches of\n{model.patch}×{model.patch} pixels", flat, "white"),
+        ("linear,\nadd positions", (patches, width), "white"),
+        *blocks,
+        (f"..., {len(model.blocks)} in all", (patches, width), "#e8e0f5"),
+        ("norm, scale,\nshift, linear", flat, "white"),
+        ("eps, $x_0$\nor v", SHAPE, "0.95"),
+    ]
+    for k, (text, shape, colour) in enumerate(row):
+        box(axes, (k * GAP, 1.6), text, shape, colour)
+        if k:
+            arrow(axes, ((k - 1) * GAP + WIDTH / 2 + 0.03, 1.6), (k * GAP - WIDTH / 2 - 0.03, 1.6))
+    told = range(3, len(row) - 1)
+    inside = [
+        (step.format(name), colour if step == "{}" else "white")
+        for name, colour in BRANCHES.items()
+        for step in STEPS_OF_BLOCK
+    ]
+    step = (len(row) - 1) * GAP / (len(inside) - 1)
+    for k, (text, colour) in enumerate(inside):
+        small_box(axes, (k * step, 0.2), text, colour)
+        if k:
+            arrow(axes, ((k - 1) * step + 0.38, 0.2), (k * step - 0.38, 0.2))
+    arrow(axes, (-0.75, 0.2), (-0.38, 0.2))
+    for before, end in ((-0.56, 4), (4.5 * step, 9)):
+        bend = {"connectionstyle": "arc,angleA=90,angleB=90,armA=48.5,armB=18,rad=8"}
+        options = {"linestyle": "--", "color": "tab:blue", **bend}
+        arrow(axes, (before, 0.2), (end * step, 0.42), **options)
+    axes.text(0, 0.85, "in a block", fontsize=9, style="italic", ha="center")
+    for k in told:
+        axes.plot(
+            k * GAP - WIDTH / 2 + 0.1, 1.6 + HEIGHT / 2 - 0.08, "o", color="tab:red", markersize=4
+        )
+    for k, (text, _) in enumerate(inside):
+        if text in ("scale,\nshift", "gate"):
+            axes.plot(k * step - 0.28, 0.2 + 0.14, "o", color="tab:red", markersize=4)
+    axes.plot([], [], "o", color="tab:red", markersize=4, label="by the timestep (and class)")
+    axes.plot([], [], "--", color="tab:blue", label="added")
+    axes.legend(loc="lower left", fontsize=9, frameon=False, ncols=2)
+    axes.set(xlim=(-0.8, GAP * (len(row) - 1) + 0.8), ylim=(-0.55, 2.05))
+    axes.set_title(
+        f"The transformer: {size:.2f} M parameters; below each part, the shape that leaves it"
+    )
+    axes.set_axis_off()
+    save_figure(figure, path)
+
+
+def small_box(axes: Axes, place: Place, text: str, colour: str) -> None:
+    (x, y), style = place, "round,pad=0.02,rounding_size=0.06"
+    axes.add_patch(
+        FancyBboxPatch(
+            (x - 0.34, y - 0.2), 0.68, 0.4, boxstyle=style, facecolor=colour, edgecolor="0.45"
+        )
+    )
+    axes.text(x, y, text, ha="center", va="center", fontsize=8)
+
+
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]))
+    path = Path(sys.argv[1])
+    (draw_dit if path.stem == "dit" else draw_unet)(path)

@@ -27,8 +27,9 @@ demo: $(VENV)/.installed
 	@echo "Pictures to look at:"
 	@ls outputs/first/*.png outputs/*.png outputs/*.gif outputs/samples/*.png outputs/intermediate/*.png
 
-# The README's pictures, anew: trains on MNIST, about an hour on two cores.
+# The page of all options and the README's pictures, anew: trains on MNIST, about an hour on two cores.
 docs: $(VENV)/.installed-dev
+	$(RUN) docs/options.py
 	$(RUN) docs/build.py
 
 test: $(VENV)/.installed-dev

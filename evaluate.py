@@ -67,7 +67,7 @@ COMPARISON = (
 )
 
 
-def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+def make_parser() -> Parser:
     parser = Parser(__doc__)
     parser.add_options((cli.options.CHECKPOINT,))
     parser.add_options(COMPARISON, "comparison")
@@ -75,7 +75,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_options(cli.options.MACHINE, "machine")
     parser.add_options((SEED,), "randomness")
     cli.terminal.add_verbosity_options(parser)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    args = make_parser().parse_args(argv)
     cli.options.check_sampler_options(args, default="dpmpp")
     cli.options.check_suffix(args.json, (".json",), "--json")
     return args

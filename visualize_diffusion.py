@@ -131,14 +131,18 @@ PICTURES = (
 LATE_SEED = SEED._replace(default=None, default_text="0, or the run's with --checkpoint")
 
 
-def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+def make_parser() -> Parser:
     parser = Parser(__doc__)
     parser.add_options(cli.options.DATA, "data")
     parser.add_options(PICTURES, "pictures")
     parser.add_options(cli.options.SCHEDULE, "noise schedule")
     parser.add_options((LATE_SEED,), "randomness")
     cli.terminal.add_verbosity_options(parser)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    args = make_parser().parse_args(argv)
     for sheet, (useless, why) in ONLY.items():
         if getattr(args, sheet):
             cli.options.refuse_given(args, useless, f"cannot go with --{sheet}{why}")

@@ -124,12 +124,8 @@ EDITING = (
 )
 
 
-def parse_arguments(argv: list[str] | None = None, document: str | None = "") -> argparse.Namespace:
-    """The options of sample.py, checked.
-
-    Args:
-        document: what `--help` says, see `cli.parser.Parser`.
-    """
+def make_parser(document: str | None) -> Parser:
+    """The parser of sample.py, with its options by section."""
     parser = Parser(document)
     parser.add_options((cli.options.CHECKPOINT,))
     parser.add_options(OUTPUT, "what to make")
@@ -138,7 +134,16 @@ def parse_arguments(argv: list[str] | None = None, document: str | None = "") ->
     parser.add_options(cli.options.MACHINE, "machine")
     parser.add_options((SEED,), "randomness")
     cli.terminal.add_verbosity_options(parser)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def parse_arguments(argv: list[str] | None = None, document: str | None = "") -> argparse.Namespace:
+    """The options of sample.py, checked.
+
+    Args:
+        document: what `--help` says, see `cli.parser.Parser`.
+    """
+    args = make_parser(document).parse_args(argv)
     check_editing_options(args)
     cli.options.check_suffix(args.output, SUFFIXES["points"], "--output")
     if args.export is not None:

@@ -25,8 +25,22 @@ spec = importlib.util.spec_from_file_location("build", REPOSITORY / "docs" / "bu
 build = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(build)
 
+spec = importlib.util.spec_from_file_location("options", REPOSITORY / "docs" / "options.py")
+options = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(options)
+
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 PICTURES = re.findall(r"!\[([^]]*)\]\(docs/(\w+)\.(png|gif)\)", README)
+
+
+def test_the_page_of_options_is_what_the_parsers_say():
+    page = (REPOSITORY / "docs" / "OPTIONS.md").read_text(encoding="utf-8")
+    assert page == options.document()
+    sections = dict(re.findall(r"^## `(.*?)`\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    assert list(sections) == list(options.parsers())
+    for script, parser in options.parsers().items():
+        for name in parser._option_string_actions.keys() - {"-h", "--help"}:
+            assert f"`{name}`" in sections[script]
 
 
 @pytest.mark.parametrize(("text", "name", "suffix"), PICTURES)

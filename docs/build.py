@@ -1,9 +1,9 @@
-"""Make the pictures of the README anew: `make docs`, or some of them by their names.
+"""Make the pictures of the README and the pages here anew: `make docs`, or some by their names.
 
     python docs/build.py                         all, in about an hour on two cores
     python docs/build.py guidance inpainting     these
 
-Most are what the command beside them in the README makes; the others put together what several
+Most are what the command beside them makes; the others put together what several
 commands make. Six models are trained for them, which stay in --folder; what is there is not
 trained again. One learns from a folder of pictures, emoji/ in --data_dir: without that,
 `own_pictures` is left out.

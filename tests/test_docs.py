@@ -1,6 +1,6 @@
 """docs/MATH.md: the lines of code it points at are there, and its less obvious steps are right.
 
-And the pictures of the README: each is there, small, and made by `make docs`.
+And the pictures of the README and the pages: each is there, small, and made by `make docs`.
 """
 
 import ast
@@ -29,8 +29,38 @@ spec = importlib.util.spec_from_file_location("options", REPOSITORY / "docs" / "
 options = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(options)
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-PICTURES = re.findall(r"!\[([^]]*)\]\(docs/(\w+)\.(png|gif)\)", README)
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+TEXTS = {
+    path.name: path.read_text(encoding="utf-8") for path in PAGES if path.name != "ABLATIONS.md"
+}
+SHOWN = "\n".join(TEXTS.values())
+PICTURES = re.findall(r"!\[([^]]*)\]\((?:docs/)?(\w+)\.(png|gif)\)", SHOWN)
+LINKED = [*PAGES, *REPOSITORY.glob("*.md"), *REPOSITORY.glob("*/*.md")]
+LINKS = sorted(
+    {
+        (path.relative_to(REPOSITORY).as_posix(), target)
+        for path in LINKED
+        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
+        if "://" not in target
+    }
+)
+
+
+def anchors(text: str) -> set[str]:
+    """Those of the headings of a page, as GitHub makes them."""
+    headings = re.findall(
+        r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(("page", "target"), LINKS)
+def test_every_link_leads_somewhere(page, target):
+    name, _, anchor = target.partition("#")
+    there = (REPOSITORY / page).parent / name if name else REPOSITORY / page
+    assert there.exists()
+    if anchor:
+        assert anchor in anchors(there.read_text(encoding="utf-8"))
 
 
 def test_the_page_of_options_is_what_the_parsers_say():
@@ -44,7 +74,7 @@ def test_the_page_of_options_is_what_the_parsers_say():
 
 
 @pytest.mark.parametrize(("text", "name", "suffix"), PICTURES)
-def test_pictures_of_the_readme_are_there_small_and_described(text, name, suffix):
+def test_pictures_are_there_small_and_described(text, name, suffix):
     path = REPOSITORY / "docs" / f"{name}.{suffix}"
     assert 1000 < path.stat().st_size <= 400_000
     assert len(text) > 20
@@ -102,7 +132,9 @@ def by_name(words) -> dict[str, list[str]]:
     return {name: value for name, value in found.items() if name not in ASIDE}
 
 
-CAPTIONS = re.findall(r"\(docs/(\w+)\.(?:png|gif)\)\n\n\*(.*?)\*\n\n", README, re.DOTALL)
+CAPTIONS = re.findall(
+    r"\((?:docs/)?(\w+)\.(?:png|gif)\)\n\n\*(.*?)\*\n\n", SHOWN + "\n\n", re.DOTALL
+)
 COMMANDS = [
     (picture, script, options.split())
     for picture, caption in CAPTIONS

@@ -1,4 +1,4 @@
-"""names.py: what is in its tables exists, can be asked for, and is in the README."""
+"""names.py: what is in its tables exists, can be asked for, and is in docs/OPTIONS.md."""
 
 import math
 import re
@@ -46,7 +46,7 @@ from sampling import inpainting
 from system.errors import InputError
 from system.values import Flag
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+OPTIONS_PAGE = (REPOSITORY / "docs" / "OPTIONS.md").read_text(encoding="utf-8")
 SOME = {"images": "digits", "points": "dino"}  # of each kind a data set
 # What the data add to a configuration.
 OF_ALL = {"label_counts": [], "class_names": []}
@@ -218,7 +218,7 @@ def test_a_checkpoint_may_say_all_that_can_be_typed_and_no_other_type(model, kin
             assert not rule.fits(wrong), (option.name, wrong)
 
 
-# -------------------------------------------------------------------------------- the README
+# ------------------------------------------------------------------------------- the options
 
 
 @pytest.mark.parametrize(
@@ -236,6 +236,6 @@ def test_a_checkpoint_may_say_all_that_can_be_typed_and_no_other_type(model, kin
         ("sigma_min", takers(SCHEDULES, "sigma_min")),
     ],
 )
-def test_the_row_of_an_option_in_the_readme_says_all_its_names(option, words):
-    rows = re.findall(rf"^\| [^|]*`--{option}`.*$", README, re.MULTILINE)
-    assert max(sum(f"`{word}`" in row for word in words) for row in rows) == len(words)
+def test_the_row_of_an_option_says_all_its_names(option, words):
+    rows = re.findall(rf"^\| [^|]*`--{option}`.*$", OPTIONS_PAGE, re.MULTILINE)
+    assert max(sum(word in re.findall(r"\w+", row) for word in words) for row in rows) == len(words)

@@ -51,20 +51,9 @@ def test_help_names_every_option_and_imports_nothing_heavy(script, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_readme_names_every_option_and_no_other(script, tmp_path):
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    section = readme.split(f"### `{script}`")[1].split("\n#")[0]
-    table = "\n".join(line.split("|")[1] for line in section.splitlines() if line.startswith("|"))
-    option = r"--[a-z][a-z_-]*"
-    helped = set(re.findall(option, succeed(script, "--help", cwd=tmp_path))) - {"--help"}
-    # Help texts mention options of their own script only, so every mention is an option.
-    assert set(re.findall(option, table)) == helped
-
-
-def test_python_code_in_the_readme_runs(tmp_path):
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+def test_python_code_in_the_guide_runs(tmp_path):
+    guide = (REPOSITORY / "docs" / "GUIDE.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     code = code.replace("1000, 50", "1000, 2")
     command = [sys.executable, "-c", code + "assert samples.shape == (16, 1, 28, 28)\n"]
     subprocess.run(command, cwd=REPOSITORY, check=True)

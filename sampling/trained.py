@@ -117,7 +117,10 @@ def with_guide(trained: Trained, path: Path, use_ema: bool = True) -> Trained:
     found, wanted = meaning_of_x(guide.config), meaning_of_x(trained.config)
     for name in wanted:
         if found[name] != wanted[name]:
-            its, models = map(reprlib.repr, (found[name], wanted[name]))
+            its, models = (
+                reprlib.repr(one) if isinstance(one, list) else one
+                for one in (found[name], wanted[name])
+            )
             raise InputError(f"--guide {path}: its {name} is {its}, the model's {models}")
     if (guide.labels, guide.knows_unlabelled) != (trained.labels, trained.knows_unlabelled):
         raise InputError(f"--guide {path}: it and the model must have learned the same labels")

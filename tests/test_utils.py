@@ -7,6 +7,7 @@ from torch import nn
 from system.errors import InputError
 from utils import (
     EMA,
+    POWER,
     SeededNoise,
     choose_device,
 )
@@ -65,6 +66,6 @@ def test_ema_weighs_by_a_power_of_the_step():
     for value in values:
         nn.init.constant_(model.weight, value.item())
         ema.update(model)
-    weights = torch.arange(1, 2001).double() ** EMA.POWER
+    weights = torch.arange(1, 2001).double() ** POWER
     expected = (weights * values).sum() / weights.sum()
     assert ema.model.weight.item() == pytest.approx(expected.item(), abs=2e-3)

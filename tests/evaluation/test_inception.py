@@ -169,7 +169,11 @@ def test_the_script_compares_in_these_features_and_trains_no_classifier(
     evaluate.evaluate(evaluate.parse_arguments(options), torch.device("cpu"), Group())
     found = json.loads(Path("outputs/evaluation.json").read_text())
     assert found["features"] == "inception"
-    assert list(found["figures"]) == [*NAMES, "closer to a training image than its neighbour"]
+    assert list(found["figures"]) == [
+        *NAMES,
+        "closer to a training image than its neighbour",
+        "bits per dimension of unseen images, at most",
+    ]
     order = torch.randperm(150, generator=torch.Generator().manual_seed(0))[:110]
     unseen, seen = (
         projection(pixels[:, None].expand(-1, 3, -1, -1))

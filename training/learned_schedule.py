@@ -79,8 +79,7 @@ class LearnedSchedule:
     def record(self, t: Tensor, losses: Tensor) -> None:
         """Note the losses (B,) of this process's examples at the timesteps t (B,)."""
         self.steps += 1
-        # No estimate at all is off by no more than 1; what a worse one says of it is not known.
-        errors = (losses * self.scales[t]).clamp(max=1)
+        errors = losses * self.scales[t]
         # By a product, since scattered sums are added up in any order on a GPU.
         where = self.parts[t][:, None] == torch.arange(PARTS, device=t.device)
         sums = torch.stack([errors, torch.ones_like(errors)]) @ where.to(errors.dtype)
@@ -93,6 +92,8 @@ class LearnedSchedule:
         totals, examples = self.sums.cpu().double().numpy()
         known = (examples > 0).nonzero()[0]
         errors = np.interp(np.arange(PARTS), known, totals[known] / examples[known])
+        # No estimate at all is off by no more than 1 on average, so a worse one knows nothing.
+        errors = errors.clip(max=1)
         slope = slope_of_entropy(errors) if self.of_points else slope_of_squares(errors)
         density = (1 - EVENLY) * slope / (slope * WIDTHS).sum() + EVENLY
         if np.isfinite(density).all():  # else the record of the run ends it, and says why

@@ -189,10 +189,17 @@ def test_several_processes_learn_what_one_would():
     assert torch.allclose(2 * second.sums, whole.sums)
 
 
-def test_estimates_that_are_worse_than_none_count_as_none(monkeypatch):
-    learned = learner("points")
-    learned.record(torch.arange(1000), torch.full((1000,), 1e9))
-    assert torch.equal(learned.sums[0], learned.sums[1])
+@pytest.mark.parametrize("kind", ["points", "images"])
+def test_estimates_that_are_worse_than_none_count_as_none(kind):
+    found = []
+    for level in (1.0, 1e9):
+        learned = learner(kind)
+        errors = torch.where(learned.parts < 30, learned.parts / PARTS, level)
+        learned.record(torch.arange(1000), errors / learned.scales)
+        learned.move()
+        found.append(learned.density)
+    assert torch.equal(*found)
+    assert np.ptp(found[0].numpy()) > 0.5
 
 
 # ------------------------------------------------------------------------------------ runs

@@ -239,6 +239,7 @@ def learned_times(timesteps: int, density: Sequence[float]) -> np.ndarray:
     return np.interp(np.linspace(0, share[-1], timesteps), share, ends)
 
 
+@cache
 def parts_of_cosine(count: int) -> np.ndarray:
     """Times in `cosine` between which its parts are, from 0 to 1, float64 (count + 1,).
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from system.distributed import Group
 
 FEW = 5000  # samples below which FID is mostly bias
-MORE_PICTURES = ("copies", "bits")  # of images
 
 FEATURES = Option(
     "features",
@@ -95,8 +93,7 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     cli.options.suit_objective(args, trained.config)
     inputs = [trained.path, args.guide, trained.config["dataset"]]
-    pictures = [args.json.with_suffix(".png"), *map(partial(beside, args.json), MORE_PICTURES)]
-    cli.options.check_outputs([args.json, *pictures], inputs)
+    cli.options.check_outputs([args.json, *pictures_of(args.json)], inputs)
     cli.options.fill_or_refuse(args, FEATURES, trained.kind == "images")
     # Before the samples, which take long: what they are compared with must be there.
     reference = None
@@ -108,9 +105,11 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
         write_figures(args, trained, reference, samples, labels, made_by)
 
 
-def beside(figures: Path, which: str) -> Path:
-    """One of `MORE_PICTURES`."""
-    return figures.with_name(f"{figures.stem}_{which}.png")
+def pictures_of(figures: Path) -> list[Path]:
+    """Beside the file of the figures: of the most and least typical samples and, of images, of the
+    samples closest to training images and of the noise levels that cost the bits."""
+    endings = (".png", "_copies.png", "_bits.png")
+    return [figures.with_name(f"{figures.stem}{ending}") for ending in endings]
 
 
 def prepare(
@@ -159,19 +158,18 @@ def write_figures(
     from plots.pictures import PointPictures
     from system.files import write_json
 
-    picture, config = args.json.with_suffix(".png"), trained.config
+    (picture, copies, bits), config = pictures_of(args.json), trained.config
+    pictures = [picture]
     if reference is None:
         assert isinstance(trained.pictures, PointPictures)
         figures = evaluate_points(samples, config, trained.pictures, picture)
-        pictures = [picture]
     else:
         where = (args.data_dir, picture, trained.device)
         figures = evaluate_images(samples, reference, *where, labels)
         learned, unseen = reference.train.examples[: reference.seen], reference.test.examples
-        copies, bits = (beside(args.json, which) for which in MORE_PICTURES)
         figures |= draw_copies(samples, learned, unseen, copies)
-        pictures = [picture, copies, bits]
-    figures |= likelihood(trained, reference, pictures[-1])
+        pictures += [copies, bits]
+    figures |= likelihood(trained, reference, bits)
     content = {
         "checkpoint": str(trained.path),
         "num_samples": args.num_images,

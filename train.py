@@ -20,7 +20,7 @@ import cli.terminal
 from cli.config import read_config
 from cli.parser import settings as settings_of
 from cli.train_options import FIXED, OPTIONS, fill_by_size, parse_arguments
-from names import FACTS, LEARNED
+from names import CONSISTENCY, FACTS, LEARNED
 from system.errors import InputError
 
 if TYPE_CHECKING:
@@ -116,8 +116,9 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
         )
     fill_by_size(args, len(data), group.size)
     config = make_config(args) | facts_of(data, args.class_conditional)
-    if args.schedule == LEARNED and (earlier := args.consistency or args.resume):
-        config["timestep_density"] = load_checkpoint(earlier)["config"].get("timestep_density")
+    if args.schedule == LEARNED and args.objective == CONSISTENCY:  # which stays as it is
+        earlier = load_checkpoint(args.consistency or args.resume)
+        config["timestep_density"] = earlier["config"]["timestep_density"]
     settings = settings_of(TrainSettings, args)
     try:
         diffusion = make_diffusion(config, device)

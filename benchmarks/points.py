@@ -60,20 +60,31 @@ def draw_samples(
     return final(sampler(denoise, x, schedule, timesteps, randn_like=noise.randn_like))
 
 
+class Fresh:
+    """Points that a model has not seen, as it sees points: float32 (COUNT, 2), standardised."""
+
+    def __init__(self, name: str, checkpoint: dict) -> None:
+        self.name, self.units = name, make_units(checkpoint["config"])
+
+    def draw(self, seed: int, jitter: float = JITTER) -> Tensor:
+        return self.units.to_model(load_points(self.name, COUNT, jitter, seed).examples)
+
+    def pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """What samples, and other fresh points in their place, are compared with."""
+        seeds = range(201, 201 + 2 * FRESH_SETS, 2)
+        return [(self.draw(seed), self.draw(seed + 1)) for seed in seeds]
+
+
 def compare(name: str, checkpoint: dict) -> str:
     """One row of figures for a trained model."""
-    units = make_units(checkpoint["config"])
-
-    def data(seed: int, jitter: float = JITTER) -> Tensor:
-        return units.to_model(load_points(name, COUNT, jitter, seed).examples)
-
-    samples, fresh, other = draw_samples(checkpoint, COUNT), data(101), data(102)
-    pairs = [(data(seed), data(seed + 1)) for seed in range(201, 201 + 2 * FRESH_SETS, 2)]
+    points = Fresh(name, checkpoint)
+    samples, fresh, other = draw_samples(checkpoint, COUNT), points.draw(101), points.draw(102)
+    pairs = points.pairs()
     energy, sliced = (
         sum(distance(samples, a) for a, _ in pairs) / sum(distance(a, b) for a, b in pairs)
         for distance in (energy_distance, sliced_wasserstein)
     )
-    drawn = data(103, jitter=0.0) if "." in name else fresh
+    drawn = points.draw(103, jitter=0.0) if "." in name else fresh
     to_data, floor = nearest(samples, drawn), nearest(other, drawn)
     to_samples, missed_floor = nearest(drawn, samples), nearest(drawn, other)
     off, off_floor, missed, missed_floor = (

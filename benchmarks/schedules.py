@@ -19,17 +19,14 @@ from pathlib import Path
 from statistics import mean, median
 
 import torch
-from torch import Tensor
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from points import COUNT, FRESH_SETS, JITTER, draw_samples
+from points import COUNT, Fresh, draw_samples
 from recipes import script
 
 from checkpoints import load_checkpoint
-from datasets import load_points
-from datasets.units import make_units
 from evaluation.point_metrics import energy_distance, nearest
 from system.values import Whole
 
@@ -48,13 +45,9 @@ def trained(name: str, schedule: str, seed: int, folder: Path) -> dict:
 
 def figures(name: str, checkpoint: dict) -> list[float]:
     """Those of a model, in the order of the table; the last is the floor of the distances."""
-    units = make_units(checkpoint["config"])
-
-    def data(seed: int, jitter: float = JITTER) -> Tensor:
-        return units.to_model(load_points(name, COUNT, jitter, seed).examples)
-
-    fresh = [(data(seed), data(seed + 1)) for seed in range(201, 201 + 2 * FRESH_SETS, 2)]
-    drawn = data(103, jitter=0.0) if "." in name else data(103)
+    points = Fresh(name, checkpoint)
+    fresh = points.pairs()
+    drawn = points.draw(103, jitter=0.0) if "." in name else points.draw(103)
     made = [draw_samples(checkpoint, COUNT, *plan) for plan in PLANS]
     energy = [1000 * mean(energy_distance(x, one) for one, _ in fresh) for x in made]
     stray = nearest(made[0], drawn).mean() / nearest(fresh[0][1], drawn).mean()

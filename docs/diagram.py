@@ -57,16 +57,32 @@ def trace(model: UNet) -> dict[str, tuple[torch.nn.Module, tuple[int, ...]]]:
     return parts
 
 
-def box(axes: Axes, place: Place, text: str, shape: tuple[int, ...], colour: str) -> None:
+def box(
+    axes: Axes,
+    place: Place,
+    text: str,
+    shape: tuple[int, ...] | None,
+    colour: str,
+    width: float = WIDTH,
+) -> None:
+    """A part, with the shape that leaves it, if that is to be said."""
     x, y = place
-    corner = (x - WIDTH / 2, y - HEIGHT / 2)
+    corner = (x - width / 2, y - HEIGHT / 2)
     style = "round,pad=0.02,rounding_size=0.08"
     axes.add_patch(
-        FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle=style, facecolor=colour, edgecolor="0.45")
+        FancyBboxPatch(corner, width, HEIGHT, boxstyle=style, facecolor=colour, edgecolor="0.45")
     )
     axes.text(x, y, text, ha="center", va="center", fontsize=8.5)
-    size = "×".join(map(str, shape))
-    axes.text(x, y - HEIGHT / 2 - 0.06, size, ha="center", va="top", fontsize=8, color="0.35")
+    if shape is not None:
+        size = "×".join(map(str, shape))
+        axes.text(x, y - HEIGHT / 2 - 0.06, size, ha="center", va="top", fontsize=8, color="0.35")
+
+
+def dot(axes: Axes, place: Place, width: float = WIDTH) -> None:
+    """In a corner of the box there: it is told the timestep."""
+    x, y = place
+    corner = (x - width / 2 + 0.1, y + HEIGHT / 2 - 0.08)
+    axes.plot(*corner, "o", color="tab:red", markersize=4)
 
 
 def arrow(axes: Axes, start: Place, end: Place, **style: object) -> None:
@@ -103,8 +119,7 @@ def draw_unet(path: Path) -> None:
     for name, (module, _) in parts.items():
         if not isinstance(module, ResBlock):
             continue
-        x, y = places[name]
-        axes.plot(x - WIDTH / 2 + 0.1, y + HEIGHT / 2 - 0.08, "o", color="tab:red", markersize=4)
+        dot(axes, places[name])
     axes.plot([], [], "o", color="tab:red", markersize=4, label="is told the timestep (and class)")
     axes.legend(loc="lower left", fontsize=9, frameon=False)
     axes.set(xlim=(-0.8, GAP * (len(parts) + 1) + 0.8), ylim=(-0.75, 2.45))
@@ -117,6 +132,7 @@ def draw_unet(path: Path) -> None:
 
 DIT: dict[str, Any] = {one.name: one.default for one in MODELS["dit"].options}
 BLOCKS_SHOWN = 2
+NARROW = 0.7  # boxes within a block
 STEPS_OF_BLOCK = ("norm", "scale,\nshift", "{}", "gate", "add")
 BRANCHES = {"self-\nattention": COLOURS[Attention], "MLP": COLOURS[ResBlock]}
 
@@ -142,9 +158,10 @@ def draw_dit(path: Path) -> None:
     ]
     for k, (text, shape, colour) in enumerate(row):
         box(axes, (k * GAP, 1.6), text, shape, colour)
+        if 3 <= k < len(row) - 1:
+            dot(axes, (k * GAP, 1.6))
         if k:
             arrow(axes, ((k - 1) * GAP + WIDTH / 2 + 0.03, 1.6), (k * GAP - WIDTH / 2 - 0.03, 1.6))
-    told = range(3, len(row) - 1)
     inside = [
         (step.format(name), colour if step == "{}" else "white")
         for name, colour in BRANCHES.items()
@@ -152,22 +169,17 @@ def draw_dit(path: Path) -> None:
     ]
     step = (len(row) - 1) * GAP / (len(inside) - 1)
     for k, (text, colour) in enumerate(inside):
-        small_box(axes, (k * step, 0.2), text, colour)
+        box(axes, (k * step, 0.2), text, None, colour, NARROW)
+        if text in ("scale,\nshift", "gate"):
+            dot(axes, (k * step, 0.2), NARROW)
         if k:
             arrow(axes, ((k - 1) * step + 0.38, 0.2), (k * step - 0.38, 0.2))
     arrow(axes, (-0.75, 0.2), (-0.38, 0.2))
     for before, end in ((-0.56, 4), (4.5 * step, 9)):
-        bend = {"connectionstyle": "arc,angleA=90,angleB=90,armA=48.5,armB=18,rad=8"}
+        bend = {"connectionstyle": "arc,angleA=90,angleB=90,armA=57,armB=18,rad=8"}
         options = {"linestyle": "--", "color": "tab:blue", **bend}
-        arrow(axes, (before, 0.2), (end * step, 0.42), **options)
+        arrow(axes, (before, 0.2), (end * step, 0.2 + HEIGHT / 2 + 0.02), **options)
     axes.text(0, 0.85, "in a block", fontsize=9, style="italic", ha="center")
-    for k in told:
-        axes.plot(
-            k * GAP - WIDTH / 2 + 0.1, 1.6 + HEIGHT / 2 - 0.08, "o", color="tab:red", markersize=4
-        )
-    for k, (text, _) in enumerate(inside):
-        if text in ("scale,\nshift", "gate"):
-            axes.plot(k * step - 0.28, 0.2 + 0.14, "o", color="tab:red", markersize=4)
     axes.plot([], [], "o", color="tab:red", markersize=4, label="by the timestep (and class)")
     axes.plot([], [], "--", color="tab:blue", label="added")
     axes.legend(loc="lower left", fontsize=9, frameon=False, ncols=2)
@@ -177,16 +189,6 @@ def draw_dit(path: Path) -> None:
     )
     axes.set_axis_off()
     save_figure(figure, path)
-
-
-def small_box(axes: Axes, place: Place, text: str, colour: str) -> None:
-    (x, y), style = place, "round,pad=0.02,rounding_size=0.06"
-    axes.add_patch(
-        FancyBboxPatch(
-            (x - 0.34, y - 0.2), 0.68, 0.4, boxstyle=style, facecolor=colour, edgecolor="0.45"
-        )
-    )
-    axes.text(x, y, text, ha="center", va="center", fontsize=8)
 
 
 if __name__ == "__main__":

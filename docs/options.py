@@ -46,11 +46,10 @@ def document() -> str:
         for group in parser._action_groups:
             actions = [one for one in group._group_actions if one.dest != "help"]
             if actions:
-                title = {"options": "model", "positional arguments": ""}.get(group.title or "")
+                title = "model" if group.title == "options" else str(group.title)
                 rows = "\n".join(row(parser, action) for action in actions)
                 sections.append(
-                    f"**{(title or group.title or '').capitalize()}**\n\n"
-                    f"| option | what it does |\n|---|---|\n{rows}\n"
+                    f"**{title.capitalize()}**\n\n| option | what it does |\n|---|---|\n{rows}\n"
                 )
     return "\n".join(sections)
 

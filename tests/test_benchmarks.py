@@ -91,7 +91,8 @@ def test_schedules_are_compared_by_medians_over_seeds(tmp_path, monkeypatch, cap
 
     monkeypatch.setattr(schedules, "script", train)
     monkeypatch.setattr(schedules, "COUNT", 200)
-    monkeypatch.setattr(schedules, "FRESH_SETS", 2)
+    monkeypatch.setattr(sys.modules["points"], "COUNT", 200)
+    monkeypatch.setattr(sys.modules["points"], "FRESH_SETS", 2)
     arguments = ["", "moons", "--seeds", "3", "--folder", str(tmp_path)]
     monkeypatch.setattr(schedules.sys, "argv", arguments)
     schedules.main()

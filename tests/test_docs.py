@@ -8,6 +8,7 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import imageio.v3 as iio
 import pytest
@@ -21,13 +22,16 @@ from samplers import step_coefficients
 MATH = (REPOSITORY / "docs" / "MATH.md").read_text(encoding="utf-8")
 REFERENCES = re.findall(r"^→ `([^`]+)`: `([^`]+)`$", MATH, re.MULTILINE)
 
-spec = importlib.util.spec_from_file_location("build", REPOSITORY / "docs" / "build.py")
-build = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(build)
 
-spec = importlib.util.spec_from_file_location("options", REPOSITORY / "docs" / "options.py")
-options = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(options)
+def load(name: str) -> ModuleType:
+    """A script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+build, options = load("build"), load("options")
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 TEXTS = {

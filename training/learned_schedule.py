@@ -48,7 +48,7 @@ class LearnedSchedule:
 
     Args:
         diffusion: its tables are moved in place, where compiled steps look for them.
-        networks: whose embeddings of time may depend on the noise levels.
+        networks: whose embeddings of time may depend on the noise levels, and follow them.
         config: of the run, which keeps the density as `timestep_density`.
 
     Attributes:
@@ -63,12 +63,13 @@ class LearnedSchedule:
         config: dict[str, Any],
         group: Group,
     ) -> None:
-        self.diffusion, self.networks, self.config, self.group = diffusion, networks, config, group
+        self.diffusion, self.config, self.group = diffusion, config, group
+        layers = [layer for network in networks for layer in network.modules()]
+        self.embeddings = [layer for layer in layers if isinstance(layer, TimeEmbedding)]
         self.of_points = config["kind"] == "points"
         self.steps, timesteps = 0, len(diffusion.schedule)
-        self.sums = torch.zeros(
-            2, PARTS, device=diffusion.device
-        )  # of squared errors, and of examples
+        # Of squared errors, and of examples.
+        self.sums = torch.zeros(2, PARTS, device=diffusion.device)
         self.parts = torch.zeros(timesteps, dtype=torch.int64, device=diffusion.device)
         self.scales = torch.ones(timesteps, device=diffusion.device)
         self.density = torch.ones(PARTS, dtype=torch.float64)
@@ -105,10 +106,8 @@ class LearnedSchedule:
         self.config["timestep_density"] = density.tolist()
         schedule = learned_schedule(len(self.parts), density.tolist())
         self.diffusion.follow(schedule)
-        for network in self.networks:
-            for layer in network.modules():
-                if isinstance(layer, TimeEmbedding):
-                    layer.follow(schedule.half_log_snr)
+        for embedding in self.embeddings:
+            embedding.follow(schedule.half_log_snr)
         times = learned_times(len(self.parts), density.tolist())
         self.parts.copy_(torch.from_numpy(np.searchsorted(ENDS[1:-1], times, side="right")))
         wanted = error_of_x0(schedule, self.diffusion.prediction)

@@ -3,6 +3,7 @@
 python evaluate.py                                      10,000 samples of outputs/model_final.pt
 python evaluate.py --num_samples 2000 --sampler ddpm    other samples
 python evaluate.py --num_samples 50000 --features inception    FID as in papers
+python evaluate.py --num_samples 50000 --cas            also train a classifier on the samples
 python evaluate.py --checkpoint runs/dino/model_final.pt --json runs/dino/evaluation.json
 """
 
@@ -19,7 +20,7 @@ from cli.parser import Parser
 from cli.parser import settings as settings_of
 from names import SEED
 from system.options import Option
-from system.values import File, OneOf, Whole
+from system.values import File, Flag, OneOf, Whole
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sampling import SampleSettings, Trained
     from system.distributed import Group
 
+COMMON = "checkpoint num_images features data_dir json sampler timesteps guidance seed".split()
 FEW = 5000  # samples below which FID is mostly bias
 
 FEATURES = Option(
@@ -40,6 +42,14 @@ FEATURES = Option(
     default="classifier",
     needs="is for models of images only",
 )
+CAS = Option(
+    "cas",
+    Flag(),
+    "class-conditional models: also the classification accuracy score, the accuracy on real images"
+    " of a classifier that is trained on the samples alone",
+    default=False,
+    needs="is for class-conditional models of images only",
+)
 COMPARISON = (
     Option(
         "num_samples",
@@ -49,6 +59,7 @@ COMPARISON = (
         dest="num_images",
     ),
     FEATURES,
+    CAS,
     Option(
         "data_dir",
         File(),
@@ -66,7 +77,7 @@ COMPARISON = (
 
 
 def make_parser() -> Parser:
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, COMMON)
     parser.add_options((cli.options.CHECKPOINT,))
     parser.add_options(COMPARISON, "comparison")
     parser.add_options(cli.options.sampling("dpmpp"), "sampling")
@@ -95,6 +106,8 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     inputs = [trained.path, args.guide, trained.config["dataset"]]
     cli.options.check_outputs([args.json, *pictures_of(args.json)], inputs)
     cli.options.fill_or_refuse(args, FEATURES, trained.kind == "images")
+    with_labels = trained.kind == "images" and bool(trained.config["label_counts"])
+    cli.options.fill_or_refuse(args, CAS, with_labels)
     # Before the samples, which take long: what they are compared with must be there.
     reference = None
     if group.leads and trained.kind == "images":
@@ -152,37 +165,54 @@ def write_figures(
     Args:
         trained: the model as it is, in full precision and without guidance.
     """
-    from evaluation.copies import draw_copies
-    from evaluation.images import evaluate_images
     from evaluation.points import evaluate_points
+    from evaluation.report import LEGEND, table, verdict
     from plots.pictures import PointPictures
     from system.files import write_json
 
-    (picture, copies, bits), config = pictures_of(args.json), trained.config
-    pictures = [picture]
+    pictures = pictures_of(args.json)
     if reference is None:
         assert isinstance(trained.pictures, PointPictures)
-        figures = evaluate_points(samples, config, trained.pictures, picture)
+        pictures = pictures[:1]
+        figures = evaluate_points(samples, trained.config, trained.pictures, pictures[0])
     else:
-        where = (args.data_dir, picture, trained.device)
-        figures = evaluate_images(samples, reference, *where, labels)
-        learned, unseen = reference.train.examples[: reference.seen], reference.test.examples
-        figures |= draw_copies(samples, learned, unseen, copies)
-        pictures += [copies, bits]
-    figures |= likelihood(trained, reference, bits)
+        figures = figures_of_images(args, trained, reference, samples, labels)
+    figures |= likelihood(trained, reference, pictures[-1])
     content = {
         "checkpoint": str(trained.path),
         "num_samples": args.num_images,
         "made_by": made_by,
         "features": args.features,
         "figures": {
-            name: {"samples": a, "real": None if math.isnan(b) else b}
-            for name, (a, b) in figures.items()
+            name: {key: None if math.isnan(x) else x for key, x in figure._asdict().items()}
+            for name, figure in figures.items()
         },
     }
-    report(figures)
+    print(f"\n{table(figures)}\n{LEGEND}\n\nverdict: {verdict(figures, args.features)}")
     write_json(args.json, content)
     print(f"\nwrote {', '.join(map(str, (args.json, *pictures)))}")
+
+
+def figures_of_images(
+    args: argparse.Namespace,
+    trained: Trained,
+    reference: Reference,
+    samples: Tensor,
+    labels: Tensor | None,
+) -> Figures:
+    """Compare images with real ones, and draw them; the likelihood is left to `likelihood`."""
+    from evaluation.cas import classification_accuracy
+    from evaluation.copies import draw_copies
+    from evaluation.images import evaluate_images
+
+    picture, copies, _ = pictures_of(args.json)
+    data_dir, device = args.data_dir, trained.device
+    figures = evaluate_images(samples, reference, data_dir, picture, device, labels)
+    learned, unseen = reference.train.examples[: reference.seen], reference.test.examples
+    figures |= draw_copies(samples, learned, unseen, copies)
+    if args.cas and labels is not None:
+        figures |= classification_accuracy(samples, labels, reference, data_dir, device)
+    return figures
 
 
 def likelihood(trained: Trained, reference: Reference | None, picture: Path) -> Figures:
@@ -211,15 +241,6 @@ def likelihood(trained: Trained, reference: Reference | None, picture: Path) -> 
     assert isinstance(trained.units, PointUnits)
     model = Conditioned(trained.network, None)
     return likelihood_figures(trained.diffusion, model, trained.units, trained.config)
-
-
-def report(figures: Figures) -> None:
-    """Print a table."""
-    width = max(map(len, figures))
-    print(f"\n{'':{width}}  {'samples':>10}  {'real data':>10}")
-    for name, (value, floor) in figures.items():
-        known = "-" if math.isnan(floor) else f"{floor:.4g}"
-        print(f"{name:{width}}  {value:10.4g}  {known:>10}")
 
 
 def main() -> None:

@@ -500,7 +500,8 @@ LABEL_DROPOUT = Option(
 TIMESTEPS = Option(
     "timesteps",
     Whole(2, 100_000),
-    "timesteps of the diffusion process",
+    "timesteps T of the diffusion process; how many of them sampling visits, --steps of sample.py"
+    " says",
     aliases=("num_timesteps",),
     metavar="T",
     default=ByData(1000, 200),

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cli.advice
 import cli.terminal
 from cli.config import read_config
 from cli.parser import settings as settings_of
@@ -178,7 +179,7 @@ def check_something_is_left(run: Run) -> None:
 
 
 def announce(run: Run) -> None:
-    """Two lines: what is trained on what, and for how long."""
+    """Two lines, what is trained on what and for how long; a third where that is not enough."""
     from models import describe
 
     config, batches = run.config, run.batches
@@ -191,10 +192,11 @@ def announce(run: Run) -> None:
         print("tuned for few steps, by consistency")
     going_on = f", from epoch {run.epoch} on" if run.step else ""
     print(
-        f"{run.settings.epochs} epochs of {batches.per_epoch} steps, batch"
-        f" {batches.size}{going_on}",
-        flush=True,
+        f"{run.settings.epochs} epochs of {batches.per_epoch} steps, batch {batches.size}{going_on}"
     )
+    if warning := cli.advice.too_short(run.total_steps, config):
+        print(warning)
+    sys.stdout.flush()
 
 
 def train(args: argparse.Namespace, group: Group) -> None:
@@ -219,6 +221,7 @@ def train(args: argparse.Namespace, group: Group) -> None:
         if group.leads and run.learned is not None:  # it has moved
             write_json(folder / "config.json", run.config)
     print(f"wrote {folder / 'model_final.pt'}, samples/, training_loss.png, history.csv")
+    print(f"next:\n{cli.advice.next_commands(run.config, folder)}")
 
 
 def main() -> None:

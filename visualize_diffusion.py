@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from plots.pictures import ImagePictures, PointPictures
     from sampling import Trained
 
+COMMON = (
+    "dataset num_images save_path checkpoint arrows density compare_schedules gallery html"
+).split()
 CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
 GALLERY_POINTS = 8000
 SCHEDULE_OPTIONS = names_of(cli.options.SCHEDULE)
@@ -132,7 +135,7 @@ LATE_SEED = SEED._replace(default=None, default_text="0, or the run's with --che
 
 
 def make_parser() -> Parser:
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, COMMON)
     parser.add_options(cli.options.DATA, "data")
     parser.add_options(PICTURES, "pictures")
     parser.add_options(cli.options.SCHEDULE, "noise schedule")

@@ -4,6 +4,7 @@
     python benchmarks/budgets.py                       2, 5, 10 and 20 minutes: three hours
     python benchmarks/budgets.py --minutes 1 --num_samples 500
     python benchmarks/budgets.py --dataset FOLDER --image_size 32 --minutes 10
+    python benchmarks/budgets.py --models ours --networks unet dit --seeds 0 1 2
 
 This project is `train.py` with its defaults, for as many steps as the machine manages in the time
 (found out first), and `sample.py --sampler dpmpp`, without and with fresh noise. The rivals are
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import math
 import sys
 import time
@@ -54,9 +56,16 @@ PROBE = 140  # steps, of about 30 seconds, in which our own speed is found out
 AT_ONCE = 250  # samples of a rival
 SHOWN = 64  # in a picture
 SAMPLERS = {  # of our own: what is fast, and what is best after long runs
-    "dpmpp 20": ("--sampler", "dpmpp"),
-    "dpmpp 50, eta 1": ("--sampler", "dpmpp", "--steps", 50, "--eta", 1),
+    "dpmpp20": ("--sampler", "dpmpp"),
+    "dpmpp50_eta1": ("--sampler", "dpmpp", "--steps", 50, "--eta", 1),
 }
+
+
+class Variant(NamedTuple):
+    """One of our own runs: which network, and which seed of its training."""
+
+    network: str
+    seed: int
 
 
 class Judge(NamedTuple):
@@ -136,7 +145,7 @@ def compete(name: str, data: Dataset, args: argparse.Namespace, judge: Judge) ->
 
 
 def train_ours(
-    steps: int, data: Dataset, args: argparse.Namespace, folder: Path
+    variant: Variant, steps: int, data: Dataset, args: argparse.Namespace, folder: Path
 ) -> tuple[float, int]:
     """Train for about so many steps: its seconds, as its history has them, and its steps.
 
@@ -148,6 +157,7 @@ def train_ours(
     epochs = math.ceil(steps / most)
     each = round(steps / epochs)
     options = ["--dataset", data.name, "--data_dir", args.data_dir, "--epochs", epochs]
+    options += ["--model", variant.network, "--seed", variant.seed]
     if each < most:
         options += ["--subset", each * size]
     if args.image_size is not None:
@@ -160,20 +170,33 @@ def train_ours(
     return float(last["seconds"]), int(last["step"])
 
 
+def steps_a_minute(network: str, data: Dataset, args: argparse.Namespace) -> float:
+    """How fast a network of ours trains, as it was said or by a short run."""
+    if args.rates is not None:
+        return 60 * args.rates[args.networks.index(network)] / BATCH
+    folder = args.folder / f"probe_{network}"
+    seconds, steps = train_ours(Variant(network, 0), PROBE, data, args, folder)
+    return 60 * steps / seconds
+
+
 def compete_ourselves(data: Dataset, args: argparse.Namespace, judge: Judge) -> None:
     """Train anew for each budget, since the learning rate falls over the run."""
-    seconds, steps = train_ours(PROBE, data, args, args.folder / "probe")
-    rate = steps / seconds
-    for minutes in args.minutes:
-        folder = args.folder / f"minutes_{minutes:g}"
-        wanted = max(1, round(rate * 60 * minutes))
-        seconds, steps = train_ours(wanted, data, args, folder)
-        for sampler, options in SAMPLERS.items():
+    speeds = {network: steps_a_minute(network, data, args) for network in args.networks}
+    for seed, minutes, network in itertools.product(args.seeds, args.minutes, args.networks):
+        name = f"{Path(data.name).stem}_{network}_{minutes:g}_minutes_seed_{seed}"
+        folder = args.folder / name
+        wanted = max(1, round(speeds[network] * minutes))
+        seconds, steps = train_ours(Variant(network, seed), wanted, data, args, folder)
+        if args.rates is not None:  # the clock may have run beside other work
+            seconds = 60 * steps / speeds[network]
+        for sampler in args.samplers:
             made = folder / "samples.npy"
-            many = ("--num_images", args.num_samples, "--quiet", "--output", made)
-            script("sample.py", "--checkpoint", folder / "model_final.pt", *options, *many)
+            options = ("--checkpoint", folder / "model_final.pt", *SAMPLERS[sampler])
+            many = ("--num_images", args.num_samples, "--seed", seed, "--quiet", "--output", made)
+            script("sample.py", *options, *many)
             pixels = torch.from_numpy(np.load(made))
-            judge.report(OURS, f"x0, cosine, Muon, {sampler}", seconds, steps, pixels)
+            recipe = f"{network}, {sampler}, seed {seed}"
+            judge.report(OURS, recipe, seconds, steps, pixels)
 
 
 def make_parser() -> Parser:
@@ -186,6 +209,11 @@ def make_parser() -> Parser:
     add("--features", choices=features, default=features[0], help="as evaluate.py has them")
     models = f"of: {', '.join(known)} (default: all)"
     add("--models", nargs="+", choices=known, metavar="NAME", help=models)
+    add("--networks", nargs="+", choices=names.models_for("images"), default=["unet"], help="ours")
+    add("--seeds", type=int, nargs="+", default=[0], metavar="N", help="of our runs")
+    known_rates = "images/s in training of --networks, where the machine is too busy to find out"
+    add("--rates", type=float, nargs="+", metavar="R", help=known_rates)
+    add("--samplers", nargs="+", choices=SAMPLERS, default=list(SAMPLERS), help="of our models")
     add("--folder", type=Path, default=Path("outputs/budgets"), metavar="DIR", help="what is made")
     return parser
 

@@ -167,7 +167,7 @@ def default_steps() -> str:
     found: dict[int | None, list[str]] = {}
     for name, sampler in SAMPLERS.items():
         found.setdefault(sampler.steps, []).append(name)
-    every = "all that the model was trained with"
+    every = "all"
     return ", ".join(f"{n or every} for {in_a_row(who, 'and')}" for n, who in found.items())
 
 
@@ -181,11 +181,12 @@ def sampling(default: str) -> tuple[Option, ...]:
             default_text=default,
         ),
         Option(
-            "timesteps",
+            "steps",
             POSITIVE,
-            "denoising steps",
-            aliases=("steps",),
+            "denoising steps: how many of the model's timesteps are visited",
+            aliases=("timesteps",),
             default_text=default_steps(),
+            dest="timesteps",
         ),
         *OF_SAMPLERS,
         *SAMPLING,

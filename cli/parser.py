@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from system.errors import one_line
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     T = TypeVar("T", bound=DataclassInstance)
 
 
+def version() -> str:
+    """The release that this is, as pyproject.toml has it."""
+    import tomllib  # which takes a while to import
+
+    project = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
+
+
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Show defaults, but not the `None` and `False` of options that are off."""
 
@@ -28,15 +37,35 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         return super()._get_help_string(action)
 
 
+class ShowVersion(argparse.Action):
+    """Print the release, and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"Tiny Diffusion {version()}")
+        parser.exit()
+
+
+class ShowAll(argparse.Action):
+    """Print the help of all options, and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        assert isinstance(parser, Parser)
+        parser.common = ()
+        parser.print_help()
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are two lines, not a page of usage.
 
     Args:
         document: a script's docstring: a line that says what it does, then examples. Python's
             option -OO leaves none.
+        common: the options that `--help` shows, if it is not to show all of them; `--help_all`
+            shows the rest.
     """
 
-    def __init__(self, document: str | None) -> None:
+    def __init__(self, document: str | None, common: Collection[str] = ()) -> None:
         title, _, examples = (document or "").strip().partition("\n")
         super().__init__(
             usage="%(prog)s [options]",
@@ -45,6 +74,27 @@ class Parser(argparse.ArgumentParser):
             formatter_class=HelpFormatter,
             allow_abbrev=False,
         )
+        self.common = common
+        ends: dict[str, Any] = {"nargs": 0, "dest": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+        if common:
+            self.add_argument("--help_all", action=ShowAll, help="show all options", **ends)
+        self.add_argument("--version", action=ShowVersion, help="print the version", **ends)
+
+    def format_help(self) -> str:
+        """All options by section or, if some are common, these alone."""
+        if not self.common:
+            return super().format_help()
+        formatter = self._get_formatter()
+        formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        formatter.add_text(self.description)
+        formatter.start_section("common options")
+        shown = [action for action in self._actions if action.dest in self.common]
+        formatter.add_arguments(shown)
+        formatter.end_section()
+        rest = len(self._actions) - len(shown)
+        formatter.add_text(f"'{self.prog} --help_all' shows the other {rest} options, too.")
+        formatter.add_text(self.epilog)
+        return formatter.format_help()
 
     def add_options(self, options: Iterable[Option], title: str = "") -> None:
         """Add options, in --help under a title of their own if there is one."""
@@ -72,8 +122,8 @@ class Parser(argparse.ArgumentParser):
         return option in self._option_string_actions
 
     def error(self, message: str) -> NoReturn:
-        message = one_line(message)
-        self.exit(2, f"{self.prog}: error: {message}\n'{self.prog} --help' lists the options.\n")
+        message, option = one_line(message), "--help_all" if self.common else "--help"
+        self.exit(2, f"{self.prog}: error: {message}\n'{self.prog} {option}' lists the options.\n")
 
 
 def settings(cls: type[T], args: argparse.Namespace, **others: Any) -> T:

@@ -15,6 +15,10 @@ from system.options import Option
 from system.values import ANY_SEED, POSITIVE, File, Flag, Labels, Pair, Real, Text, Whole
 
 SUFFIXES = {"images": (".png", ".npy"), "points": (".png", ".npy", ".csv")}  # of the output
+COMMON = (
+    "checkpoint num_images labels guidance sampler timesteps inpaint mask from_image inversion"
+    " show_intermediate gif output seed"
+).split()
 ENDS = ("sample.png", "process.png")  # of the stills, those whose names are known beforehand
 
 OUTPUT = (
@@ -45,8 +49,8 @@ OUTPUT = (
     Option(
         "show_image_step",
         POSITIVE,
-        "with a picture every so many denoising steps, instead of about ten in all;"
-        " implies --show_intermediate",
+        "a picture every so many denoising steps (not timesteps, as in train.py), instead of about"
+        " ten in all; implies --show_intermediate",
         metavar="STEPS",
     ),
     Option("gif", Flag(), "also write the process as an animation"),
@@ -126,7 +130,7 @@ EDITING = (
 
 def make_parser(document: str | None) -> Parser:
     """The parser of sample.py, with its options by section."""
-    parser = Parser(document)
+    parser = Parser(document, COMMON)
     parser.add_options((cli.options.CHECKPOINT,))
     parser.add_options(OUTPUT, "what to make")
     parser.add_options(EDITING, "from given noise or images")

@@ -33,6 +33,10 @@ from system.values import NOT_NEGATIVE, POSITIVE, Choice, File, Flag, OneOf, Rea
 # A person's own images can be few or many, so their defaults count steps and not epochs.
 OWN_STEPS, OWN_PICTURES, OWN_SAVES = 5000, 20, 5
 TUNING_EPOCHS, TUNING_LR = ByData(3, 300), ByData(1e-3, 2e-3)
+COMMON = (
+    "dataset epochs batch_size lr class_conditional model schedule prediction subset output_dir"
+    " resume"
+).split()
 BY_SIZE = ("epochs", "sample_interval", "save_interval")
 
 TRAINING = (
@@ -132,7 +136,8 @@ OUTPUT = (
     Option(
         "show_image_step",
         POSITIVE,
-        "with the samples also draw how they came about, every so many timesteps",
+        "with the samples also draw how they came about, every so many timesteps (not denoising"
+        " steps, as in sample.py)",
         metavar="T",
         changeable=True,
     ),
@@ -215,7 +220,7 @@ FREE_IN_TUNING = {"objective", "guidance", "no_teacher", "optimizer", "ema_decay
 
 def make_parser(document: str) -> Parser:
     """The parser of train.py, with its options by section."""
-    parser = Parser(document)
+    parser = Parser(document, COMMON)
     parser.add_options(cli.options.DATA, "data")
     parser.add_options(TRAINING, "training")
     parser.add_options(NETWORK, "network")

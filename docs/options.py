@@ -20,6 +20,7 @@ import train
 import visualize_diffusion
 from cli.parser import Parser
 
+ENDS = ("help", argparse.SUPPRESS)  # what options are called that end a script at once
 TARGET = DOCS / "OPTIONS.md"
 INTRODUCTION = """# All options
 
@@ -44,7 +45,7 @@ def document() -> str:
     for script, parser in parsers().items():
         sections.append(f"## `{script}`\n\n{parser.description}\n")
         for group in parser._action_groups:
-            actions = [one for one in group._group_actions if one.dest != "help"]
+            actions = [one for one in group._group_actions if one.dest not in ENDS]
             if actions:
                 title = "model" if group.title == "options" else str(group.title)
                 rows = "\n".join(row(parser, action) for action in actions)

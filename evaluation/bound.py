@@ -16,7 +16,7 @@ from torch import Tensor
 
 import plots.bound
 from diffusion import Diffusion, Model, NoiseSchedule
-from evaluation import Figures
+from evaluation import Figure, Figures
 from guidance import Conditioned, Network
 
 MOST_PARTS = 24  # of the noise levels
@@ -101,7 +101,7 @@ def bound_figures(
     at = bound.ends[bound.totals.argmin()].item()
     title = f"Bits per dimension of unseen images; least where sampling ends at t = {at}"
     plots.bound.save_bound(levels, bound.steps.tolist(), totals, picture, title)
-    return {"bits per dimension of unseen images, at most": (min(totals), math.nan)}
+    return {"bits per dimension of unseen images, at most": Figure(min(totals), math.nan)}
 
 
 def parts_of(schedule: NoiseSchedule) -> list[int]:

@@ -1,14 +1,18 @@
 """A small classifier of images, in whose features samples are compared with real images.
 
-It is trained once for each dataset and kept in a cache file whose name is a hash of this code and
-of the data, so neither can change without a new one. The file can be deleted at any time.
+It is trained once for each dataset and kept in a cache file whose name is a hash of the data and of
+the code that decides what it learns, so neither can change without a new one. The file can be
+deleted at any time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -19,7 +23,8 @@ from tqdm import tqdm
 from datasets import Dataset
 from datasets.units import to_unit
 from system.console import shows_bars
-from system.files import write_through_memory
+from system.files import check_writable, write_through_memory
+from system.words import duration
 
 FEATURES = 128
 EPOCHS, MOST_EPOCHS = 7, 30
@@ -27,6 +32,8 @@ STEPS = 600  # of the optimizer, at least; for them small data sets are gone thr
 BATCH = 128
 PEAK_LR = 4e-3
 SHIFT = 2  # pixels that training images are moved by, at most
+SAY_EVERY = 10  # seconds, how far it is, where there is no bar
+PARTS = ("model", "optimizer", "schedule")  # of the state of its training
 
 
 class Classifier(nn.Module):
@@ -79,45 +86,111 @@ def augment(x: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
     return x.movedim(1, -1)[every, rows, columns].movedim(-1, 1)
 
 
-def train_classifier(data: Dataset, device: torch.device | str = "cpu") -> Classifier:
-    """The classifier of a training split; the same one every time on the same machine."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = Classifier(data.shape[0], data.classes)
-    model = model.to(device).to(memory_format=torch.channels_last).train()
-    generator = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_LR, weight_decay=0.02)
-    size = min(BATCH, len(data))
-    per_epoch = len(data) // size
-    epochs = max(EPOCHS, min(math.ceil(STEPS / per_epoch), MOST_EPOCHS))
-    steps = epochs * per_epoch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=steps)
-    images, labels = data.examples.to(device), data.labels.to(device)
-    silent = not shows_bars(sys.stderr)
-    with tqdm(total=steps, desc=f"classifier of {Path(data.name).name}", disable=silent) as bar:
-        for _ in range(epochs):
-            order = torch.randperm(len(data), generator=generator).to(device)
-            for batch in order[: per_epoch * size].split(size):
-                x = augment(to_unit(images[batch]), data.symmetric, generator)
-                F.cross_entropy(model(x), labels[batch]).backward()
-                optimizer.step()
-                schedule.step()
-                optimizer.zero_grad()
+class Training:
+    """A classifier in training; the same one every time on the same machine.
+
+    Attributes:
+        epoch: how many of the `epochs` are done.
+    """
+
+    def __init__(self, data: Dataset, device: torch.device | str) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = Classifier(data.shape[0], data.classes)
+        self.model = model.to(device).to(memory_format=torch.channels_last).train()
+        self.generator = torch.Generator().manual_seed(0)
+        self.size = min(BATCH, len(data))
+        self.per_epoch = len(data) // self.size
+        self.epochs = max(EPOCHS, min(math.ceil(STEPS / self.per_epoch), MOST_EPOCHS))
+        self.epoch, steps = 0, self.epochs * self.per_epoch
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=PEAK_LR, weight_decay=0.02)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, PEAK_LR, total_steps=steps
+        )
+        self.images, self.labels = data.examples.to(device), data.labels.to(device)
+        self.symmetric = data.symmetric
+
+    def steps(self) -> Iterator[None]:
+        """One epoch; yields after each step of the optimizer."""
+        order = torch.randperm(len(self.images), generator=self.generator)
+        order = order[: self.per_epoch * self.size].to(self.images.device)
+        for batch in order.split(self.size):
+            x = augment(to_unit(self.images[batch]), self.symmetric, self.generator)
+            F.cross_entropy(self.model(x), self.labels[batch]).backward()
+            self.optimizer.step()
+            self.schedule.step()
+            self.optimizer.zero_grad()
+            yield
+        self.epoch += 1
+
+    def save(self, path: Path) -> None:
+        """Keep what is needed to go on after this epoch."""
+        parts = {name: getattr(self, name).state_dict() for name in PARTS}
+        state = {**parts, "generator": self.generator.get_state(), "epoch": self.epoch}
+        write_through_memory(path, lambda file: torch.save(state, file))
+
+    def restore(self, path: Path) -> None:
+        """Go on from a file of `save`."""
+        state = torch.load(path, weights_only=True)
+        for name in PARTS:
+            getattr(self, name).load_state_dict(state[name])
+        self.generator.set_state(state["generator"])
+        self.epoch = state["epoch"]
+
+
+def train_classifier(
+    data: Dataset,
+    device: torch.device | str = "cpu",
+    unfinished: Path | None = None,
+    name: str = "classifier",
+) -> Classifier:
+    """The classifier of a training split. Says how far it is, at a terminal by a bar.
+
+    Args:
+        unfinished: where it is kept after each epoch, to go on from after an interruption.
+        name: what is trained, in words.
+    """
+    training = Training(data, device)
+    if unfinished is not None and unfinished.is_file():
+        try:
+            training.restore(unfinished)
+        except Exception:  # a damaged file fails in very many ways
+            training = Training(data, device)
+    start = told = time.perf_counter()
+    before, bars = training.epoch, shows_bars(sys.stderr)
+    steps = training.epochs * training.per_epoch
+    done = before * training.per_epoch
+    with tqdm(total=steps, initial=done, desc=name, disable=not bars) as bar:
+        while training.epoch < training.epochs:
+            for _ in training.steps():
                 bar.update()
-    return model.eval().requires_grad_(False)
+            if unfinished is not None:
+                training.save(unfinished)
+            left, now = training.epochs - training.epoch, time.perf_counter()
+            if left and not bars and now - told >= SAY_EVERY:
+                to_go = duration((now - start) / (training.epoch - before) * left)
+                words = f"epoch {training.epoch} of {training.epochs}, {to_go} to go"
+                print(f"{name}: {words}", flush=True)
+                told = now
+    return training.model.eval().requires_grad_(False)
 
 
 def cache_path(data: Dataset, data_dir: Path) -> Path:
     """Where the classifier of this code and these data is kept."""
-    key = hashlib.sha256(Path(__file__).read_bytes())
-    key.update(data.digest().encode())
+    code = [inspect.getsource(part) for part in (Classifier, augment, Training)]
+    numbers = (FEATURES, EPOCHS, MOST_EPOCHS, STEPS, BATCH, PEAK_LR, SHIFT)
+    key = hashlib.sha256(repr((code, numbers, data.digest())).encode())
     return data_dir / "classifiers" / f"{Path(data.name).stem}-{key.hexdigest()[:16]}.pt"
 
 
 def load_classifier(
     data: Dataset, data_dir: Path, device: torch.device | str = "cpu"
 ) -> Classifier:
-    """The classifier of a training split, from the cache or else trained now (some minutes)."""
+    """The classifier of a training split, from the cache or else trained now (some minutes).
+
+    Raises:
+        InputError: it would have to be trained, and could not be kept.
+    """
     path = cache_path(data, data_dir)
     if path.is_file():
         try:
@@ -125,10 +198,19 @@ def load_classifier(
             model.load_state_dict(torch.load(path, weights_only=True))
             return model.to(device).to(memory_format=torch.channels_last)
         except Exception as error:  # a damaged file fails in very many ways
-            print(f"{path} is damaged ({type(error).__name__}); training the classifier anew")
-    model = train_classifier(data, device)
+            print(f"{path} is damaged ({type(error).__name__}); training the classifier again")
+    check_writable(path.parent)
+    what = f"classifier of {Path(data.name).stem}"
+    print(
+        f"first a {what} is trained on {len(data):,} images, once: images are compared in its"
+        f" features. It is kept in {path.parent}, after each epoch too",
+        flush=True,
+    )
+    unfinished = path.with_suffix(".unfinished")
+    model = train_classifier(data, device, unfinished, what)
     weights = {name: value.cpu() for name, value in model.state_dict().items()}
     write_through_memory(path, lambda file: torch.save(weights, file))
+    unfinished.unlink(missing_ok=True)
     return model
 
 

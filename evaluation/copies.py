@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 import plots.images
-from evaluation import Figures
+from evaluation import Figure, Figures
+from evaluation.errors import of_share
 from evaluation.point_metrics import nearest_of
 from plots.figures import evenly_spaced
 
@@ -64,5 +65,6 @@ def draw_copies(samples: Tensor, train: Tensor, unseen: Tensor, path: Path) -> F
         "Samples closest to a training image; above: as a share of its distance to its neighbour",
         beside=["sample", "training"],
     )
-    close = tuple((found < 1).double().mean().item() for found in (share, of_unseen))
-    return {"closer to a training image than its neighbour": (close[0], close[1])}
+    close, of_real = ((found < 1).double().mean().item() for found in (share, of_unseen))
+    error = of_share(close, len(samples))
+    return {"closer to a training image than its neighbour": Figure(close, of_real, error)}

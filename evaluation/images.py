@@ -21,8 +21,9 @@ from torch import Tensor
 import plots.images
 from datasets import Dataset, load_images
 from datasets.settings import ImageSettings
-from evaluation import Figures
+from evaluation import Figure, Figures
 from evaluation.classifier import classify, load_classifier
+from evaluation.errors import jackknife, of_share, with_errors
 from evaluation.image_metrics import frechet_distance, kernel_distance, precision_and_recall
 from evaluation.inception import Features, load_inception
 from evaluation.point_metrics import nearest
@@ -140,18 +141,24 @@ def evaluate_images(
     draw_extremes(samples, nearest(of_samples, of_test), picture)
     shares = torch.bincount(train.labels, minlength=train.classes) / len(train)
     # Far below the value for unseen real images, it would mean copies of training images.
-    distances = [nearest(found, of_seen).median().item() for found in (of_samples, of_test)]
+    distances = [nearest(found, of_seen) for found in (of_samples, of_test)]
     figures = {
         **both(distribution_figures, (of_samples, of_test), (of_real, of_test)),
         **both(class_figures, (classes, shares), (real_classes, shares)),
-        "median distance to a training image": (distances[0], distances[1]),
+        "median distance to a training image": median_distances(*distances),
     }
     if labels is not None:
-        figures["share of the class asked for"] = (
+        figures["share of the class asked for"] = Figure(
             share_right(classes, labels),
             share_right(real_classes, held.labels[: len(samples)]),
         )
-    return figures
+
+    def without_some(part: Tensor) -> dict[str, float]:
+        return quick_figures(of_samples[part], of_test, distances[0][part]) | class_figures(
+            classes[part], shares
+        )
+
+    return with_errors(figures, errors(figures, without_some, len(samples)))
 
 
 def compare_as_papers_do(
@@ -169,11 +176,38 @@ def compare_as_papers_do(
     of_samples, of_unseen, of_train = map(features, (samples, unseen, train.examples))
     distances = [nearest(found, of_train[:seen]) for found in (of_samples, of_unseen)]
     draw_extremes(samples, distances[0], picture)
-    medians = [found.median().item() for found in distances]
-    return {
+    figures = {
         **both(distribution_figures, (of_samples, of_train), (of_unseen, of_train)),
-        "median distance to a training image": (medians[0], medians[1]),
+        "median distance to a training image": median_distances(*distances),
     }
+
+    def without_some(part: Tensor) -> dict[str, float]:
+        return quick_figures(of_samples[part], of_train, distances[0][part])
+
+    return with_errors(figures, errors(figures, without_some, len(samples)))
+
+
+def median_distances(of_samples: Tensor, of_real: Tensor) -> Figure:
+    """The median distance of samples to a training image, beside that of real images."""
+    return Figure(of_samples.median().item(), of_real.median().item())
+
+
+def quick_figures(found: Tensor, real: Tensor, distances: Tensor) -> dict[str, float]:
+    """The figures that are quick enough to be taken again for each part of the samples."""
+    return {
+        "FID": frechet_distance(found, real),
+        "KID x 1000": 1000 * kernel_distance(found, real),
+        "median distance to a training image": distances.median().item(),
+    }
+
+
+def errors(
+    figures: Figures, without_some: Callable[[Tensor], dict[str, float]], count: int
+) -> dict[str, float]:
+    """The standard errors of figures of `count` samples."""
+    shares = ("precision", "recall", "share of the class asked for")
+    found = {name: of_share(figures[name].samples, count) for name in shares if name in figures}
+    return found | jackknife(without_some, count)
 
 
 def both(
@@ -183,7 +217,7 @@ def both(
 ) -> Figures:
     """Figures for the samples beside the same figures for real images in their place."""
     found, floor = figures(*of_samples), figures(*of_real)
-    return {name: (found[name], floor[name]) for name in found}
+    return {name: Figure(found[name], floor[name]) for name in found}
 
 
 def distribution_figures(found: Tensor, real: Tensor) -> dict[str, float]:

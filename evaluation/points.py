@@ -18,9 +18,16 @@ from datasets import load_points
 from datasets.densities import LOG_DENSITIES
 from datasets.units import PointUnits
 from diffusion import Diffusion, Model
-from evaluation import Figures
+from evaluation import Figure, Figures
+from evaluation.errors import jackknife, of_share, with_errors
 from evaluation.likelihood import log_density_of_data
-from evaluation.point_metrics import energy_distance, nearest, share_off, sliced_wasserstein
+from evaluation.point_metrics import (
+    energy_distance,
+    mean_distance,
+    nearest,
+    share_off,
+    sliced_wasserstein,
+)
 from plots.pictures import PointPictures
 
 LIKELIHOOD_POINTS = 2000
@@ -48,7 +55,7 @@ def likelihood_figures(
     found = log_density_of_data(diffusion, model, units, points).mean().item()
     true = LOG_DENSITIES.get(config["dataset"])
     best = math.nan if true is None else true(points).mean().item()
-    return {"log-density of fresh points (nats)": (found, best)}
+    return {"log-density of fresh points (nats)": Figure(found, best)}
 
 
 def evaluate_points(
@@ -75,12 +82,23 @@ def evaluate_points(
     def off(points: Tensor, centres: Tensor) -> float:
         return share_off(nearest(points, centres))
 
-    return {
-        "energy distance": (energy_distance(samples, fresh), energy_distance(other, fresh)),
-        "sliced Wasserstein-2": (
-            sliced_wasserstein(samples, fresh),
-            sliced_wasserstein(other, fresh),
+    figures = {
+        "energy distance": Figure(energy_distance(samples, fresh), energy_distance(other, fresh)),
+        "sliced Wasserstein-2": Figure(
+            sliced_wasserstein(samples, fresh), sliced_wasserstein(other, fresh)
         ),
-        "share of samples off the data": (off(samples, fresh), off(other, fresh)),
-        "share of the data without a sample": (off(fresh, samples), off(fresh, other)),
+        "share of samples off the data": Figure(off(samples, fresh), off(other, fresh)),
+        "share of the data without a sample": Figure(off(fresh, samples), off(fresh, other)),
     }
+
+    def without_some(part: Tensor) -> dict[str, float]:
+        # Less what is the same for every part.
+        some = samples[part]
+        return {
+            "energy distance": 2 * mean_distance(some, fresh) - mean_distance(some, some),
+            "sliced Wasserstein-2": sliced_wasserstein(some, fresh[: len(some)]),
+        }
+
+    shares = [name for name in figures if name.startswith("share")]
+    binomial = {name: of_share(figures[name].samples, count) for name in shares}
+    return with_errors(figures, binomial | jackknife(without_some, count))

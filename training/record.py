@@ -15,10 +15,15 @@ from tqdm import tqdm
 
 from system.console import shows_bars
 from system.errors import RunError
+from system.words import duration
 from training.run import Run
 from training.tensorboard import TensorBoard
 
 READ_EVERY = 20  # steps between two readings of the loss; each one makes the host wait
+PACE_KNOWN = 3  # readings after which a run says how long it will take; the first ones are slower
+LONG = 60  # seconds; a shorter run need not say so
+# All of it fits into 60 columns.
+BAR = "{desc} {percentage:.0f}%|{bar}| {n_fmt}/{total_fmt} [{remaining}, {rate_fmt}{postfix}]"
 
 
 class Measured(NamedTuple):
@@ -40,6 +45,7 @@ class Record:
     def __init__(self, run: Run) -> None:
         self.run, self.settings, self.group = run, run.settings, run.group
         self.unread: list[Measured] = []
+        self.readings = 0
         self.tensorboard: TensorBoard | None = None
         self.unit = run.config["kind"]
 
@@ -52,7 +58,9 @@ class Record:
         self.bar = tqdm(
             total=run.total_steps * size,
             initial=run.steps_done * size,
-            unit=f" {self.unit}",
+            unit="",
+            unit_scale=True,
+            bar_format=BAR,
             disable=not (shows_bars(sys.stderr) and self.group.leads),
             smoothing=0.1,
         )
@@ -115,6 +123,16 @@ class Record:
         mean = sum(loss for loss, _ in values) / len(values)
         self.bar.set_postfix_str(f"loss {mean:.4f}", refresh=False)
         self.bar.update(images)
+        self.readings += 1
+        if self.readings == PACE_KNOWN:
+            self.say_how_long(rate)
+
+    def say_how_long(self, rate: float) -> None:
+        """About how long the rest takes, by the pace (examples a second) of the last steps."""
+        run = self.run
+        seconds = (run.total_steps - run.steps_done) * run.batches.size / rate
+        if self.group.leads and seconds >= LONG:
+            tqdm.write(f"about {duration(seconds)} to go, at {rate:,.0f} {self.unit}/s")
 
     def check_finite(self, row: Measured, loss: float, norm: float) -> None:
         """Stop a run whose numbers are no longer finite.

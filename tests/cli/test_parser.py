@@ -1,7 +1,9 @@
 """parser.py: options become arguments, and arguments settings."""
 
+import re
 from argparse import Namespace
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +66,33 @@ def test_settings_are_the_arguments_of_the_same_names():
         loud: bool = False
 
     assert settings(Some, Namespace(size=4, loud=True, other=3)) == Some(4, True)
+
+
+def parser_with_common_options():
+    parser = Parser("A test.\n\npython test.py --size 3", common=("size", "limits"))
+    parser.add_options(OPTIONS, "some")
+    return parser
+
+
+def test_help_shows_the_common_options_and_help_all_the_rest(capsys):
+    parser = parser_with_common_options()
+    text = parser.format_help()
+    assert "common options:" in text
+    assert set(re.findall(r"--\w+", text)) == {"--size", "--s", "--ends", "--help_all"}
+    hidden = len(parser._actions) - 2
+    assert f"--help_all' shows the other {hidden} options" in text
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(["--help_all"])
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert parser._option_string_actions.keys() <= set(re.findall(r"-[-\w]+", shown))
+
+
+@pytest.mark.parametrize("make", [parser_with_common_options, lambda: Parser("A test.")])
+def test_the_version_is_that_of_the_project(make, capsys):
+    with pytest.raises(SystemExit) as end:
+        make().parse_args(["--version"])
+    assert end.value.code == 0
+    project = Path(__file__).parent.parent.parent / "pyproject.toml"
+    number = re.search(r'^version = "(.*)"$', project.read_text(), re.MULTILINE)[1]
+    assert capsys.readouterr().out == f"Tiny Diffusion {number}\n"

@@ -122,7 +122,7 @@ def test_the_picture_shows_all_parts_and_the_least(tmp_path, monkeypatch):
     levels, totals = right.lines[0].get_data()
     assert totals == pytest.approx(bound.totals.numpy())
     assert levels[0] == pytest.approx(diffusion.schedule.noise_levels[0].item())
-    ((least, nothing),) = found.values()
+    ((least, nothing, _),) = found.values()
     assert least == min(totals) == right.lines[1].get_ydata()[0]
     assert math.isnan(nothing)
     end = bound.ends[bound.totals.argmin()]

@@ -1,6 +1,7 @@
 """evaluate.py as a person runs it, and the classifier it compares images with."""
 
 import json
+import re
 import struct
 
 import imageio.v3 as iio
@@ -11,11 +12,13 @@ from scripts import assert_picture, refuse, succeed
 from studio import picture, texts_above, title, write_model
 
 import evaluate
+import evaluation.classifier
 import evaluation.images
 from datasets import Dataset, load_images
 from datasets.digits import make_digits
 from evaluation.classifier import (
     Classifier,
+    Training,
     augment,
     cache_path,
     classify,
@@ -120,6 +123,66 @@ def test_the_classifier_is_the_same_every_time_and_cached_by_its_data(tmp_path, 
         for one, two in zip(first.state_dict().values(), model.state_dict().values(), strict=True):
             assert torch.equal(one, two)
     assert cache_path(other, tmp_path) != kept
+
+
+def test_the_training_of_a_classifier_goes_on_where_it_was_interrupted(tmp_path, capsys):
+    pixels, labels = make_digits(train=True, count=256)
+    data = Dataset("digits", pixels, labels)
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(evaluation.classifier, "MOST_EPOCHS", 7)
+    whole = train_classifier(data)
+    path = cache_path(data, tmp_path)
+    save, saved = Training.save, []
+
+    def interrupted(self, file):
+        save(self, file)
+        saved.append(file)
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+
+    monkey.setattr(Training, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load_classifier(data, tmp_path)
+    assert not path.exists()
+    assert saved[-1].exists()
+    resumed = load_classifier(data, tmp_path)
+    monkey.undo()
+    assert len(saved) == 7  # three before the interruption, and the four that were left
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    for one, two in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, two)
+    assert (
+        f"first a classifier of digits is trained on {len(data)} images" in capsys.readouterr().out
+    )
+
+
+def test_a_damaged_unfinished_classifier_is_trained_from_the_start(tmp_path):
+    pixels, labels = make_digits(train=True, count=128)
+    data = Dataset("digits", pixels, labels)
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"not a checkpoint")
+    first, second = train_classifier(data), train_classifier(data, unfinished=broken)
+    for one, two in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_without_a_terminal_the_classifier_says_how_far_it_is(monkeypatch, capsys):
+    pixels, labels = make_digits(train=True, count=128)
+    data = Dataset("digits", pixels, labels)
+    monkeypatch.setattr(evaluation.classifier, "SAY_EVERY", 0)
+    monkeypatch.setattr(evaluation.classifier, "MOST_EPOCHS", 7)
+    train_classifier(data, name="it")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6  # the last epoch has nothing left to say
+    assert re.fullmatch(r"it: epoch 1 of 7, \d+ s to go", lines[0])
+
+
+def test_where_it_cannot_be_kept_no_classifier_is_trained(tmp_path, monkeypatch):
+    (tmp_path / "classifiers").write_text("a file where the folder should be")
+    monkeypatch.setattr(evaluation.classifier, "train_classifier", None)
+    pixels, labels = make_digits(train=True, count=128)
+    with pytest.raises(InputError, match="cannot write into"):
+        load_classifier(Dataset("digits", pixels, labels), tmp_path)
 
 
 def test_the_classifier_has_not_seen_the_real_images_that_it_judges(tmp_path, monkeypatch):

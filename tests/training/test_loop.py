@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch._dynamo.utils import counters
+from tqdm import tqdm
 
 import train
 from guidance import cycle_labels
@@ -14,6 +15,7 @@ from sampling import SampleSettings, Trained, generate
 from sampling.denoising import prepare_network
 from system.errors import InputError
 from training.objectives import OBJECTIVES
+from training.record import BAR, Record
 
 RUN = "--dataset digits --subset 70 --batch_size 32 --epochs 3 --base_channels 8 --num_samples 4"
 
@@ -167,3 +169,43 @@ def test_the_objective_asked_for_is_what_is_minimised(tmp_path, monkeypatch):
     monkeypatch.setitem(OBJECTIVES, "denoising", plain)
     other = train.make_trainer(args)
     assert other.loss(*batch).mean().item() == pytest.approx(x0.square().mean().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rate", "says"), [(100.0, "about 4 minutes to go, at 100 points/s"), (1e6, "")]
+)
+def test_a_long_run_says_how_long_it_will_take(rate, says, tmp_path, capsys):
+    options = (
+        f"--dataset line --num_points 1000 --batch_size 100 --epochs 25 --output_dir {tmp_path}"
+    )
+    trainer = train.make_trainer(train.parse_arguments(options.split()))
+    trainer.run.epoch = 2  # 24 epochs of 1,000 points are left
+    with trainer.record as record:
+        record.say_how_long(rate)
+    assert capsys.readouterr().out.strip() == says
+
+
+def test_it_says_so_once_when_the_pace_is_known(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(Record, "say_how_long", lambda _, rate: said.append(rate))
+    options = f"--dataset line --num_points 1000 --batch_size 10 --epochs 1 --output_dir {tmp_path}"
+    train.make_trainer(train.parse_arguments(options.split())).train()
+    assert len(said) == 1
+    assert said[0] > 0
+
+
+def test_the_bar_shows_everything_in_60_columns():
+    shown = tqdm.format_meter(
+        1_130_000,
+        1_200_000,
+        3600,
+        ncols=60,
+        prefix="epoch 20/20",
+        unit="",
+        unit_scale=True,
+        bar_format=BAR,
+        postfix="loss 0.1234",
+    )
+    assert len(shown) <= 60
+    assert shown.startswith("epoch 20/20 94%|")
+    assert shown.endswith("| 1.13M/1.20M [03:43, 314/s, loss 0.1234]")

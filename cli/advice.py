@@ -1,0 +1,66 @@
+"""What train.py says beside what it does: whether a run is long enough, and what to type next."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cli.config import OUTPUT_DIR
+from cli.options import DATA_DIR
+from names import FEW_STEPS
+
+# Steps of the optimiser before samples begin to look like the data (benchmarks/RESULTS.md, "How
+# long a run has to be"), at the default batch size; with labels they must also follow these.
+ENOUGH_STEPS = {"points": 400, "images": 300}
+ENOUGH_WITH_LABELS = 600
+
+
+def enough_steps(config: Mapping[str, Any]) -> int:
+    """About how many steps of training the samples of such a run need."""
+    labelled = config["kind"] == "images" and bool(config["label_counts"])
+    return ENOUGH_WITH_LABELS if labelled else ENOUGH_STEPS[config["kind"]]
+
+
+def too_short(steps: int, config: Mapping[str, Any]) -> str | None:
+    """A warning for a run of so few steps that its samples will disappoint; None for others."""
+    enough = enough_steps(config)
+    if steps >= enough or config["objective"] in FEW_STEPS:
+        return None
+    labels = " and to follow the labels" if config["label_counts"] else ""
+    return (
+        f"note: {steps:,} steps are few; samples begin to look like the data{labels} after about"
+        f" {enough:,} (more --epochs, or a larger --subset)"
+    )
+
+
+def start_of(script: str) -> str:
+    """How to start another script, in the way that this one was started."""
+    program = Path(sys.argv[0])
+    if program.stem.startswith("tiny-diffusion-"):
+        return f"tiny-diffusion-{script.removesuffix('_diffusion.py').removesuffix('.py')}"
+    return f"python {shlex.quote(str(program.with_name(script)))}"
+
+
+def next_commands(config: Mapping[str, Any], folder: Path) -> str:
+    """What to type after a run in `folder`: to sample, for a page to play with, to measure."""
+    model = f"--checkpoint {shlex.quote(str(folder / 'model_final.pt'))}"
+    chosen = "" if folder == OUTPUT_DIR else f" {model}"
+    few = config["objective"] in FEW_STEPS
+    sample = chosen if few else f"{chosen} --show_intermediate"
+    if config["label_counts"] and config["label_dropout"] and not few:
+        sample += " --guidance 2"
+    measure = chosen
+    if config["kind"] == "images":
+        if len(config["class_names"]) < 2:
+            measure += " --features inception"
+        if (data_dir := str(config["data_dir"])) != str(DATA_DIR.default):
+            measure += f" --data_dir {shlex.quote(data_dir)}"
+    lines = (
+        f"{start_of('sample.py')}{sample}",
+        f"{start_of('visualize_diffusion.py')} {model} --html",
+        f"{start_of('evaluate.py')}{measure}",
+    )
+    return "\n".join(f"  {line}" for line in lines)

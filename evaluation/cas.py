@@ -1,0 +1,48 @@
+"""Classification accuracy score: how much a classifier learns from samples alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from datasets import Dataset
+from evaluation import Figure, Figures
+from evaluation.classifier import Classifier, classify, load_classifier, train_classifier
+from evaluation.errors import of_share
+from evaluation.images import Reference, hold_out, share_right
+
+
+def classification_accuracy(
+    samples: Tensor, labels: Tensor, reference: Reference, data_dir: Path, device: torch.device
+) -> Figures:
+    """The accuracy on real test images of a classifier trained on samples (Ravuri & Vinyals 2019).
+
+    It needs no space of features, so it can be compared between projects, at equal numbers of
+    samples. Beside it stands the accuracy of the same classifier trained on as many real images.
+
+    Args:
+        samples: uint8, as the dataset's own images: (N, H, W) or (N, H, W, 3).
+        labels: the classes that were asked for, int64 (N,).
+        data_dir: where classifiers are kept.
+    """
+    train, test, count = reference.train, reference.test, len(samples)
+    made = replace(train, examples=samples, labels=labels.to(samples.device))
+    real, _ = hold_out(train)
+    real = replace(real, examples=real.examples[:count], labels=real.labels[:count])
+    learned = train_classifier(made, device, name="classifier of the samples")
+    right = accuracy(learned, test, device)
+    figure = Figure(
+        right,
+        accuracy(load_classifier(real, data_dir, device), test, device),
+        of_share(right, len(test)),
+    )
+    return {"classification accuracy score": figure}
+
+
+def accuracy(model: Classifier, test: Dataset, device: torch.device) -> float:
+    """The share of test images that a classifier is right about."""
+    _, classes = classify(model, test.examples, device)
+    return share_right(classes, test.labels)

@@ -1,0 +1,97 @@
+"""What evaluate.py prints of its figures: a table, and what it says in a line."""
+
+from __future__ import annotations
+
+import math
+
+from evaluation import Figure, Figures
+
+CLEARLY = 3  # standard errors by which figures have to differ to mean something
+AS_REAL = "as real"
+BETTER = {
+    "FID": "lower",
+    "KID x 1000": "lower",
+    "precision": "higher",
+    "recall": "higher",
+    "share classified with p >= 0.9": AS_REAL,
+    "largest error of a class's share": "lower",
+    "median distance to a training image": AS_REAL,
+    "share of the class asked for": "higher",
+    "classification accuracy score": "higher",
+    "closer to a training image than its neighbour": AS_REAL,
+    "bits per dimension of unseen images, at most": "lower",
+    "energy distance": "lower",
+    "sliced Wasserstein-2": "lower",
+    "share of samples off the data": "lower",
+    "share of the data without a sample": "lower",
+    "log-density of fresh points (nats)": "higher",
+}
+# Of the FID in the features of our classifier, as samples of MNIST look to the eye.
+BANDS = (
+    (0.5, "hard to tell from real images"),
+    (2.0, "good, with flaws that one can see"),
+    (10.0, "recognisable, but rough"),
+    (math.inf, "far from real images; train for longer"),
+)
+
+
+def table(figures: Figures) -> str:
+    """A line for each figure, and what its columns mean."""
+    width = max(map(len, figures))
+    lines = [f"{'':{width}}  {'samples':>9}  {'±':>8}  {'real data':>9}  better"]
+    for name, (value, real, error) in figures.items():
+        known, spread = (
+            ("-" if math.isnan(x) else f"{x:.{digits}g}") for x, digits in ((real, 4), (error, 2))
+        )
+        lines.append(f"{name:{width}}  {value:>9.4g}  {spread:>8}  {known:>9}  {BETTER[name]}")
+    return "\n".join(lines)
+
+
+LEGEND = (
+    "±: the standard error that so many samples leave. Figures mean something if they are more than"
+    f" {CLEARLY} times that apart,\nand another run of training differs by more than other samples"
+    " of the same model do."
+)
+
+
+def is_as_good(figure: Figure) -> bool:
+    """Whether a figure that should be low could be that of real data."""
+    return figure.samples - figure.real <= CLEARLY * figure.error
+
+
+def verdict(figures: Figures, features: str | None) -> str:
+    """What the figures say, in one line.
+
+    Args:
+        features: in which images were compared.
+    """
+    if "energy distance" in figures:
+        return verdict_of_points(figures)
+    fid, words = figures["FID"], []
+    if is_as_good(fid):
+        words.append(f"FID {fid.samples:.3g} is what real images have")
+    elif features == "classifier":
+        band = next(text for most, text in BANDS if fid.samples <= most)
+        words.append(f"{band} (FID {fid.samples:.3g}; real images {fid.real:.3g})")
+    else:
+        words.append(f"FID {fid.samples:.3g}, where real images have {fid.real:.3g}")
+    if right := figures.get("share of the class asked for"):
+        words.append(f"{right.samples:.1%} of the class asked for")
+    if close := figures.get("closer to a training image than its neighbour"):
+        words.append("no sign of copies" if is_as_good(close) else "some may be copies")
+    return "; ".join(words)
+
+
+def verdict_of_points(figures: Figures) -> str:
+    """What the figures of points say, in one line."""
+    distance, off = figures["energy distance"], figures["share of samples off the data"]
+    times = distance.samples / distance.real
+    if not is_as_good(distance):
+        return f"the energy distance is {times:.2g} times that of fresh data; {share_off(off)}"
+    if is_as_good(off):
+        return "the samples cannot be told from fresh data"
+    return f"spread like fresh data, as far as so many samples tell, but {share_off(off)}"
+
+
+def share_off(off: Figure) -> str:
+    return f"{off.samples:.1%} of the samples are off the data ({off.real:.1%} of fresh data)"

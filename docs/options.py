@@ -24,7 +24,7 @@ ENDS = ("help", argparse.SUPPRESS)  # what options are called that end a script 
 TARGET = DOCS / "OPTIONS.md"
 INTRODUCTION = """# All options
 
-What `python SCRIPT --help` says, as tables, written by `python docs/options.py`. Some defaults
+What `python SCRIPT --help_all` says, as tables, written by `python docs/options.py`. Some defaults
 depend on whether the data are images or points.
 """
 

@@ -31,6 +31,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
+ENDS = {"-h", "--help", "--help_all", "--version"}  # a script at once
 build, options = load("build"), load("options")
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -73,7 +74,7 @@ def test_the_page_of_options_is_what_the_parsers_say():
     sections = dict(re.findall(r"^## `(.*?)`\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
     assert list(sections) == list(options.parsers())
     for script, parser in options.parsers().items():
-        for name in parser._option_string_actions.keys() - {"-h", "--help"}:
+        for name in parser._option_string_actions.keys() - ENDS:
             assert f"`{name}`" in sections[script]
 
 

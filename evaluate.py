@@ -37,8 +37,8 @@ FEW = 5000  # samples below which FID is mostly bias
 FEATURES = Option(
     "features",
     OneOf("features", ("classifier", "inception")),
-    "what images are compared in: the features of a small classifier that is trained on the"
-    " dataset, or those of Inception v3, as in papers, by the package torch-fidelity",
+    "features in which images are compared: those of a small classifier of the dataset, or those of"
+    " Inception v3, as in papers (needs the package torch-fidelity)",
     default="classifier",
     needs="is for models of images only",
 )

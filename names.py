@@ -155,7 +155,7 @@ DATASET = Option(
 IMAGE_SIZE = Option(
     "image_size",
     Whole(SMALLEST_SIDE, LARGEST_SIDE),
-    "images: the middle square of each, resized to N x N pixels",
+    "images: crop each to its middle square and resize it to N x N pixels",
     default_text="the data set's own; for a folder the nearest of"
     f" {', '.join(map(str, USUAL_SIDES))} to the median shorter side of its pictures",
     needs="is for images only",
@@ -172,7 +172,7 @@ CHANNELS = Option(
 BACKGROUND = Option(
     "background",
     Colour(),
-    "own images: what shows where they are transparent, such as black or #ffd700",
+    "own images: the colour behind transparent parts, such as black or #ffd700",
     default="white",
     needs="is for your own images only",
     optional=True,
@@ -180,7 +180,7 @@ BACKGROUND = Option(
 HOLDOUT = Option(
     "holdout",
     Real(0, 0.9, low_included=True),
-    "own images: share that is not learned from, but kept for evaluate.py",
+    "own images: share that is kept from training, for evaluate.py",
     metavar="SHARE",
     default=0.1,
     needs="is for your own images only",
@@ -198,7 +198,7 @@ OF_IMAGES = (IMAGE_SIZE, CHANNELS, BACKGROUND)
 NUM_POINTS = Option(
     "num_points",
     Whole(3, MOST_POINTS),
-    "points: how many",
+    "points: how many to draw",
     default=8000,
     needs="is for sets of points only",
     points_only=True,
@@ -278,7 +278,7 @@ MODELS = {
             Option(
                 "embedding_size",
                 Whole(2, 8192),
-                "size of the embeddings of time and coordinates, even",
+                "size of the embeddings of time and coordinates, an even number",
                 default=128,
             ),
             Option(
@@ -310,12 +310,12 @@ MODELS = {
         options=(
             Option("hidden_size", WIDTH, "width of its layers", default=128),
             Option("hidden_layers", Whole(1, 100), "how many layers", default=6),
-            Option("heads", Whole(1, 1024), "heads of attention", default=4),
+            Option("heads", Whole(1, 1024), "attention heads", default=4),
             Option(
                 "patch_size",
                 Whole(1, LARGEST_SIDE),
-                "side of a patch, in pixels, a divisor of the image's sides",
-                default_text="the first of 4, 2 and 1 that is",
+                "side of a patch in pixels, which must divide the image's sides",
+                default_text="the largest of 4, 2 and 1 that does",
                 optional=True,
             ),
         ),
@@ -454,8 +454,8 @@ OBJECTIVE = Option(
 GUIDANCE = Option(
     "guidance",
     Real(0, 100, low_included=True),
-    "consistency, with classes: the scale of guidance that the samples are to have, since sampling"
-    " cannot guide them later",
+    "consistency, with classes: the guidance scale to tune in, since sampling cannot add guidance"
+    " later",
     metavar="SCALE",
     default_text="1, none",
     optional=True,
@@ -463,8 +463,8 @@ GUIDANCE = Option(
 NO_TEACHER = Option(
     "no_teacher",
     Flag(),
-    "consistency: learn along the path of the data, not along that of the model before tuning;"
-    " each step is faster, but more epochs are needed",
+    "consistency: follow the path of the data, not that of the model before tuning; each step is"
+    " faster, but more epochs are needed",
 )
 LOSS_WEIGHTING = Option(
     "loss_weighting",
@@ -476,7 +476,7 @@ LOSS_WEIGHTING = Option(
 TIMESTEP_SAMPLING = Option(
     "timestep_sampling",
     OneOf("timestep sampling", TIMESTEP_SAMPLINGS),
-    "which timesteps to learn from: uniform, all alike, or logit_normal, most past the middle",
+    "distribution of the timesteps to learn from: uniform, or logit_normal, mostly past the middle",
     default=ByData("logit_normal", "uniform"),
     default_text="logit_normal for images, uniform for points and with --schedule learned",
 )
@@ -489,8 +489,8 @@ PREDICTION = Option(
 LABEL_DROPOUT = Option(
     "label_dropout",
     Real(0, 0.99, low_included=True),
-    "class_conditional: share of examples without their label, from which guidance learns what all"
-    " classes have in common",
+    "class_conditional: share of the examples whose label is dropped, without which there is no"
+    " guidance",
     metavar="SHARE",
     default=0.1,
     needs="is for --class_conditional only",
@@ -500,8 +500,7 @@ LABEL_DROPOUT = Option(
 TIMESTEPS = Option(
     "timesteps",
     Whole(2, 100_000),
-    "timesteps T of the diffusion process; how many of them sampling visits, --steps of sample.py"
-    " says",
+    "timesteps of the diffusion process (--steps of sample.py is how many of them are visited)",
     aliases=("num_timesteps",),
     metavar="T",
     default=ByData(1000, 200),

@@ -99,14 +99,14 @@ PICTURES = (
     Option(
         "arrows",
         Flag(),
-        "points: also draw where denoising pushes them, by the model of --checkpoint or else by the"
-        " exact answer for the data",
+        "points: also draw where denoising pushes them, according to the model of --checkpoint or"
+        " else to the exact denoiser of the data",
     ),
     Option(
         "noise_map",
         File(),
-        "points, with --checkpoint: also draw where noise lands, by that model in all timesteps and"
-        " by the one of this file, which was trained for few steps, in one",
+        "points, with --checkpoint: also draw where noise ends up, with that model in all timesteps"
+        " and with the few-step model in this file in one",
     ),
     Option(
         "density",
@@ -117,15 +117,15 @@ PICTURES = (
     Option(
         "compare_schedules",
         Flag(),
-        "only draw the noise schedules, and what each makes of the same example; with --checkpoint"
-        " that of its run too, such as a learned one",
+        "only draw the noise schedules, and what each does to the same example; with --checkpoint"
+        " also the schedule of its run, such as a learned one",
     ),
     Option("gallery", Flag(), "only draw all built-in sets of points on one sheet"),
     Option(
         "html",
         File(),
-        "only write a page to play with, for a browser: move through time, follow points and, with"
-        " a --checkpoint, sample by the model itself, draw and have holes filled (without FILE:"
+        "only write a page to play with in a browser: move through time, follow points and, with"
+        " --checkpoint, sample with the model itself, draw, and fill holes (without FILE:"
         " outputs/explorer.html)",
         bare=Path("outputs/explorer.html"),
     ),

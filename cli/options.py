@@ -203,25 +203,25 @@ SAMPLING = (
     Option(
         "guidance",
         Real(0, 100, low_included=True),
-        "class-conditional models: 1 follows the label, more than 1 exaggerates what makes the"
-        " class, 0 ignores it",
+        "class-conditional models: 1 follows the label, more exaggerates it, 0 ignores it",
         metavar="SCALE",
         default_text="1",
     ),
     Option(
         "guide",
         File(),
-        "a worse model of the same data, an early checkpoint of the run, say: --guidance goes away"
-        f" from its answers instead of from no class (default scale: {GUIDANCE_BY_GUIDE:g})",
+        "a worse model of the same data, such as an early checkpoint of the run: --guidance moves"
+        " away from its estimates instead of from those without a class (default scale:"
+        f" {GUIDANCE_BY_GUIDE:g})",
     ),
     Option(
         "guidance_interval",
         Pair(Whole(0)),
-        "guide at these timesteps only, which is quicker",
+        "guide at these timesteps only, which is faster",
         metavar=("FIRST", "LAST"),
         default_text="all",
     ),
-    Option("no_ema", Flag(), "use the last weights, not their moving average"),
+    Option("no_ema", Flag(), "use the last weights instead of their moving average"),
 )
 
 
@@ -277,23 +277,23 @@ MACHINE = (
     Option(
         "device",
         OneOf("device", names.DEVICES),
-        f"one of {', '.join(names.DEVICES)}; auto takes the first of these that is there",
+        f"one of {', '.join(names.DEVICES)}; auto takes the first that is available",
         default="auto",
         changeable=True,
     ),
     Option(
         "precision",
         Choice(names.PRECISIONS),
-        "of the network: auto is bf16 for images on a processor made for it, else fp32; tf32 is"
-        " fp32 with faster, coarser products, on cuda only",
+        "precision of the network; auto is bf16 for images where the processor supports it, else"
+        " fp32; tf32 is fp32 with faster, less exact products, on cuda only",
         default="auto",
         changeable=True,
     ),
     Option(
         "compile",
         Choice(("auto", "on", "off")),
-        "translate the network into machine code first, which takes up to a minute; auto does so"
-        " where the run is long enough to earn it",
+        "compile the network first, which takes up to a minute; auto does so if the run is long"
+        " enough to gain by it",
         default="auto",
         changeable=True,
     ),

@@ -30,7 +30,7 @@ OUTPUT = (
     Option(
         "labels",
         Labels(),
-        "class-conditional models: the classes to make, in turn; 3, 0,1,7, 0-9 or cat,dog, say",
+        "class-conditional models: the classes to make, in turn, such as 3, 0,1,7, 0-9 or cat,dog",
         default_text="all",
     ),
     Option(
@@ -60,12 +60,12 @@ OUTPUT = (
         "make nothing, but write the weights for passing on: a .pt or a .safetensors file, which"
         " --checkpoint takes",
     ),
-    Option("half", Flag(), "of --export: in half precision, which takes half the room"),
+    Option("half", Flag(), "with --export: in half precision, half the size"),
 )
 DATA_DIR = Option(
     "data_dir",
     File(),
-    "of --inpaint, --from_image and --inversion: where the model's dataset is kept and downloaded"
+    "with --inpaint, --from_image and --inversion: where the model's dataset is kept and downloaded"
     " to",
     metavar="DIR",
     default=Path("data"),
@@ -74,8 +74,8 @@ DATA_DIR = Option(
 STRENGTH = Option(
     "strength",
     Real(0, 1),
-    "of --from_image: the share of all timesteps that noise is added for; near 0 the image stays,"
-    " at 1 nothing of it does",
+    "with --from_image: up to which share of the timesteps noise is added; near 0 the image stays"
+    " as it is, at 1 nothing of it is left",
     metavar="S",
     default=0.6,
     needs="belongs to --from_image",
@@ -83,7 +83,7 @@ STRENGTH = Option(
 VISITS = Option(
     "visits",
     POSITIVE,
-    "of --inpaint: how often each timestep is visited; more take longer and fit better",
+    "with --inpaint: how often each timestep is visited; more visits take longer and fit better",
     default=10,
     needs="belongs to --inpaint",
 )
@@ -91,21 +91,21 @@ EDITING = (
     Option(
         "interpolate",
         Pair(ANY_SEED),
-        "make the way from the samples of seed A to those of seed B: a strip and an animation",
+        "turn the samples of seed A into those of seed B: a strip and an animation",
         metavar=("A", "B"),
     ),
     Option(
         "inpaint",
         Text(),
-        "make anew what --mask covers, by RePaint; of a square picture file (light on dark, as the"
-        " training images are), or of a test image of the model's dataset by its number, from 0"
-        " (./7 is a file of that name)",
+        "fill in what --mask covers (RePaint) in a square picture file (light on dark, like the"
+        " training images), or in the test image of this number, from 0 (./7 is a file of that"
+        " name)",
         metavar="IMAGE",
     ),
     Option(
         "mask",
         Text(),
-        f"of --inpaint: {', '.join(MASKS)}, or a picture that is white where to make anew",
+        f"with --inpaint: {', '.join(MASKS)}, or a picture that is white where to fill in",
         metavar="MASK",
     ),
     Option(
@@ -119,8 +119,8 @@ EDITING = (
     Option(
         "inversion",
         Text(),
-        "encode an image, given as for --inpaint, as noise by ddim run backwards, and decode it"
-        " again, also as the classes of --labels; of a model of points: a set of points",
+        "encode an image, given as for --inpaint, as noise (ddim run backwards) and decode it"
+        " again, with --labels also as other classes; for a model of points, a set of points",
         metavar="IMAGE",
     ),
     DATA_DIR,

@@ -24,7 +24,7 @@ def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--verbose",
         action="store_true",
-        help="print versions and all options first, and where in the code an error came up",
+        help="print versions and all options first, and where in the code an error occurred",
     )
 
 

@@ -93,8 +93,8 @@ TRAINING = (
     Option(
         "ema_decay",
         Real(0, 0.999999, low_included=True),
-        "upper limit of the decay of the weights' moving average, which spans the last eighth of a"
-        " run before it gets there; 0 for none",
+        "largest decay of the moving average of the weights, which covers about the last eighth of"
+        " the run so far; 0 for no average",
         metavar="DECAY",
         default=ByData(0.9999, 0.99),
     ),
@@ -144,7 +144,7 @@ OUTPUT = (
     Option(
         "sample_interval",
         POSITIVE,
-        "draw samples every so many epochs",
+        "epochs between pictures of samples",
         metavar="EPOCHS",
         default=ByData(1, 20),
         default_text=f"1 for images, 20 for points; for your own images {OWN_PICTURES} times",
@@ -153,7 +153,7 @@ OUTPUT = (
     Option(
         "save_interval",
         POSITIVE,
-        "save a checkpoint every so many epochs",
+        "epochs between checkpoints",
         metavar="EPOCHS",
         default=ByData(5, 100),
         default_text=f"5 for images, 100 for points; for your own images {OWN_SAVES} times",
@@ -162,14 +162,14 @@ OUTPUT = (
     Option(
         "save_every_minutes",
         Real(0, math.inf),
-        "save a checkpoint within epochs too; it replaces the one before",
+        "also save a checkpoint every so many minutes, in place of the last such one",
         metavar="MINUTES",
         changeable=True,
     ),
     Option(
         "keep_checkpoints",
         POSITIVE,
-        "keep only so many of the checkpoints after epochs, the newest",
+        "keep only the newest N of the checkpoints after epochs",
         default_text="all",
         changeable=True,
     ),
@@ -183,15 +183,15 @@ OUTPUT = (
 TUNING = Option(
     "consistency",
     File(),
-    "tune a trained model, of which this is a file, so that it samples in one or two steps; data,"
-    " network and schedule are its own, and the output folder is consistency/ beside it",
+    "tune the trained model in this file to sample in one or two steps; data, network and schedule"
+    " stay the same, and the output goes into consistency/ beside it",
     metavar="CHECKPOINT",
 )
 RESUME = Option(
     "resume",
     File(),
-    "go on with an earlier run, from this file or from the newest in the output folder, up to"
-    " --epochs",
+    "go on with an earlier run up to --epochs, from this checkpoint or the newest in the output"
+    " folder",
     metavar="CHECKPOINT",
     bare=NEWEST,
 )

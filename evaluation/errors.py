@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping
 
 import torch
@@ -28,11 +29,8 @@ def jackknife(figures: Callable[[Tensor], Mapping[str, float]], count: int) -> d
         figures(torch.cat([*groups[:left_out], *groups[left_out + 1 :]]))
         for left_out in range(GROUPS)
     ]
-    return {
-        name: math.sqrt(GROUPS - 1)
-        * torch.tensor([row[name] for row in rows]).std(correction=0).item()
-        for name in rows[0]
-    }
+    factor = math.sqrt(GROUPS - 1)
+    return {name: factor * statistics.pstdev(row[name] for row in rows) for name in rows[0]}
 
 
 def of_share(share: float, count: int) -> float:

@@ -18,9 +18,11 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     """
     a, b = a.double(), b.double()
     covariance_a, covariance_b = torch.cov(a.T), torch.cov(b.T)
-    # The trace of a root is the sum of the roots of the eigenvalues. Those of a product of two
-    # covariances are not negative; rounding can make them a little so, or complex.
-    eigenvalues = torch.linalg.eigvals(covariance_a @ covariance_b).real.clamp(min=0)
+    # The trace of a root is the sum of the roots of the eigenvalues. With C_a = R R^T those of
+    # C_a C_b are those of R^T C_b R, which is symmetric; rounding can make them a little negative.
+    values, vectors = torch.linalg.eigh(covariance_a)
+    root = vectors * values.clamp(min=0).sqrt()
+    eigenvalues = torch.linalg.eigvalsh(root.T @ covariance_b @ root).clamp(min=0)
     means = (a.mean(0) - b.mean(0)).square().sum()
     traces = covariance_a.trace() + covariance_b.trace() - 2 * eigenvalues.sqrt().sum()
     return (means + traces).item()

@@ -125,11 +125,12 @@ def test_the_classifier_is_the_same_every_time_and_cached_by_its_data(tmp_path, 
     assert cache_path(other, tmp_path) != kept
 
 
-def test_the_training_of_a_classifier_goes_on_where_it_was_interrupted(tmp_path, capsys):
+def test_the_training_of_a_classifier_goes_on_where_it_was_interrupted(
+    tmp_path, capsys, monkeypatch
+):
     pixels, labels = make_digits(train=True, count=256)
     data = Dataset("digits", pixels, labels)
-    monkey = pytest.MonkeyPatch()
-    monkey.setattr(evaluation.classifier, "MOST_EPOCHS", 7)
+    monkeypatch.setattr(evaluation.classifier, "MOST_EPOCHS", 7)
     whole = train_classifier(data)
     path = cache_path(data, tmp_path)
     save, saved = Training.save, []
@@ -140,23 +141,22 @@ def test_the_training_of_a_classifier_goes_on_where_it_was_interrupted(tmp_path,
         if len(saved) == 3:
             raise KeyboardInterrupt
 
-    monkey.setattr(Training, "save", interrupted)
+    monkeypatch.setattr(Training, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_classifier(data, tmp_path)
     assert not path.exists()
     assert saved[-1].exists()
     resumed = load_classifier(data, tmp_path)
-    monkey.undo()
     assert len(saved) == 7  # three before the interruption, and the four that were left
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     for one, two in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, two)
-    assert (
-        f"first a classifier of digits is trained on {len(data)} images" in capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert f"first a classifier of digits is trained on {len(data)} images" in said
 
 
-def test_a_damaged_unfinished_classifier_is_trained_from_the_start(tmp_path):
+def test_a_damaged_unfinished_classifier_is_trained_from_the_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation.classifier, "MOST_EPOCHS", 7)
     pixels, labels = make_digits(train=True, count=128)
     data = Dataset("digits", pixels, labels)
     broken = tmp_path / "broken"

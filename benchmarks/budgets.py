@@ -1,18 +1,21 @@
 """FID after equal minutes of training: this project beside its rivals, each by its own recipe.
 
     pip install -r benchmarks/requirements.txt
-    python benchmarks/budgets.py                       2, 5, 10 and 20 minutes: three hours
+    python benchmarks/budgets.py                       1, 2, 5, 10 and 20 minutes: hours
+    python benchmarks/budgets.py --models diffusers lucidrains smalldiffusion --batch 128
     python benchmarks/budgets.py --minutes 1 --num_samples 500
     python benchmarks/budgets.py --dataset FOLDER --image_size 32 --minutes 10
     python benchmarks/budgets.py --models ours --networks unet dit --seeds 0 1 2
+    python benchmarks/time_to_quality.py outputs/budgets/rows.csv    as a picture
 
 This project is `train.py` with its defaults, for as many steps as the machine manages in the time
 (found out first), and `sample.py --sampler dpmpp`, without and with fresh noise. The rivals are
-their smallest usual U-Nets in bfloat16, trained as their examples train: their batch size,
-optimiser, noise schedule, prediction and moving average; sampled by their own fast sampler. None
-is told classes, or sees mirrored images. All clocks stand still while samples are made. FID is
-that of `evaluate.py`, but of fewer samples, because the rivals take minutes for these; real images
-stand below. The first samples of each row are a picture in --folder.
+their smallest usual U-Nets, trained as their examples train (batch size, optimiser, noise
+schedule, prediction and moving average) in the precision that `train.py` chooses on this machine;
+`--batch` tries another size, since theirs were not chosen for a CPU. None is told classes, or sees
+mirrored images. All clocks stand still while samples are made. FID is that of `evaluate.py`, but of
+fewer samples, because the rivals take minutes for these; real images stand below. The first samples
+of each row are a picture in --folder, and the rows are added to rows.csv there.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from recipes import script
-from rivals import RIVALS, SIDES
+from rivals import RIVALS, SIDES, Rival
 
 import names
 from cli.options import DATA_DIR
@@ -48,9 +51,10 @@ from evaluation.images import hold_out, report_accuracy, share_right
 from evaluation.inception import Features, load_inception
 from plots.images import save_grid
 from system.errors import InputError
-from system.values import Whole
+from system.precision import choose_precision
+from system.values import POSITIVE, Whole
 
-OURS = "ours"
+OURS, REAL = "ours", "real images"
 BATCH = 128  # of train.py
 PROBE = 140  # steps, of about 30 seconds, in which our own speed is found out
 AT_ONCE = 250  # samples of a rival
@@ -68,6 +72,20 @@ class Variant(NamedTuple):
     seed: int
 
 
+class Trained(NamedTuple):
+    """What a row says of a model beside its figures; `budget` in minutes, the seconds it had."""
+
+    model: str
+    recipe: str
+    seed: int
+    budget: float
+    seconds: float
+    steps: int
+
+
+COLUMNS = (*Trained._fields, "fid", "kid")  # of rows.csv
+
+
 class Judge(NamedTuple):
     """What samples are compared with, and where they are shown.
 
@@ -81,19 +99,42 @@ class Judge(NamedTuple):
     reference: Tensor
     folder: Path
 
-    def score(self, pixels: Tensor) -> str:
-        """The last two cells of a row, for images as data."""
+    def score(self, pixels: Tensor) -> tuple[float, float]:
+        """FID and 1000 times the KID of images as data."""
         found = self.features(pixels)
-        fid = frechet_distance(found, self.reference)
-        return f"{fid:.2f} | {1000 * kernel_distance(found, self.reference):.1f}"
+        return (
+            frechet_distance(found, self.reference),
+            1000 * kernel_distance(found, self.reference),
+        )
 
-    def report(self, name: str, recipe: str, seconds: float, steps: int, pixels: Tensor) -> None:
-        """Print the row of a model, and draw the first of its samples."""
-        minutes, shown = f"{seconds / 60:.1f}", "**this project**" if name == OURS else name
-        print(f"| {shown} | {recipe} | {minutes} | {steps:,} | {self.score(pixels)} |", flush=True)
-        words = "_".join(f"{name} {steps} steps {recipe}".replace(",", "").split())
-        title = f"{name}: {recipe}, {minutes} minutes, {steps:,} steps"
-        self.draw(words, pixels, title)
+    def report(self, row: Trained, pixels: Tensor) -> None:
+        """Print and note the row of a model, and draw the first of its samples."""
+        fid, kid = self.score(pixels)
+        shown = "**this project**" if row.model == OURS else row.model
+        minutes = f"{row.seconds / 60:.1f}"
+        cells = (
+            shown,
+            row.recipe,
+            str(row.seed),
+            minutes,
+            f"{row.steps:,}",
+            f"{fid:.2f}",
+            f"{kid:.1f}",
+        )
+        print(f"| {' | '.join(cells)} |", flush=True)
+        self.note((*row, fid, kid))
+        words = f"{row.model} {row.steps} steps {row.recipe} seed {row.seed}"
+        title = f"{row.model}: {row.recipe}, {minutes} minutes, {row.steps:,} steps"
+        self.draw("_".join(words.replace(",", "").split()), pixels, title)
+
+    def note(self, row: tuple) -> None:
+        """Add a row to rows.csv."""
+        path = self.folder / "rows.csv"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        begun = path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerows([row] if begun else [COLUMNS, row])
 
     def draw(self, words: str, pixels: Tensor, title: str) -> None:
         save_grid(pixels[:SHOWN], self.folder / f"{words}.png", title)
@@ -124,6 +165,8 @@ def compete(name: str, data: Dataset, args: argparse.Namespace, judge: Judge) ->
     """Train a rival, and judge it at every budget."""
     torch.manual_seed(0)
     rival = RIVALS[name](data.shape)
+    rival.batch = args.batch or rival.batch
+    rival.reduced = choose_precision("auto", "images", torch.device("cpu")) == "bf16"
     order, spent = torch.empty(0, dtype=torch.int64), 0.0
     for minutes in args.minutes:
         while spent < 60 * minutes:
@@ -133,15 +176,21 @@ def compete(name: str, data: Dataset, args: argparse.Namespace, judge: Judge) ->
             batch, order = order[: rival.batch], order[rival.batch :]
             rival.step(to_unit(data.examples[batch]))
             spent += time.perf_counter() - start
-        rival.model.eval()
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-            parts = [
-                rival.sample(min(AT_ONCE, args.num_samples))
-                for _ in range(math.ceil(args.num_samples / AT_ONCE))
-            ]
-        rival.model.train()
-        pixels = to_pixels(torch.cat(parts)[: args.num_samples])
-        judge.report(name, rival.recipe, spent, rival.steps, pixels)
+        for sampler in rival.samplers:
+            pixels = samples_of(rival, args.num_samples, sampler)
+            recipe = f"{rival.recipe}, batch {rival.batch}, {sampler}"
+            judge.report(Trained(name, recipe, 0, minutes, spent, rival.steps), pixels)
+
+
+def samples_of(rival: Rival, count: int, sampler: str) -> Tensor:
+    """Images as data, by a rival."""
+    rival.model.eval()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=rival.reduced):
+        parts = [
+            rival.sample(min(AT_ONCE, count), sampler) for _ in range(math.ceil(count / AT_ONCE))
+        ]
+    rival.model.train()
+    return to_pixels(torch.cat(parts)[:count])
 
 
 def train_ours(
@@ -195,20 +244,23 @@ def compete_ourselves(data: Dataset, args: argparse.Namespace, judge: Judge) -> 
             many = ("--num_images", args.num_samples, "--seed", seed, "--quiet", "--output", made)
             script("sample.py", *options, *many)
             pixels = torch.from_numpy(np.load(made))
-            recipe = f"{network}, {sampler}, seed {seed}"
-            judge.report(OURS, recipe, seconds, steps, pixels)
+            recipe = f"{network}, {sampler}"
+            judge.report(Trained(OURS, recipe, seed, minutes, seconds, steps), pixels)
 
 
 def make_parser() -> Parser:
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--minutes", type=float, nargs="+", default=[2, 5, 10, 20], metavar="M", help="ascending")
+    add(
+        "--minutes", type=float, nargs="+", default=[1, 2, 5, 10, 20], metavar="M", help="ascending"
+    )
     parser.add_options((names.DATASET, DATA_DIR, names.IMAGE_SIZE))
     add("--num_samples", type=Whole(2).parse, default=1000, metavar="N", help="of each")
     features, known = ("classifier", "inception"), (OURS, *RIVALS)
     add("--features", choices=features, default=features[0], help="as evaluate.py has them")
     models = f"of: {', '.join(known)} (default: all)"
     add("--models", nargs="+", choices=known, metavar="NAME", help=models)
+    add("--batch", type=POSITIVE.parse, metavar="N", help="of the rivals (default: their own)")
     add("--networks", nargs="+", choices=names.models_for("images"), default=["unet"], help="ours")
     add("--seeds", type=int, nargs="+", default=[0], metavar="N", help="of our runs")
     known_rates = "images/s in training of --networks, where the machine is too busy to find out"
@@ -235,14 +287,16 @@ def main() -> None:
         judge, real = prepare(train, test, args)
     except InputError as error:
         parser.error(str(error))
-    print("| model | recipe | minutes | steps | FID | KID x 1000 |\n|---|---|---|---|---|---|")
+    print("| model | recipe | seed | minutes | steps | FID | KID x 1000 |\n" + "|---" * 7 + "|")
     for name in args.models:
         if name == OURS:
             compete_ourselves(train, args, judge)
         else:
             compete(name, train, args, judge)
     real = real[: args.num_samples]
-    print(f"| real images | | | | {judge.score(real)} |")
+    fid, kid = judge.score(real)
+    print(f"| real images | | | | | {fid:.2f} | {kid:.1f} |")
+    judge.note((REAL, "", "", "", "", "", fid, kid))
     judge.draw("real", real, f"{len(real):,} real images")
 
 

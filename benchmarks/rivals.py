@@ -1,5 +1,7 @@
 """The rivals: their smallest usual U-Nets, trained and sampled as their examples do it.
 
+`batch` can be set to another size before training, since theirs were not chosen for a CPU.
+
 Each needs its package (requirements.txt), which is imported only where it is used. Sides of images
 have to be multiples of 4, since these U-Nets halve them twice.
 """
@@ -56,6 +58,8 @@ class Rival(ABC):
 
     batch: int
     recipe: str
+    samplers: tuple[str, ...]
+    reduced = True  # whether it trains in bfloat16 where it can
 
     def __init__(self, shape: Shape, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.shape, self.model, self.optimizer = shape, model, optimizer
@@ -69,11 +73,11 @@ class Rival(ABC):
     def update_average(self) -> None: ...
 
     @abstractmethod
-    def sample(self, count: int) -> Tensor:
+    def sample(self, count: int, sampler: str) -> Tensor:
         """Images x (count, *shape), in [-1, 1] but for what a sampler leaves outside."""
 
     def step(self, x: Tensor) -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.reduced):
             loss = self.loss(x)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -87,7 +91,8 @@ class Diffusers(Rival):
     """examples/unconditional_image_generation/train_unconditional.py, with --use_ema."""
 
     batch = 16
-    recipe = "eps, linear, ddim 50"
+    recipe = "eps, linear"
+    samplers = ("ddim 50", "dpmpp 20")
 
     def __init__(self, shape: Shape) -> None:
         from diffusers import DDPMScheduler
@@ -112,16 +117,18 @@ class Diffusers(Rival):
     def update_average(self) -> None:
         self.average.step(self.model.parameters())
 
-    def sample(self, count: int) -> Tensor:
-        from diffusers import DDIMScheduler
+    def sample(self, count: int, sampler: str) -> Tensor:
+        from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-        sampler = DDIMScheduler.from_config(self.schedule.config)
-        sampler.set_timesteps(50)
+        name, steps = sampler.split()
+        scheduler = DDIMScheduler if name == "ddim" else DPMSolverMultistepScheduler
+        reverse = scheduler.from_config(self.schedule.config)
+        reverse.set_timesteps(int(steps))
         self.average.store(self.model.parameters())
         self.average.copy_to(self.model.parameters())
         x = torch.randn(count, *self.shape)
-        for t in sampler.timesteps:
-            x = sampler.step(self.model(x, t).sample.float(), t, x).prev_sample
+        for t in reverse.timesteps:
+            x = reverse.step(self.model(x, t).sample.float(), t, x).prev_sample
         self.average.restore(self.model.parameters())
         return x
 
@@ -145,7 +152,8 @@ class Lucidrains(Averaged):
     """Its GaussianDiffusion and Trainer, with their defaults, but no image is mirrored."""
 
     batch = 16
-    recipe = "v, sigmoid, ddim 50"
+    recipe = "v, sigmoid"
+    samplers = ("ddim 50",)
     decay = 0.995
 
     def __init__(self, shape: Shape) -> None:
@@ -164,7 +172,7 @@ class Lucidrains(Averaged):
         if self.steps % 10 == 0:
             super().update_average()
 
-    def sample(self, count: int) -> Tensor:
+    def sample(self, count: int, sampler: str) -> Tensor:
         return 2 * self.average.module.sample(batch_size=count).float() - 1
 
 
@@ -172,7 +180,8 @@ class SmallDiffusion(Averaged):
     """examples/fashion_mnist_unet.py."""
 
     batch = 1024
-    recipe = "eps, log-linear, momentum 20"
+    recipe = "eps, log-linear"
+    samplers = ("momentum 20",)
     decay = 0.999
 
     def __init__(self, shape: Shape) -> None:
@@ -188,7 +197,7 @@ class SmallDiffusion(Averaged):
         self.model.train()
         return self.model.get_loss(*generate_train_sample(x, self.schedule))
 
-    def sample(self, count: int) -> Tensor:
+    def sample(self, count: int, sampler: str) -> Tensor:
         from smalldiffusion import samples
 
         sigmas = self.schedule.sample_sigmas(20)
@@ -196,15 +205,8 @@ class SmallDiffusion(Averaged):
         return x.float()
 
 
-class SmallDiffusionInSmallBatches(SmallDiffusion):
-    """The same, but for the batch: two cores take 40 s for one of 1024 images."""
-
-    batch = 128
-
-
 RIVALS: dict[str, Callable[[Shape], Rival]] = {
     "diffusers": Diffusers,
     "lucidrains": Lucidrains,
     "smalldiffusion": SmallDiffusion,
-    "smalldiffusion-128": SmallDiffusionInSmallBatches,
 }

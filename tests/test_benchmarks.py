@@ -173,7 +173,7 @@ def test_budgets_compares_models_of_coloured_pictures(
     class ByHeart:
         """A rival that makes the very images that it is compared with."""
 
-        batch, recipe = 5, "by heart"
+        batch, recipe, samplers = 5, "by heart", ("memory", "copy")
 
         def __init__(self, shape):
             assert shape == (3, SIDE, SIDE)
@@ -184,8 +184,12 @@ def test_budgets_compares_models_of_coloured_pictures(
             seen.append(x)
             self.steps += 1
 
-        def sample(self, count):
-            return to_unit(test.examples[:count])
+        def sample(self, count, sampler):
+            return (
+                to_unit(test.examples[:count])
+                if sampler == "memory"
+                else torch.zeros(count, 3, SIDE, SIDE)
+            )
 
     scripts = Scripts()
     monkeypatch.setattr(budgets, "RIVALS", {"rival": ByHeart})
@@ -196,21 +200,28 @@ def test_budgets_compares_models_of_coloured_pictures(
 
     lines = capsys.readouterr().out.splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[0] == "|"]
-    ours, again, rival, real = rows[2:]
-    assert ours[:4] == ["**this project**", "x0, cosine, Muon, dpmpp 20", "0.1", "8"]
-    assert again == [ours[0], "x0, cosine, Muon, dpmpp 50, eta 1", *ours[2:]]
-    assert rival[:5] == ["rival", "by heart", "0.0", f"{len(seen)}", rival[4]]
-    assert abs(float(rival[4])) < 0.01
-    assert float(ours[4]) > float(real[4]) > 0
+    ours, again, rival, worse, real = rows[2:]
+    assert ours[:5] == ["**this project**", "unet, dpmpp20", "0", "0.1", "8"]
+    assert again == [ours[0], "unet, dpmpp50_eta1", *ours[2:]]
+    assert rival[:5] == ["rival", "by heart, batch 5, memory", "0", "0.0", f"{len(seen)}"]
+    assert worse[1] == "by heart, batch 5, copy"
+    assert abs(float(rival[5])) < 0.01 < float(worse[5])
+    assert float(ours[5]) > float(real[5]) > 0
+    with (tmp_path / "out" / "rows.csv").open() as file:
+        noted = list(csv.DictReader(file))
+    assert [row["model"] for row in noted] == ["ours", "ours", "rival", "rival", "real images"]
+    assert all(row["budget"] == "0.01" for row in noted[:-1])
+    for row, cells in zip(noted, rows[2:], strict=True):
+        assert f"{float(row['fid']):.2f}" == cells[5]
     # 8 steps in 4 seconds are 1.2 in 0.6.
     assert [args.epochs for args in scripts.told] == [budgets.PROBE, 1]
     for args in scripts.told:
         assert (args.dataset, args.image_size) == (str(pictures), SIDE)
         assert not args.class_conditional
     assert_epochs(seen, train)
-    shown = picture(figures[f"rival_{len(seen)}_steps_by_heart"].axes[0])
+    shown = picture(figures[f"rival_{len(seen)}_steps_by_heart_batch_5_memory_seed_0"].axes[0])
     np.testing.assert_array_equal(shown, tile(test.examples, 2))
-    grey = picture(figures["ours_8_steps_x0_cosine_Muon_dpmpp_20"].axes[0])
+    grey = picture(figures["ours_8_steps_unet_dpmpp20_seed_0"].axes[0])
     np.testing.assert_array_equal(grey, tile(torch.full_like(test.examples, 127), 2))
     assert picture(figures["real"].axes[0]).shape == shown.shape
 
@@ -227,6 +238,86 @@ def assert_epochs(batches, data):
         assert found <= known
 
 
+def test_budgets_takes_networks_seeds_and_rates(budgets, pictures, tmp_path, monkeypatch, capsys):
+    scripts = Scripts()
+    monkeypatch.setattr(budgets, "script", scripts)
+    where = ("--dataset", pictures, "--data_dir", tmp_path / "data", "--folder", tmp_path / "out")
+    amount = ("--image_size", SIDE, "--minutes", 0.5, "--num_samples", 2, "--samplers", "dpmpp20")
+    ours = ("--models", "ours", "--networks", "unet", "dit", "--seeds", 3, 4, "--rates", 128, 64)
+    run_budgets(budgets, monkeypatch, *where, *amount, *ours)
+    assert [(args.model, args.seed) for args in scripts.told] == [
+        ("unet", 3),
+        ("dit", 3),
+        ("unet", 4),
+        ("dit", 4),
+    ]
+    lines = capsys.readouterr().out.splitlines()
+    cells = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "project" in line
+    ]
+    assert [row[1:3] for row in cells] == [
+        ["unet, dpmpp20", "3"],
+        ["dit, dpmpp20", "3"],
+        ["unet, dpmpp20", "4"],
+        ["dit, dpmpp20", "4"],
+    ]
+    # 8 steps of 128 images take 8 s at 128 images/s, whatever the clock of the run says.
+    assert [row[3] for row in cells] == ["0.1", "0.3"] * 2
+
+
+@pytest.mark.parametrize(
+    ("curve", "goal", "wanted"),
+    [
+        ([(1, 100.0), (2, 10.0), (5, 1.0)], 10, 2),
+        ([(1, 100.0), (4, 1.0)], 10, 2),  # half of the way, in logarithms of both
+        ([(1, 5.0), (2, 1.0)], 10, 1),
+        ([(1, 100.0), (2, 50.0)], 10, None),
+    ],
+)
+def test_time_to_quality_interpolates_powers(curve, goal, wanted, monkeypatch):
+    module = load("time_to_quality", monkeypatch)
+    assert module.minutes_until(curve, goal) == (wanted and pytest.approx(wanted))
+
+
+def test_time_to_quality_takes_the_best_recipe_and_the_median_seed(
+    figures, tmp_path, monkeypatch, capsys
+):
+    rows = [
+        ("model", "recipe", "seed", "budget", "seconds", "steps", "fid", "kid"),
+        *(
+            ("ours", recipe, seed, budget, 60 * budget, 1, fid, 0)
+            for recipe, seed, budget, fid in (
+                ("a", 0, 1, 8.0),
+                ("b", 0, 1, 4.0),
+                ("a", 1, 1, 6.0),
+                ("a", 2, 1, 9.0),
+                ("a", 0, 5, 0.4),
+                ("a", 1, 5, 0.5),
+                ("a", 2, 5, 0.6),
+            )
+        ),
+        ("rival", "own", 0, 1, 61, 1, 700.0, 0),
+        ("rival", "own", 0, 5, 301, 1, 20.0, 0),
+        ("real images", "", "", "", "", "", 0.1, 0),
+    ]
+    with (tmp_path / "rows.csv").open("w") as file:
+        csv.writer(file).writerows(rows)
+    module = load("time_to_quality", monkeypatch)
+    picture = tmp_path / "picture.png"
+    monkeypatch.setattr(sys, "argv", ["it", str(tmp_path / "rows.csv"), "--picture", str(picture)])
+    module.main()
+    head, _, ours, rival, _ = capsys.readouterr().out.splitlines()
+    assert head == "| minutes until FID is at most | 10 | 2 | 0.5 |"
+    assert ours.split("|")[2].strip() == "<= 1.0"
+    assert ours.split("|")[4].strip() == "5.0"
+    assert rival == "| rival | not in 5 | not in 5 | not in 5 |"
+    lines = {
+        line.get_label(): line.get_xydata().tolist() for line in figures["picture"].axes[0].lines
+    }
+    assert lines["this project"] == [[1, 6.0], [5, 0.5]]
+    assert lines["rival"] == [[1, 700.0], [5, 20.0]]
+
+
 @pytest.mark.parametrize(
     ("count", "steps"), [(60_000, 140), (60_000, 1323), (3132, 1170), (257, 781), (10, 35)]
 )
@@ -237,8 +328,10 @@ def test_budgets_trains_for_as_many_steps_as_it_should(
     monkeypatch.setattr(budgets, "script", scripts)
     data = Dataset("mnist", torch.zeros(count, 2, 2, dtype=torch.uint8), torch.zeros(count))
     given = argparse.Namespace(data_dir=tmp_path, image_size=None)
-    assert budgets.train_ours(steps, data, given, tmp_path / "run") == (4.0, 8)
+    variant = budgets.Variant("dit", 3)
+    assert budgets.train_ours(variant, steps, data, given, tmp_path / "run") == (4.0, 8)
     (args,) = scripts.told
+    assert (args.model, args.seed) == variant
     used = count if args.subset is None else args.subset
     per_epoch = used // min(args.batch_size, used)
     assert abs(args.epochs * per_epoch - steps) <= args.epochs / 2
@@ -271,7 +364,7 @@ def test_budgets_refuses_what_it_cannot_compare(
     [
         ("diffusers", "diffusers"),
         ("lucidrains", "denoising_diffusion_pytorch"),
-        ("smalldiffusion-128", "smalldiffusion"),
+        ("smalldiffusion", "smalldiffusion"),
     ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
@@ -284,7 +377,7 @@ def test_rivals_take_and_make_images_of_any_shape(name, package, channels, monke
         rival.step(torch.zeros(4, channels, SIDE, SIDE))
     rival.model.eval()
     with torch.no_grad():
-        found = rival.sample(3)
+        found = rival.sample(3, rival.samplers[-1])
     assert rival.steps == 2
     assert found.shape == (3, channels, SIDE, SIDE)
     assert found.isfinite().all()

@@ -1,0 +1,111 @@
+"""Minutes of training until samples are good: the rows of budgets.py as a table and a picture.
+
+    python benchmarks/time_to_quality.py outputs/budgets/rows.csv [MORE ...] --picture FILE
+
+For each project and each budget the best of its recipes and samplers counts, of several seeds the
+median. Between two budgets FID is taken to fall as a power of the minutes.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from budgets import OURS, REAL
+
+from cli.parser import Parser
+from plots.figures import save_figure
+
+GOALS = (10.0, 2.0, 0.5)  # FID: digits one can read, good ones, and hard to tell from real ones
+Curve = list[tuple[float, float]]  # minutes and FID, ascending
+
+
+def read(paths: Iterable[Path]) -> tuple[dict[str, Curve], float]:
+    """The curve of each project, and the FID of real images."""
+    found: dict[tuple[str, float], dict[str, float]] = defaultdict(dict)
+    real = math.nan
+    for path in paths:
+        with path.open(encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                fid = float(row["fid"])
+                if row["model"] == REAL:
+                    real = fid
+                    continue
+                best = found[row["model"], float(row["budget"])]
+                best[row["seed"]] = min(fid, best.get(row["seed"], math.inf))
+    curves: dict[str, Curve] = defaultdict(list)
+    for (model, minutes), by_seed in sorted(found.items(), key=lambda item: item[0][1]):
+        curves[model].append((minutes, statistics.median(by_seed.values())))
+    return dict(curves), real
+
+
+def minutes_until(curve: Curve, goal: float) -> float | None:
+    """When a curve first reaches an FID; None if it does not."""
+    for k, (minutes, fid) in enumerate(curve):
+        if fid <= goal:
+            if k == 0:
+                return minutes
+            (m, f), ratio = curve[k - 1], math.log(goal / curve[k - 1][1])
+            share = ratio / math.log(fid / f)
+            return m * (minutes / m) ** share
+    return None
+
+
+def in_words(curve: Curve, goal: float) -> str:
+    minutes = minutes_until(curve, goal)
+    if minutes is None:
+        return f"not in {curve[-1][0]:g}"
+    return f"{'<= ' if minutes == curve[0][0] else ''}{minutes:.1f}"
+
+
+def draw(curves: dict[str, Curve], real: float, path: Path) -> None:
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for model, curve in curves.items():
+        minutes, fids = zip(*curve, strict=True)
+        ours = model == OURS
+        label = "this project" if ours else model
+        axes.plot(minutes, fids, "o-", label=label, linewidth=2.5 if ours else 1.5)
+    for goal in GOALS:
+        axes.axhline(goal, color="0.8", linewidth=0.8, linestyle="--", zorder=0)
+    axes.axhline(real, color="0.4", linewidth=1, label="as many real images")
+    axes.set(xscale="log", yscale="log", xlabel="minutes of training on two CPU cores")
+    axes.set(ylabel="FID in the features of our classifier", title="Minutes until samples are good")
+    ticks = sorted({minutes for curve in curves.values() for minutes, _ in curve})
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.legend(fontsize=8)
+    save_figure(figure, path)
+
+
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("rows", type=Path, nargs="+", metavar="FILE", help="rows.csv of budgets.py")
+    default = Path("outputs/time_to_quality.png")
+    parser.add_argument("--picture", type=Path, default=default, metavar="FILE", help="to draw")
+    args = parser.parse_args()
+    curves, real = read(args.rows)
+    print(f"| minutes until FID is at most | {' | '.join(f'{goal:g}' for goal in GOALS)} |")
+    print("|---" * (len(GOALS) + 1) + "|")
+    for model, curve in curves.items():
+        print(f"| {model} | {' | '.join(in_words(curve, goal) for goal in GOALS)} |")
+    draw(curves, real, args.picture)
+    print(f"wrote {args.picture}")
+
+
+if __name__ == "__main__":
+    main()

@@ -160,7 +160,7 @@ def test_nothing_is_padded_where_the_sides_fit():
     ids=str,
 )
 def test_other_shapes_are_refused_with_the_rule(shape):
-    with pytest.raises(ValueError, match="1 or 3 channels whose sides are 16 to 64 pixels"):
+    with pytest.raises(ValueError, match="1 or 3 channels and sides of 16 to 64 pixels"):
         build_model({**CONFIG, "shape": shape})
 
 

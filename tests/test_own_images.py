@@ -59,7 +59,7 @@ def test_from_a_folder_to_samples_by_the_names_of_its_classes(tmp_path):
     more = ("--class_conditional", "--flip", "--num_samples", 4, "--batch_size", 8)
     out = succeed("train.py", *options, *more, cwd=tmp_path)
     assert out.splitlines()[0] == (
-        "1 of 37 pictures in album cannot be read: 7/bad.png (it is no picture)"
+        "1 of 37 pictures in album cannot be read: 7/bad.png (it is not a picture)"
     )
     config = json.loads((tmp_path / "outputs" / "config.json").read_text())
     assert config["class_names"] == sorted(CLASSES)
@@ -85,8 +85,8 @@ def test_from_a_folder_to_samples_by_the_names_of_its_classes(tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({}, "album holds no pictures"),
-        ({f"{k}.png": b"x" for k in range(9)}, "holds only 9 pictures"),
+        ({}, "album has no pictures"),
+        ({f"{k}.png": b"x" for k in range(9)}, "has only 9 pictures"),
         ({f"{k}.png": b"x" for k in range(12)}, "12 of 12 pictures in album cannot be read"),
     ],
 )

@@ -80,7 +80,7 @@ def test_what_earlier_releases_did_not_write_follows_from_the_dataset(config):
 def test_v_of_log_linear_meant_something_else_in_the_release_before(tmp_path):
     config = {**POINTS, "schedule": "log_linear", "prediction": "v"}
     torch.save(content(config, format=1), tmp_path / "c.pt")
-    with pytest.raises(InputError, match="train anew"):
+    with pytest.raises(InputError, match="train again"):
         load_checkpoint(tmp_path / "c.pt")
     for other in (content(config), content({**config, "prediction": "eps"}, format=1)):
         torch.save(other, tmp_path / "c.pt")
@@ -153,9 +153,9 @@ class Malicious:
         (lambda path: path.write_bytes(bytes(range(256)) * 9), "cannot be read"),
         (lambda path: path.write_bytes(pickle.dumps(Malicious())), "cannot be read"),
         (lambda path: torch.save(Malicious(), path), "cannot be read"),
-        (lambda path: torch.save(content(more=bytearray(9)), path), r"it holds \w+ bytearray"),
-        (lambda path: torch.save(content(more=b"hex"), path), "it holds _codecs encode"),
-        (lambda path: torch.save(content(more=torch.Size([1])), path), "it holds torch Size"),
+        (lambda path: torch.save(content(more=bytearray(9)), path), r"it contains \w+ bytearray"),
+        (lambda path: torch.save(content(more=b"hex"), path), "it contains _codecs encode"),
+        (lambda path: torch.save(content(more=torch.Size([1])), path), "it contains torch Size"),
         (lambda path: write_after_another(path), "it is damaged"),
         (lambda path: os.mkfifo(path), "no checkpoint at"),
         (lambda path: torch.save(torch.ones(3), path), "not a checkpoint of this project"),
@@ -318,7 +318,7 @@ def test_a_configuration_that_asks_for_terabytes_gets_nothing(make, tmp_path):
     save = {"format": 2, "config": config, "model": weights, "ema": weights}
     torch.save(save, tmp_path / "c.pt")
     assert (tmp_path / "c.pt").stat().st_size < 1e6
-    with pytest.raises(InputError, match=r"too few|it holds"):
+    with pytest.raises(InputError, match=r"too few|more than its own size"):
         load_checkpoint(tmp_path / "c.pt")
 
 
@@ -426,7 +426,7 @@ def test_half_precision_takes_no_memory_before_it_is_checked(tmp_path, monkeypat
         return convert(tensor)
 
     monkeypatch.setattr(torch.Tensor, "float", wary)
-    with pytest.raises(InputError, match=r"stem\.bias is missing or no sound"):
+    with pytest.raises(InputError, match=r"stem\.bias is missing or is not a valid"):
         load_checkpoint(tmp_path / "m.pt")
 
 
@@ -450,7 +450,7 @@ def test_a_model_that_comes_with_the_project_has_a_name(tmp_path, monkeypatch):
     assert pretrained.names() == ["one", "two"]
     assert load_checkpoint(Path("two"))["config"]["kind"] == "points"
     for path in ("three", "here/one", "two.safetensors"):
-        with pytest.raises(InputError, match=r"no checkpoint at .*; .*name of one of one, two"):
+        with pytest.raises(InputError, match=r"no checkpoint at .*; .*name one of one, two"):
             load_checkpoint(Path(path))
     # A folder of that name, of a run say, does not hide it; a file does.
     (tmp_path / "one").mkdir()

@@ -171,8 +171,8 @@ def test_it_says_what_it_is(tmp_path):
         ("data_batch_1.bin", b"\0\1\2", "its 3 bytes are not a multiple of 3073"),
         ("data_batch_5.bin", bytes(2 * 3073 - 1), "not a multiple of 3073"),
         ("data_batch_2.bin", b"<html>not found</html>", "not a multiple of 3073"),
-        ("data_batch_4.bin", bytes(3073) + b"\x0a" + bytes(3072), "a label 10, above 9"),
-        ("test_batch.bin", b"\xff" + bytes(3072), "a label 255, above 9"),
+        ("data_batch_4.bin", bytes(3073) + b"\x0a" + bytes(3072), "the label 10, above 9"),
+        ("test_batch.bin", b"\xff" + bytes(3072), "the label 255, above 9"),
     ],
     ids="empty short truncated html label label-of-test".split(),
 )

@@ -129,7 +129,7 @@ def test_arrays_of_grey_in_three_channels_are_grey(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "says"), [(0, "holds no pictures"), (9, r"holds only 9 pictures .*; 10 are needed")]
+    ("count", "says"), [(0, "has no pictures"), (9, r"has only 9 pictures .*; 10 are needed")]
 )
 def test_too_few_pictures_are_refused(count, says, tmp_path):
     album = write_album(tmp_path / "album", count)
@@ -139,14 +139,14 @@ def test_too_few_pictures_are_refused(count, says, tmp_path):
     with pytest.raises(InputError, match=says):
         load(packed, tmp_path)
     np.save(tmp_path / "a.npy", np.zeros((9, 20, 20), dtype=np.uint8))
-    with pytest.raises(InputError, match="holds only 9 images; 10 are needed"):
+    with pytest.raises(InputError, match="has only 9 images; 10 are needed"):
         load(tmp_path / "a.npy", tmp_path)
 
 
 def test_too_few_that_can_be_read_are_refused(tmp_path):
     album = write_album(tmp_path / "album", 9)
     (album / "x.png").write_bytes(b"none")
-    with pytest.raises(InputError, match="holds only 9 images"):
+    with pytest.raises(InputError, match="has only 9 images"):
         load(album, tmp_path)
 
 
@@ -175,7 +175,7 @@ def test_unreadable_pictures_are_named_once_and_the_rest_is_taken(tmp_path, caps
 def test_if_no_picture_can_be_read_that_is_said(tmp_path):
     for n in range(12):
         (tmp_path / f"{n}.png").write_bytes(b"none")
-    with pytest.raises(InputError, match=r"^12 of 12 pictures .* 0\.png \(it is no picture\)"):
+    with pytest.raises(InputError, match=r"^12 of 12 pictures .* 0\.png \(it is not a picture\)"):
         load(tmp_path, tmp_path)
 
 

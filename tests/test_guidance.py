@@ -287,7 +287,7 @@ def test_guides_that_do_not_fit_are_refused(ring, tmp_path):
         assert says in refuse("evaluate.py", *options, cwd=ring)
     train = ("train.py", "--dataset", "gaussians", "--epochs", 1, "--timesteps")
     for timesteps, says in (
-        (100, "its timesteps is 200, the model's 100"),
+        (100, "its timesteps is 200, but the model's is 100"),
         (200, "must have learned the same labels"),
     ):
         succeed(*train, timesteps, cwd=tmp_path)

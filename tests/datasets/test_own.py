@@ -283,7 +283,7 @@ def test_where_no_cache_can_be_written_a_line_says_so(tmp_path, capsys):
     (tmp_path / "data").write_text("a file in its place")
     assert len(load(album, tmp_path)[0]) == 12
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"{tmp_path / 'data' / 'pictures'} cannot be written (")
+    assert line.startswith(f"cannot write into {tmp_path / 'data' / 'pictures'} (")
     assert line.endswith("): the next run reads the pictures again")
 
 
@@ -293,7 +293,7 @@ def test_a_full_disk_costs_a_line_and_leaves_nothing(tmp_path, capsys, monkeypat
 
     monkeypatch.setattr(datasets.own.np, "savez", full)
     assert len(load(write_album(tmp_path / "album"), tmp_path)[0]) == 12
-    assert "cannot be written (No space left on device)" in capsys.readouterr().out
+    assert "(No space left on device): the next run reads" in capsys.readouterr().out
     assert caches(tmp_path) == []
 
 
@@ -355,7 +355,7 @@ def test_the_splits_are_disjoint_complete_and_the_same_every_time(tmp_path, monk
 
 def test_where_nothing_is_held_out_there_is_no_test_split(tmp_path):
     album = write_album(tmp_path / "album")
-    with pytest.raises(InputError, match=r"no image of .* was held out from training"):
+    with pytest.raises(InputError, match=r"no image in .* was held out from training"):
         load(album, tmp_path, train=False)
 
 

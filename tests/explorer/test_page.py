@@ -251,7 +251,7 @@ def test_everything_has_a_name_and_a_sentence(kind, visit, tmp_path):
         page.locator("#sampler").focus()
         assert "same estimates" in page.locator("#hint").inner_text()
         page.locator("#steps").hover()
-        assert "less exact" in page.locator("#hint").inner_text()
+        assert "less accurate" in page.locator("#hint").inner_text()
         told = page.evaluate(
             "[...document.querySelectorAll('[data-hint]')].map((i) => i.dataset.hint)"
         )

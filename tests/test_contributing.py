@@ -32,7 +32,7 @@ RECIPES = recipes()
 
 
 def test_each_idea_has_its_recipe():
-    assert [recipe.id for recipe in RECIPES] == ["sampler", "network", "set", "objective"]
+    assert [recipe.id for recipe in RECIPES] == ["sampler", "network", "dataset", "objective"]
     assert all(commands for _, commands in (recipe.values for recipe in RECIPES))
 
 

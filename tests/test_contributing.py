@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md: its diffs apply, what they add works, and its picture of the layers is right."""
+"""CONTRIBUTING.md: its diffs apply, the added code works, and its list of layers is right."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ def block_after(title: str) -> str:
 
 
 def recipes() -> list:
-    """What each section with a diff adds: the diff, and the commands that try it."""
+    """The diff of each section that has one, and the commands that try it."""
     found = []
     for section in re.split(r"^#+ ", GUIDE, flags=re.MULTILINE):
         title = section.partition("\n")[0]

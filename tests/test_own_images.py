@@ -1,4 +1,4 @@
-"""The scripts on a person's own pictures, from a folder to samples."""
+"""The scripts with the user's own pictures, from a folder to samples."""
 
 import base64
 import json
@@ -155,7 +155,7 @@ def test_a_folder_on_its_way_to_noise(place, figures):
 
 
 def page_of(*options):
-    """What the page of --html says of its data."""
+    """The data in the page of --html."""
     more = ("--checkpoint", "model.pt", "--html", "page.html")
     in_process(visualize_diffusion, *more, *options)
     text = Path("page.html").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""checkpoints.py and schema.py: what is written comes back, and what is hostile is refused."""
+"""checkpoints: what is written can be read again, and hostile files are refused."""
 
 import os
 import pickle
@@ -51,7 +51,7 @@ for name in OF_IMAGES:
 
 
 def content(config=POINTS, changes=(), **others):
-    """What a checkpoint holds; `changes` are made to its weights."""
+    """The content of a checkpoint, with `changes` to its weights."""
     weights = {**build_model(config).state_dict(), **dict(changes)}
     return {"format": 2, "config": config, "model": weights, "ema": weights, **others}
 
@@ -106,7 +106,7 @@ def write_overlapping(path):
 
 
 def laughs():
-    """A billion texts in a few lists, each of which holds the one before ten times."""
+    """A billion strings in a few nested lists, each containing the previous one ten times."""
     value = ["ha"] * 10
     for _ in range(8):
         value = [value] * 10
@@ -131,7 +131,7 @@ def save_with(widths, path):
 
 
 def write_after_another(path):
-    """A file in torch's old form, which it reads first, before a whole checkpoint of today's."""
+    """A file in torch's old format, which torch reads first, followed by a valid checkpoint."""
     torch.save(content(), path)
     whole = path.read_bytes()
     torch.save(content(), path, _use_new_zipfile_serialization=False)
@@ -311,7 +311,7 @@ def test_missing_settings_are_named(name):
     ids="expanded meta sparse".split(),
 )
 def test_a_configuration_that_asks_for_terabytes_gets_nothing(make, tmp_path):
-    """It is refused before anything of that size is made, whatever its weights pretend to be."""
+    """It is refused before anything of that size is allocated, whatever its weights claim to be."""
     config = {**POINTS, "hidden_dims": [8192] * 100, "embedding_size": 8192}
     shapes = build_model(config, device="meta").state_dict()
     weights = {name: make(weight.shape) for name, weight in shapes.items()}

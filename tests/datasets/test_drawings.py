@@ -1,4 +1,4 @@
-"""drawings.py: tables and pictures that people bring, good and bad."""
+"""drawings.py: tables and pictures from users, valid and invalid."""
 
 import contextlib
 import struct

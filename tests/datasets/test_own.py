@@ -1,4 +1,4 @@
-"""A person's own images as a data set: from the folder to the batch, the cache, the splits."""
+"""The user's own images as a dataset: from the folder to the batch, the cache, the splits."""
 
 import os
 from collections import Counter
@@ -370,7 +370,7 @@ def test_a_subset_is_the_first(tmp_path):
 
 
 def test_built_in_sets_of_another_size_and_channels(tmp_path):
-    """As Pillow makes them of the set's own images."""
+    """Equal to the images of the set, converted by Pillow."""
     from PIL import Image
 
     for name, side, channels, mode in (("digits", 32, "3", "RGB"), ("sprites", 32, "1", "L")):

@@ -1,4 +1,4 @@
-"""Pictures of every format as small squares, against what Pillow alone makes of them."""
+"""Pictures of every format as small squares, compared with the results of Pillow alone."""
 
 import io
 import os
@@ -324,7 +324,7 @@ def test_damaged_pictures_are_counted_whatever_is_wrong(suffix, tmp_path, capsys
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts the open files in /proc")
 def test_no_file_stays_open(tmp_path):
-    """Unreadable pictures in their thousands would else use up all that a process may open."""
+    """Otherwise thousands of unreadable pictures would use up the files that a process may open."""
     for k in range(30):
         (tmp_path / f"{k}.png").write_bytes(b"none")
     before = len(os.listdir("/proc/self/fd"))

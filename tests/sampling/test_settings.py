@@ -1,4 +1,4 @@
-"""settings.py: what a notebook can ask for, and what is refused."""
+"""settings.py: the settings that a notebook can use, and those that are refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""precision.py, compilation.py, threads.py: the machine chooses; only the speed changes."""
+"""precision.py, compilation.py, threads.py: choices for the machine, which change only speed."""
 
 import inspect
 from operator import attrgetter

@@ -1,4 +1,4 @@
-"""values.py: what can be typed, what is said of the rest, and what a file may say."""
+"""values.py: what can be typed, the messages about other text, and the values allowed in files."""
 
 import math
 from argparse import ArgumentTypeError

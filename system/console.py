@@ -1,6 +1,6 @@
 """Output of this process: how much it prints and where; and whether it is one of several.
 
-Imports nothing heavy, so that `--help` and wrong usage answer at once.
+Imports nothing heavy, so that `--help` and usage errors appear at once.
 """
 
 from __future__ import annotations

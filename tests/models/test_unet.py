@@ -62,7 +62,7 @@ def layers_of_old(width):
 
 @pytest.mark.parametrize("width", [16, 64])
 def test_two_levels_have_the_weights_that_they_have_always_had(width):
-    """Names, order and random numbers, bit for bit: a seed gives the same run as in old releases."""
+    """Names, order and random numbers, bit for bit: a seed gives the run of old releases."""
     torch.manual_seed(0)
     expected = {}
     for name, layer in layers_of_old(width):

@@ -1,18 +1,18 @@
 """The mathematics of diffusion: noise schedules, the forward process, what a network predicts.
 
-A diffusion process is a table of T pairs (alpha_t, sigma_t), t = 0 ... T-1, increasing in noise:
+A diffusion process is a table of T pairs (alpha_t, sigma_t), t = 0 ... T-1, with rising noise:
 
     x_t = alpha_t x_0 + sigma_t eps        eps ~ N(0, I)
 
-Ho et al. write the same as x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps: our alpha_t is the root
-of their cumulative product, `alphas_cumprod`. Their t = 1 ... T is our t = 0 ... T-1. Theirs is
-"variance preserving", alpha_t^2 + sigma_t^2 = 1; with alpha_t = 1 it is "variance exploding".
+Ho et al. write x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps: our alpha_t is the square root of
+their cumulative product, `alphas_cumprod`. Their t = 1 ... T is our t = 0 ... T-1. Their process is
+"variance preserving", alpha_t^2 + sigma_t^2 = 1; one with alpha_t = 1 is "variance exploding".
 
-This file knows no dataset, no network class and no file. A *model* is anything that maps (x_t, t)
-with shapes (B, ...) and (B,), or (1,) where all share one t, to a tensor shaped like x_t; a
-*denoiser* is anything that maps (x_t, t), t one int for the whole batch, to the pair of estimates
-(x0, eps). Models that learn jumps also take pairs (t, s), shape (B, 2). The reverse process, which
-calls denoisers, is in samplers.py.
+This module depends on no dataset and no network class, and reads no files. A *model* is anything
+that maps (x_t, t), of shapes (B, ...) and (B,), or (1,) for one t shared by all, to a tensor shaped
+like x_t. A *denoiser* is anything that maps (x_t, t), with one int t for the whole batch, to the
+pair of estimates (x0, eps). Models that learn jumps also take pairs (t, s), shape (B, 2). The
+reverse process, which calls denoisers, is in samplers.py.
 
 Papers, cited by name below
     Ho et al. 2020            Denoising Diffusion Probabilistic Models, arXiv:2006.11239
@@ -41,16 +41,16 @@ import names
 from names import LEARNED, LOSS_WEIGHTINGS, PREDICTIONS, TIMESTEP_SAMPLINGS, names_of
 
 Model = Callable[[Tensor, Tensor], Tensor]
-# Of x_t and t, or of x_t, t and s, see `Diffusion.denoiser`: the estimates (x0, eps).
+# Maps (x_t, t), or (x_t, t, s), to the estimates (x0, eps); see `Diffusion.denoiser`.
 Denoiser = Callable[..., tuple[Tensor, Tensor]]
-Factor = float | Tensor  # of a whole batch, or (B, 1, ...)
+Factor = float | Tensor  # one for the whole batch, or (B, 1, ...)
 
 MIN_SNR_GAMMA = 5.0
-COSINE_STEPS = 1000  # of the `cosine` that `learned` starts from, whatever number it has itself
-LOGIT_MEAN = 1.0  # of timesteps: later than the middle samples better (benchmarks/RESULTS.md)
+COSINE_STEPS = 1000  # timesteps of the `cosine` that `learned` starts from, for any T of its own
+LOGIT_MEAN = 1.0  # favours noisier timesteps, which improves samples (benchmarks/RESULTS.md)
 
-# The timestep "before" t = 0: the data itself, alpha = 1 and sigma = 0. With it in the table the
-# last denoising step needs no case of its own.
+# The timestep "before" t = 0: the data itself, alpha = 1 and sigma = 0. It makes the last denoising
+# step like any other.
 CLEAN = -1
 
 
@@ -63,9 +63,9 @@ class NoiseSchedule:
     Attributes:
         alphas, sigmas: float64 tensors of shape (T,), with sigma / alpha strictly increasing. The
             last alpha may be zero.
-        velocity: the weights (a, b) of eps and -x_0 in what `v` prediction predicts, a eps - b x_0.
-            Unless given, alpha and sigma divided by sqrt(alpha^2 + sigma^2), the spread of x for
-            data of variance 1, so that v has variance 1 at every noise level.
+        velocity: the weights (a, b) of eps and -x_0 in the target of `v` prediction, a eps - b x_0.
+            The default is alpha and sigma divided by sqrt(alpha^2 + sigma^2), the standard
+            deviation of x for data of variance 1, so that v has variance 1 at every noise level.
     """
 
     def __init__(
@@ -79,21 +79,21 @@ class NoiseSchedule:
         if not bool(rises.all()):
             t = int(rises.logical_not().nonzero()[0]) + 1
             raise ValueError(
-                f"the noise level sigma / alpha must rise at every timestep, and at t = {t} it does"
-                " not, since nothing is left of the data: take smaller betas, or fewer timesteps"
+                f"the noise level sigma / alpha must rise at every timestep, but at t = {t} it does"
+                " not, because no signal is left: use smaller betas or fewer timesteps"
             )
 
     @classmethod
     def from_betas(cls, betas: Tensor) -> NoiseSchedule:
         """Variance-preserving table from the variances beta_t of q(x_t | x_{t-1}), shape (T,).
 
-        abar_t = prod_{s <= t} (1 - beta_s), Ho et al. 2020, equation 4. It is summed as logarithms
-        so that 1 - abar_t keeps its digits at small t.
+        abar_t = prod_{s <= t} (1 - beta_s), Ho et al. 2020, equation 4. The product is a sum of
+        logarithms here, which keeps 1 - abar_t accurate at small t.
         """
         log_alphas_cumprod = torch.log1p(-betas.double()).cumsum(0)
         alphas = log_alphas_cumprod.div(2).exp()
         sigmas = (-torch.expm1(log_alphas_cumprod)).sqrt()
-        # The spread is 1 here; dividing by it would only round.
+        # The spread is 1 here; dividing by it would only add rounding errors.
         return cls(alphas, sigmas, velocity=(alphas, sigmas))
 
     def __len__(self) -> int:
@@ -106,7 +106,7 @@ class NoiseSchedule:
 
     @property
     def noise_levels(self) -> Tensor:
-        """sigma_t / alpha_t, shape (T,); infinite where nothing is left of the data."""
+        """sigma_t / alpha_t, shape (T,); infinite where alpha_t = 0."""
         return self.sigmas / self.alphas
 
     @property
@@ -137,7 +137,7 @@ def quadratic_betas(timesteps: int, beta_start: float, beta_end: float) -> Tenso
 
 
 def sigmoid_betas(timesteps: int, beta_start: float, beta_end: float) -> Tensor:
-    """Variances along a logistic curve: slow at both ends, quick in the middle."""
+    """Variances along a logistic curve, which is flat at both ends and steep in the middle."""
     ramp = torch.linspace(-6, 6, timesteps, dtype=torch.float64).sigmoid()
     return beta_start + (beta_end - beta_start) * ramp
 
@@ -155,15 +155,15 @@ def schedule_of_betas(
     beta_start: float | None = None,
     beta_end: float | None = None,
 ) -> NoiseSchedule:
-    """Variances from `beta_start` to `beta_end`, by one of the functions above.
+    """The schedule with variances from `beta_start` to `beta_end`, by one of the functions above.
 
-    They default to the 1e-4 and 0.02 of Ho et al. 2020, which are meant for T = 1000. For another T
-    they are multiplied by 1000 / T (and kept below 1), so that the process still ends in noise:
-    with T = 100 and the plain values x_99 would be 60 % data. A value that is given is used as it
-    is.
+    The defaults are the 1e-4 and 0.02 of Ho et al. 2020, which are meant for T = 1000. For another
+    T they are multiplied by 1000 / T (and kept below 1), so that the process still ends in noise:
+    with T = 100 and unscaled defaults, x_99 would be 60 % data. Values given by the caller are not
+    scaled.
 
     Raises:
-        ValueError: not 0 < beta_start <= beta_end < 1.
+        ValueError: unless 0 < beta_start <= beta_end < 1.
     """
     end = min(names.BETA_END * 1000 / timesteps, 0.999) if beta_end is None else beta_end
     start = min(names.BETA_START * 1000 / timesteps, end) if beta_start is None else beta_start
@@ -186,17 +186,17 @@ def log_linear_sigmas(timesteps: int, sigma_min: float, sigma_max: float) -> Ten
 def log_linear_schedule(
     timesteps: int, sigma_min: float | None = None, sigma_max: float | None = None
 ) -> NoiseSchedule:
-    """Exploding variance: alpha = 1, and sigma from `sigma_min` (0.002) to `sigma_max` (10).
+    """Variance exploding: alpha = 1, and sigma from `sigma_min` (0.002) to `sigma_max` (10).
 
     Both are in units of the data's standard deviation.
 
     Raises:
-        ValueError: not 0 < sigma_min < sigma_max.
+        ValueError: unless 0 < sigma_min < sigma_max.
     """
     low = names.SIGMA_MIN if sigma_min is None else sigma_min
     high = names.SIGMA_MAX if sigma_max is None else sigma_max
     if not 0 < low < high:
-        raise ValueError(f"0 < sigma_min < sigma_max is needed: {low:g}, {high:g}")
+        raise ValueError(f"sigmas must satisfy 0 < sigma_min < sigma_max: {low:g}, {high:g}")
     sigmas = log_linear_sigmas(timesteps, low, high)
     return NoiseSchedule(torch.ones_like(sigmas), sigmas)
 
@@ -217,12 +217,12 @@ def learned_schedule(timesteps: int, density: Sequence[float] | None = None) -> 
     (training/learned_schedule.py).
 
     Args:
-        density: of the timesteps in each of the `parts_of_cosine`, as multiples of that of `cosine`
-            or of any other number; None for `cosine` itself (of 1000 timesteps, and so with its
-            first and last noise level).
+        density: the relative density of timesteps in each of the `parts_of_cosine`, in any unit;
+            None for the density of `cosine` itself. The first and last noise levels are those of
+            `cosine` with 1000 timesteps.
 
     Raises:
-        ValueError: a density that is not positive.
+        ValueError: the density is not positive everywhere.
     """
     times = learned_times(timesteps, [1.0] if density is None else density)
     half_log_snr = torch.from_numpy(half_log_snr_of_cosine(times))
@@ -231,7 +231,7 @@ def learned_schedule(timesteps: int, density: Sequence[float] | None = None) -> 
 
 
 def learned_times(timesteps: int, density: Sequence[float]) -> np.ndarray:
-    """Where each timestep of `learned_schedule` is in `cosine`, from 0 to 1, float64 (T,)."""
+    """The time in `cosine`, from 0 to 1, of each timestep of `learned_schedule`, float64 (T,)."""
     if not min(density) > 0:
         raise ValueError("the density of timesteps must be positive everywhere")
     ends = parts_of_cosine(len(density))
@@ -241,13 +241,13 @@ def learned_times(timesteps: int, density: Sequence[float]) -> np.ndarray:
 
 @cache
 def parts_of_cosine(count: int) -> np.ndarray:
-    """Times in `cosine` between which its parts are, from 0 to 1, float64 (count + 1,).
+    """The ends of `count` parts of `cosine`, as times from 0 to 1, float64 (count + 1,).
 
-    The ends are even in the mean of time and log(alpha / sigma), since the least noisy levels,
-    where thin drawings have their detail, take next to no time in `cosine`.
+    They are evenly spaced in the mean of time and log(alpha / sigma). In time alone, the lowest
+    noise levels, where thin drawings have their detail, would get hardly any part.
     """
     times = np.linspace(0, 1, COSINE_STEPS)
-    half_log_snr = half_log_snr_of_cosine(times).clip(min=-3)  # beyond which there is only noise
+    half_log_snr = half_log_snr_of_cosine(times).clip(min=-3)  # below that there is only noise
     depth = (half_log_snr[0] - half_log_snr) / (half_log_snr[0] - half_log_snr[-1])
     return np.interp(np.linspace(0, 1, count + 1), (times + depth) / 2, times)
 
@@ -262,7 +262,7 @@ def fine_cosine() -> np.ndarray:
     return cosine_schedule(COSINE_STEPS).half_log_snr.numpy()
 
 
-# What makes each schedule; what it takes beside the number of timesteps is in names.py.
+# The function that makes each schedule; names.py lists the options it takes.
 SCHEDULES: dict[str, Callable[..., NoiseSchedule]] = {
     "linear": partial(schedule_of_betas, linear_betas),
     "quadratic": partial(schedule_of_betas, quadratic_betas),
@@ -277,13 +277,13 @@ SCHEDULES: dict[str, Callable[..., NoiseSchedule]] = {
 def make_schedule(name: str, timesteps: int = 1000, **options: float | None) -> NoiseSchedule:
     """The noise schedule of that name, with T = `timesteps` entries.
 
-    All preserve variance except `log_linear`, where alpha = 1, and `flow`, where alpha = 1 - sigma.
+    All are variance preserving except `log_linear` (alpha = 1) and `flow` (alpha = 1 - sigma).
 
     Args:
-        options: of its function above, such as `beta_start`; None for the default.
+        options: those of its function above, such as `beta_start`; None for the default.
 
     Raises:
-        ValueError: unknown name, no timesteps, or options that are not possible.
+        ValueError: the name is unknown, there are no timesteps, or an option is out of range.
     """
     if timesteps < 1:
         raise ValueError(f"a schedule needs at least one timestep, not {timesteps}")
@@ -296,25 +296,25 @@ def make_schedule(name: str, timesteps: int = 1000, **options: float | None) -> 
 
 
 def check_pure_noise(schedule: NoiseSchedule, prediction: str, weighting: str) -> None:
-    """Refuse what cannot learn from a timestep at which x_t is nothing but noise (alpha = 0).
+    """Refuse settings that cannot learn from a timestep at which x_t is pure noise (alpha = 0).
 
     Raises:
-        ValueError: eps prediction, or min_snr weights, on such a schedule.
+        ValueError: the schedule has such a timestep, with eps prediction or min_snr weights.
     """
     if schedule.alphas[-1] > 0:
         return
     if prediction == "eps":
-        raise ValueError("at the last timestep x is pure noise, and eps = x tells nothing about x0")
+        raise ValueError("at the last timestep x is pure noise, so eps = x says nothing about x0")
     if weighting == "min_snr":
-        raise ValueError("min_snr weighs by the signal, and the last timesteps have none")
+        raise ValueError("min_snr weights by the signal, and the last timestep has none")
 
 
 def loss_weights(schedule: NoiseSchedule, prediction: str, weighting: str) -> Tensor:
     """The weight of the squared error of the prediction at each timestep, float64 (T,).
 
-    `uniform` is 1, `inverse_sigma` 1 / (sigma^2 + 1e-4), which makes the squared error of x_0 that
-    of v, as Li & He 2025 do (docs/MATH.md, section 3). `min_snr` weighs the squared error of x_0
-    by min(SNR, 5) (Hang et al. 2023, section 3.4), so that no timestep dominates the others.
+    `uniform` is 1. `inverse_sigma` is 1 / (sigma^2 + 1e-4), which turns the squared error of x_0
+    into that of v, as in Li & He 2025 (docs/MATH.md, section 3). `min_snr` weights the squared
+    error of x_0 by min(SNR, 5) (Hang et al. 2023, section 3.4), so that no timestep dominates.
 
     Raises:
         ValueError: the weighting is unknown.
@@ -342,21 +342,21 @@ def error_of_x0(schedule: NoiseSchedule, prediction: str) -> Tensor:
 
 
 class Diffusion:
-    """A noise schedule together with what the network predicts.
+    """A noise schedule, and the quantity that the network predicts.
 
     Args:
         schedule: the table (alpha_t, sigma_t).
         prediction: what the network is trained to output: the noise `eps` (Ho et al. 2020), the
-            data `x0`, or the velocity `v` = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022), see
-            `NoiseSchedule.velocity`; with the `flow` schedule eps - x_0.
-        value_range: what estimates of x_0 are clamped to: (-1, 1) with images, whose pixels lie
-            there. None for data that can lie anywhere, from which it would cut off.
-        device: where the tables for training live.
-        weighting: of the squared errors, see `loss_weights`.
-        timestep_sampling: which timesteps to train on, see `draw_timesteps`.
+            data `x0`, or the velocity `v` = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022; see
+            `NoiseSchedule.velocity`), which is eps - x_0 with the `flow` schedule.
+        value_range: the range to which estimates of x_0 are clamped: (-1, 1) for images; None for
+            data that are not bounded.
+        device: the device of the tables for training.
+        weighting: that of the squared errors, see `loss_weights`.
+        timestep_sampling: how timesteps are drawn for training, see `draw_timesteps`.
 
     Raises:
-        ValueError: an unknown name, or a combination that cannot work (the text says why).
+        ValueError: a name is unknown, or a combination cannot work (the message says why).
     """
 
     def __init__(
@@ -382,14 +382,14 @@ class Diffusion:
         self.alphas, self.sigmas, *self.velocity, self.weights = tables
 
     def tables(self) -> tuple[Tensor, ...]:
-        """What training looks up for a timestep: alpha, sigma, both of v, weight; float64 (T,)."""
+        """The tables for training: alpha, sigma, both weights of v, loss weight; float64 (T,)."""
         schedule = self.schedule
         weights = loss_weights(schedule, self.prediction, self.weighting)
         return schedule.alphas, schedule.sigmas, *schedule.velocity, weights
 
     def follow(self, schedule: NoiseSchedule) -> None:
-        """Go on with another schedule of as many timesteps, in the memory of the same tables, since
-        compiled steps hold on to them."""
+        """Switch to another schedule with the same number of timesteps. The tables are updated in
+        place, since compiled steps hold references to them."""
         self.schedule = schedule
         held = (self.alphas, self.sigmas, *self.velocity, self.weights)
         for table, new in zip(held, self.tables(), strict=True):
@@ -397,7 +397,7 @@ class Diffusion:
 
     @property
     def device(self) -> torch.device:
-        """Where the tables for training live."""
+        """The device of the tables for training."""
         return self.alphas.device
 
     def coefficients(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -414,7 +414,7 @@ class Diffusion:
         return alpha * x0 + sigma * eps
 
     def target(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """What the network should answer at x_t = alpha_t x_0 + sigma_t eps."""
+        """The target of the network at x_t = alpha_t x_0 + sigma_t eps."""
         if self.prediction == "eps":
             return eps
         if self.prediction == "x0":
@@ -425,44 +425,44 @@ class Diffusion:
     def draw_timesteps(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Random timesteps 0 ... T-1 to train on, int64 (count,), on the device of the tables.
 
-        `uniform` makes all alike (Ho et al. 2020, algorithm 1). `logit_normal` puts a normal number
-        of mean 1 and variance 1 through the logistic function (Esser et al. 2024, section 3.1),
-        which leaves few near both ends: at the one there is nothing left to remove, at the other
-        nothing to be seen.
+        `uniform` draws all with equal probability (Ho et al. 2020, algorithm 1). `logit_normal`
+        applies the logistic function to a normal number with mean 1 and variance 1 (Esser et al.
+        2024, section 3.1). It draws few timesteps near either end: at one there is hardly any noise
+        to remove, at the other hardly any signal to see.
         """
         timesteps, device = len(self.schedule), self.device
         if self.timestep_sampling == "uniform":
             return torch.randint(timesteps, (count,), generator=generator, device=device)
         normal = torch.randn(count, generator=generator, device=device)
         share = (LOGIT_MEAN + normal).sigmoid()
-        return (timesteps * share).long().clamp(max=timesteps - 1)  # where a share rounds to 1
+        return (timesteps * share).long().clamp(max=timesteps - 1)  # a share can round to 1
 
     def run_model(self, model: Model, x: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
-        """The network's output at x_t. It sees x_t / sqrt(alpha_t^2 + sigma_t^2), whose variance
-        is about 1 at every t: where the process preserves variance, that is x_t itself.
+        """The network's output at x_t. Its input is x_t / sqrt(alpha_t^2 + sigma_t^2), which has
+        variance about 1 at every t and is x_t itself if the process is variance preserving.
 
         Args:
-            s: where it is to jump to, (B,) as t; only for a network that learned jumps.
+            s: the timestep to jump to, (B,) like t; only for a network that learned jumps.
         """
         alpha, sigma = self.coefficients(t, x)
         times = t if s is None else torch.stack([t, s], dim=1)
         return model(x * torch.rsqrt(alpha**2 + sigma**2), times)
 
     def starting_noise(self, noise: Tensor, t: int | None = None) -> Tensor:
-        """Normal noise scaled to the spread of x_t for data of variance 1.
+        """Normal noise scaled to the standard deviation of x_t for data of variance 1.
 
-        That is the noise itself where the process preserves variance.
+        If the process is variance preserving, that is the noise itself.
 
         Args:
-            t: the timestep at which sampling starts; None for the last.
+            t: the timestep at which sampling starts; None for the last one.
         """
         return math.hypot(*self.schedule.at(len(self.schedule) - 1 if t is None else t)) * noise
 
     def estimates(self, output: Tensor, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        """The estimates (x0, eps) that a network's `output` at (x, t) stands for.
+        """The estimates (x0, eps) that follow from a network's `output` at (x, t).
 
-        After clipping x0, eps is taken anew from x = alpha_t x0 + sigma_t eps, so that the two
-        always add up to x. (It makes the `ddpm` step below equation 7 of Ho et al. 2020.)
+        After x0 is clamped, eps is solved from x = alpha_t x0 + sigma_t eps, so that the two always
+        add up to x. (With it the step of `ddpm` is equation 7 of Ho et al. 2020.)
         """
         alpha, sigma = self.schedule.at(t)
         x0 = self.solve_for_x0(output, x, alpha, sigma, *self.schedule.velocity_at(t))
@@ -471,21 +471,21 @@ class Diffusion:
         return x0, (x - alpha * x0) / sigma
 
     def estimate_x0(self, model: Model, x: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
-        """The network's estimate of x_0 at x_t, not clipped, for t (B,): what objectives need."""
+        """The network's estimate of x_0 at x_t for t (B,), not clamped, for use in objectives."""
         output = self.run_model(model, x, t, s)
         tables = (self.alphas, self.sigmas, *self.velocity)
         alpha, sigma, a, b = (self.rows(table, t, x) for table in tables)
         return self.solve_for_x0(output, x, alpha, sigma, a, b)
 
     def estimate_eps(self, x: Tensor, x0: Tensor, t: Tensor) -> Tensor:
-        """The noise that x_t (B, ...) holds beside x0 (B, ...), for t (B,)."""
+        """The noise in x_t (B, ...) if the data are x0 (B, ...), for t (B,)."""
         alpha, sigma = self.coefficients(t, x)
         return (x - alpha * x0) / sigma
 
     def solve_for_x0(
         self, output: Tensor, x: Tensor, alpha: Factor, sigma: Factor, a: Factor, b: Factor
     ) -> Tensor:
-        """The x_0 that a network's output at x means; (a, b) are those of `velocity`."""
+        """The x_0 that follows from a network's output at x; (a, b) are those of `velocity`."""
         if self.prediction == "eps":
             return (x - sigma * output) / alpha
         if self.prediction == "x0":
@@ -496,15 +496,15 @@ class Diffusion:
     def denoiser(self, model: Model) -> Denoiser:
         """Wrap a network as the `denoise(x, t) -> (x0, eps)` that samplers call.
 
-        Of a network that learned jumps, `denoise(x, t, s)` answers the x0 and eps of which x_s is
-        made (`samplers.shortcut`).
+        For a network that learned jumps, `denoise(x, t, s)` returns the x0 and eps that make up x_s
+        (`samplers.shortcut`).
         """
 
         @torch.no_grad()
         def denoise(x: Tensor, t: int, s: int | None = None) -> tuple[Tensor, Tensor]:
             times = torch.tensor([t] if s is None else [t, s], device=x.device).split(1)
             # A copy: the next replay of a CUDA graph overwrites its outputs, and with x0 prediction
-            # the output is the estimate, which samplers of second order keep for the next step.
+            # the output is the estimate, which second-order samplers keep for the next step.
             output = self.run_model(model, x, *times).clone()
             return self.estimates(output, x, t)
 

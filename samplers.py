@@ -1,12 +1,12 @@
-"""The reverse process: samplers, and what stands in for a trained network in tests and pictures.
+"""The reverse process: samplers, and an exact denoiser for tests and pictures.
 
 All samplers are generators with the same arguments: a denoiser, the starting noise x, the schedule,
-a decreasing list of timesteps, and `randn_like`, the source of fresh noise for those that add any;
-then come options of their own. They yield x after every step; the last is the sample. Each step
+a decreasing list of timesteps, and `randn_like`, the source of fresh noise for those that add any.
+Each may take further options. They yield x after every step; the last x is the sample. Each step
 from t to a less noisy s is a weighted sum of x0, eps and fresh noise. The weights are floats,
-computed on the CPU in float64. `SAMPLERS` in names.py lists those that can be asked for by name.
+computed on the CPU in float64. `SAMPLERS` in names.py lists the samplers that users can choose.
 
-Papers, cited by name below, beside those of diffusion.py
+Papers, cited by name below, in addition to those of diffusion.py
     Song et al. 2021          Denoising Diffusion Implicit Models, arXiv:2010.02502
     Kingma et al. 2021        Variational Diffusion Models, arXiv:2107.00630
     Karras et al. 2022        Elucidating the Design Space of Diffusion-Based ..., arXiv:2206.00364
@@ -35,19 +35,19 @@ from utils import distances, in_parts
 
 RandnLike = Callable[[Tensor], Tensor]
 
-# Of `levelled_timesteps`, in units of sigma / alpha.
-MOST_NOISE = 80.0  # where the first step begins: no more than 1 / 80 of x is data
-MIDDLE = 1.0  # about which the others lie: where what an image shows is decided
-REACH = 4.0  # how far from it, as a factor, many of them go
-# A network that learns jumps learns none that is shorter than this part of all timesteps.
+# For `levelled_timesteps`, in units of sigma / alpha.
+MOST_NOISE = 80.0  # the noise level of the first step, where at most 1 / 80 of x is data
+MIDDLE = 1.0  # the centre of the other levels, where the content of an image is decided
+REACH = 4.0  # with many steps the others lie within this factor of the centre
+# A network that learns jumps learns none shorter than this fraction of all timesteps.
 SHORTEST = 1 / 128
 
 
 def trailing_timesteps(timesteps: int, steps: int) -> list[int]:
     """`steps` of the T = `timesteps` indices, evenly spaced and decreasing from T - 1.
 
-    Lin et al. 2023, table 2, "trailing": sampling starts from pure noise, so the noisiest
-    timestep must be among those visited.
+    Lin et al. 2023, table 2, "trailing": sampling starts from pure noise, so it must visit the
+    noisiest timestep.
 
     Raises:
         ValueError: steps is not between 1 and `timesteps`.
@@ -61,19 +61,19 @@ def trailing_timesteps(timesteps: int, steps: int) -> list[int]:
 
 
 def first_of_levels(schedule: NoiseSchedule) -> int:
-    """The noisiest timestep with sigma / alpha of at most `MOST_NOISE`; 0 if all have more."""
+    """The noisiest timestep whose sigma / alpha is at most `MOST_NOISE`; 0 if all have more."""
     return max(0, int((schedule.noise_levels <= MOST_NOISE).sum()) - 1)
 
 
 def levelled_timesteps(schedule: NoiseSchedule, steps: int) -> list[int]:
     """`steps` decreasing timesteps for `consistency`, chosen by their noise level sigma / alpha.
 
-    The first is that of `first_of_levels`. The second of two is near 1, and more than one lie about
-    it, evenly in log(sigma / alpha): 2, 1 and 1/2 are the others of four. Each is the nearest
-    timestep that there is.
+    The first is `first_of_levels`. With two steps, the second has a level near 1. With more, the
+    others are spread around 1, evenly in log(sigma / alpha): with four steps at 2, 1 and 1/2. Each
+    level is replaced by that of the nearest timestep.
 
     Raises:
-        ValueError: there are not so many timesteps.
+        ValueError: there are fewer timesteps than steps.
     """
     first = first_of_levels(schedule)
     if not 1 <= steps <= first + 1:
@@ -87,10 +87,10 @@ def levelled_timesteps(schedule: NoiseSchedule, steps: int) -> list[int]:
 
 
 def timesteps_of(sampler: str, schedule: NoiseSchedule, steps: int) -> list[int]:
-    """The decreasing timesteps at which that sampler evaluates the network in so many steps.
+    """The decreasing timesteps at which a sampler evaluates the network, given its steps.
 
     Raises:
-        ValueError: more steps than there are timesteps.
+        ValueError: there are fewer timesteps than steps.
     """
     if SAMPLERS[sampler].by_level:
         return levelled_timesteps(schedule, steps)
@@ -98,7 +98,7 @@ def timesteps_of(sampler: str, schedule: NoiseSchedule, steps: int) -> list[int]
 
 
 def transition(schedule: NoiseSchedule, t: int, s: int) -> tuple[float, float]:
-    """(alpha_ts, sigma2_ts) of the step to more noise, q(x_t | x_s) = N(alpha_ts x_s, sigma2_ts I).
+    """(alpha_ts, sigma2_ts) of the forward step, q(x_t | x_s) = N(alpha_ts x_s, sigma2_ts I).
 
     Kingma et al. 2021, appendix A; s is less noisy than t.
     """
@@ -112,9 +112,9 @@ def step_coefficients(
 ) -> tuple[float, float, float]:
     """Weights of x0, eps and fresh noise in one step from t to the less noisy s.
 
-    With sigma2_ts of `transition`, the posterior q(x_s | x_t, x_0) has the variance
-    tau^2 = sigma2_ts sigma_s^2 / sigma_t^2 (Kingma et al. 2021, equations 32-34; beta-tilde of Ho
-    et al. 2020 where s = t - 1), and
+    With sigma2_ts from `transition`, the posterior q(x_s | x_t, x_0) has the variance
+    tau^2 = sigma2_ts sigma_s^2 / sigma_t^2 (Kingma et al. 2021, equations 32-34; for s = t - 1 it
+    is the beta-tilde of Ho et al. 2020), and
 
         x_s = alpha_s x0 + sqrt(sigma_s^2 - eta^2 tau^2) eps + eta tau z
 
@@ -142,9 +142,9 @@ def ddim(
         denoise: (x, t) -> (x0, eps), see `Diffusion.denoiser`.
         x: the starting noise, x_T, shape (B, ...).
         timesteps: decreasing indices, from `trailing_timesteps`.
-        eta: share of fresh noise, 0 (deterministic) to 1 (ancestral, as `ddpm`).
+        eta: share of fresh noise, from 0 (deterministic) to 1 (ancestral, like `ddpm`).
         randn_like: source of the fresh noise.
-        momentum: with eta = 0, that of `accelerate`; 1 is plain DDIM.
+        momentum: of `accelerate`, for eta = 0; 1 is plain DDIM.
     """
     if momentum != 1:
         denoise = accelerate(denoise, schedule, momentum)
@@ -165,21 +165,22 @@ def ddim_inverse(
     randn_like: RandnLike = torch.randn_like,
     looks: int = 3,
 ) -> Iterator[Tensor]:
-    """`ddim` without noise, from the data to the noise (Song et al. 2021, section 4.3).
+    """`ddim` with eta = 0 in reverse, from data to noise (Song et al. 2021, section 4.3).
 
-    With z = x / sqrt(alpha^2 + sigma^2) and tan phi = sigma / alpha the step from t to the less
-    noisy s turns by delta = phi_t - phi_s: z_s = cos delta z_t - sin delta v, where v is the
-    velocity at z_t (Salimans & Ho 2022, appendix D), so z_t = z_s / cos delta + tan delta v. But v
-    is that at z_t, which is not known yet: the network is asked for it at the best z_t so far,
-    `looks` times. Where a step is small they agree soon.
+    With z = x / sqrt(alpha^2 + sigma^2) and tan phi = sigma / alpha, the step from t to the less
+    noisy s is a rotation by delta = phi_t - phi_s: z_s = cos delta z_t - sin delta v, where v is
+    the velocity at z_t (Salimans & Ho 2022, appendix D). Hence z_t = z_s / cos delta + tan delta v.
+    This v depends on the unknown z_t, so each step evaluates the network `looks` times, each time
+    at the best z_t so far. For small steps this converges quickly.
 
-    The first step adds noise, as the forward process does. Data alone do not say which: pixels
-    that are black in all images would have none, and what they are encoded as would be no noise.
+    The first step adds noise, as the forward process does. The data do not determine that noise:
+    pixels that are black in all images would get none, and their encoding would not be noise.
 
     Args:
         x: data, shape (B, ...).
         timesteps: decreasing, those that `ddim` would visit on the way back.
-        randn_like: source of the noise of the first step.
+        randn_like: source of the noise for the first step.
+        looks: evaluations of the network for each further step.
     """
     alpha, sigma = schedule.at(timesteps[-1])
     x = alpha * x + sigma * randn_like(x)
@@ -206,7 +207,7 @@ def ddpm(
 ) -> Iterator[Tensor]:
     """Ancestral sampling with the posterior variance (Ho et al. 2020, algorithm 2).
 
-    It draws x_s from q(x_s | x_t, x0), which is the step of `ddim` at eta = 1.
+    It draws x_s from q(x_s | x_t, x0), which is the step of `ddim` with eta = 1.
     """
     return ddim(denoise, x, schedule, timesteps, eta=1.0, randn_like=randn_like)
 
@@ -220,11 +221,11 @@ def heun(
 ) -> Iterator[Tensor]:
     """Second-order sampling by Heun's method (Karras et al. 2022, algorithm 1).
 
-    A `ddim` step to s, a second look from there, and the step again with the mean of both. Theirs
-    averages eps, which divides by alpha, zero in pure noise; this averages the velocity of
-    x / sqrt(alpha^2 + sigma^2), which divides by nothing that is ever zero and is more exact than
-    the mean of x0 (docs/MATH.md, section 5). N steps take 2 N - 1 evaluations: the last step, to
-    CLEAN, is `ddim`'s. It adds no fresh noise.
+    Each step is a `ddim` step to s, a second evaluation there, and the step again with the mean of
+    the two. The paper averages eps and so divides by alpha, which is zero in pure noise. This
+    averages the velocity of x / sqrt(alpha^2 + sigma^2), which never divides by zero and is more
+    accurate than averaging x0 (docs/MATH.md, section 5). The last step, to CLEAN, is a `ddim` step,
+    so N steps take 2 N - 1 evaluations. No fresh noise is added.
     """
     for t, s in pairwise((*timesteps, CLEAN)):
         x0, eps = denoise(x, t)
@@ -237,10 +238,10 @@ def heun(
 
 
 def weight_of_second_look(schedule: NoiseSchedule, t: int, s: int) -> float:
-    """How much of the change of x0 from t to s, not CLEAN, `heun` adds to its step.
+    """The weight with which `heun` adds the change of x0 from t to s (not CLEAN) to its step.
 
-    docs/MATH.md, equation 20. The tangent of the angle is sigma / alpha: it goes from 0, data, to
-    pi / 2, noise.
+    See docs/MATH.md, equation 20. The angles have the tangent sigma / alpha and go from 0 (data) to
+    pi / 2 (noise).
     """
     (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.at(t), schedule.at(s)
     angle_t, angle_s = math.atan2(sigma_t, alpha_t), math.atan2(sigma_s, alpha_s)
@@ -255,13 +256,13 @@ def dpmpp(
     eta: float = 0.0,
     randn_like: RandnLike = torch.randn_like,
 ) -> Iterator[Tensor]:
-    """DPM-Solver++ (2M), second order at one evaluation a step (Lu et al. 2022, algorithm 2).
+    """DPM-Solver++ (2M): second order with one evaluation per step (Lu et al. 2022, algorithm 2).
 
-    It is `ddim` with x0 extrapolated from the step before; with fresh noise it is their
-    SDE-DPM-Solver++ (2M).
+    It is `ddim` with x0 extrapolated from the previous step. With fresh noise it is the
+    SDE-DPM-Solver++ (2M) of the same paper.
 
     Args:
-        eta: share of fresh noise, 0 (deterministic) to 1 (that of `ddpm`).
+        eta: share of fresh noise, from 0 (deterministic) to 1 (as much as `ddpm`).
         randn_like: source of the fresh noise.
     """
     ahead = extrapolate(denoise, schedule, timesteps)
@@ -275,14 +276,15 @@ def consistency(
     timesteps: list[int],
     randn_like: RandnLike = torch.randn_like,
 ) -> Iterator[Tensor]:
-    """Sample by a network that jumps from any x_t to the data (Song et al. 2023, algorithm 1).
+    """Sample with a network that jumps from any x_t to the data (Song et al. 2023, algorithm 1).
 
-    One step is one jump, from noise to x0. Each further one adds fresh noise up to its timestep
-    and jumps again, which mends what the jump before got wrong. A network that was not tuned for
-    it (training/objectives/consistency.py) jumps to the mean of all data that x could come from.
+    One step is one jump, from noise to x0. Each further step adds fresh noise up to the level of
+    its timestep and jumps again, which corrects errors of the previous jump. A network that was not
+    tuned for this (training/objectives/consistency.py) jumps to the mean of all data that x could
+    come from.
 
     Args:
-        x: the starting noise, with the spread of x at the first of the timesteps.
+        x: the starting noise, with the standard deviation of x at the first of the timesteps.
         timesteps: decreasing indices, from `levelled_timesteps`.
         randn_like: source of the fresh noise.
     """
@@ -301,11 +303,11 @@ def shortcut(
     timesteps: list[int],
     randn_like: RandnLike = torch.randn_like,
 ) -> Iterator[Tensor]:
-    """Sample by a network that is told where it jumps (Frans et al. 2024, algorithm 2).
+    """Sample with a network that is told where to jump (Frans et al. 2024, algorithm 2).
 
-    It is `ddim` without noise, but for the x0, which is not the mean of the data that x could come
-    from but that with which one step ends where many would. Only a network that was trained for
-    it (training/objectives/shortcut.py) knows that. It adds no fresh noise.
+    It is `ddim` without fresh noise and with a different x0: not the mean of the data that x could
+    come from, but the x0 with which one step ends where many small steps would. Only a network
+    trained for this (training/objectives/shortcut.py) can estimate it.
     """
     following = dict(pairwise((*timesteps, CLEAN)))
 
@@ -327,16 +329,16 @@ def repaint(
     visits: int = 10,
     randn_like: RandnLike = torch.randn_like,
 ) -> Iterator[Tensor]:
-    """Fill holes: `ddpm`, given all the rest (RePaint, Lugmayr et al. 2022, algorithm 1).
+    """Fill a hole by `ddpm`, given the rest of x (RePaint, Lugmayr et al. 2022, algorithm 1).
 
-    After each step to s, what is known, with the noise of s, replaces what the sampler made in its
-    place (their equation 8a). What was made in the hole does not fit it yet. So the state goes back
-    to t and steps to s again, `visits` times in all, until the two agree.
+    After each step to s, the known part, with the noise of s, replaces the samples outside the hole
+    (their equation 8a). The samples inside the hole do not fit it yet. So the state goes back to t
+    and steps to s again, `visits` times in all, until the two parts agree.
 
     Args:
-        known: x_0, shape of one example or of x; its values in the hole do not matter.
-        hole: bool, true where x is to be made; of a shape that broadcasts to that of `known`.
-        visits: how often each timestep is visited (U of the paper), at one evaluation a visit.
+        known: x_0, with the shape of one example or of x; its values in the hole are ignored.
+        hole: bool, true where x is to be filled in; its shape broadcasts to that of `known`.
+        visits: how often each timestep is visited (U in the paper), with one evaluation per visit.
     """
     for t, s in pairwise((*timesteps, CLEAN)):
         alpha_s, sigma_s = schedule.at(s)
@@ -352,15 +354,15 @@ def repaint(
 
 
 def extrapolate(denoise: Denoiser, schedule: NoiseSchedule, timesteps: list[int]) -> Denoiser:
-    """A denoiser with a memory, for `dpmpp`: it looks ahead to the middle of each step.
+    """A denoiser with a memory, for `dpmpp`: it extrapolates x0 to the middle of each step.
 
-    As the mean of x0 over a step is its value halfway, to second order, x0 follows the line through
-    this call and the one before, in lambda = log(alpha / sigma), that far (Lu et al. 2022,
-    algorithm 2); eps is the one that goes with it. The first and the last step have nothing to
-    extrapolate. Make a new one for every batch.
+    To second order, the mean of x0 over a step is its value halfway. So x0 is extrapolated that far
+    along the line through this call and the previous one, in lambda = log(alpha / sigma) (Lu et al.
+    2022, algorithm 2); eps is computed from it. The first and the last step are not extrapolated.
+    Make a new denoiser for every batch.
 
     Args:
-        timesteps: all that it will be asked for, in this order.
+        timesteps: all timesteps at which it will be called, in order.
     """
     half_log_snr = schedule.half_log_snr.tolist()
     following = dict(pairwise(timesteps))
@@ -387,9 +389,9 @@ def extrapolate(denoise: Denoiser, schedule: NoiseSchedule, timesteps: list[int]
 def accelerate(denoise: Denoiser, schedule: NoiseSchedule, momentum: float) -> Denoiser:
     """A denoiser with a memory, for `ddim` with eta = 0: Permenter & Yuan 2024, algorithm 2.
 
-    It answers momentum * eps + (1 - momentum) * (eps of the call before) and the x0 that goes with
-    it. 1 changes nothing; with the paper's 2, few steps come closer to the data. Make a new one
-    for every batch.
+    It returns momentum * eps + (1 - momentum) * (eps of the previous call) and the matching x0. A
+    momentum of 1 changes nothing; with the paper's 2, samples from few steps are closer to the
+    data. Make a new denoiser for every batch.
     """
     before: Tensor | None = None
 
@@ -408,10 +410,10 @@ def accelerate(denoise: Denoiser, schedule: NoiseSchedule, momentum: float) -> D
 
 
 def exact_denoiser(data: Tensor, schedule: NoiseSchedule) -> Denoiser:
-    """The best denoiser there is for data that are exactly the points of `data` (N, D).
+    """The optimal denoiser for data that are exactly the points of `data` (N, D).
 
     Given x_t, each data point y has the weight N(x_t; alpha_t y, sigma_t^2 I), by Bayes' rule; x0
-    is the mean of the data under these weights (De Bortoli 2022, section 2).
+    is the weighted mean of the data (De Bortoli 2022, section 2).
     """
 
     def denoise(x: Tensor, t: int) -> tuple[Tensor, Tensor]:

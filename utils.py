@@ -1,4 +1,4 @@
-"""Device, noise by seed, the moving average of weights, and distances between points."""
+"""The device, seeded noise, the moving average of the weights, and distances between points."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from system.errors import InputError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; `auto` takes the first of cuda, mps, cpu that is there.
+    """The device of that name; `auto` takes the first of cuda, mps, cpu that is available.
 
     Raises:
-        InputError: the device is not there; the message names those that are.
+        InputError: the device is not available; the message names those that are.
     """
     there = {
         "cuda": torch.cuda.is_available(),
@@ -29,7 +29,7 @@ def choose_device(name: str = "auto") -> torch.device:
     name = available[0] if name == "auto" else name
     if name not in available:
         raise InputError(f"no {name} device here; --device can be {' or '.join(available)}")
-    if name == "cuda" and "LOCAL_RANK" in os.environ:  # of several processes, each has its own
+    if name == "cuda" and "LOCAL_RANK" in os.environ:  # each of several processes has its own
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
         return device
@@ -37,11 +37,10 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 class SeededNoise:
-    """Normal noise for samples start ... start + count - 1 of the endless row a seed stands for.
+    """Normal noise for samples start ... start + count - 1 of the endless sequence of a seed.
 
-    Noise is drawn in blocks of 64 samples, each block from a generator of its own. So sample 70
-    of seed 0 is the same image whether it was made in a batch of 32 or 500, or in another
-    process.
+    Noise is drawn in blocks of 64 samples, each block with its own generator. So sample 70 of seed
+    0 is the same image in a batch of 32 or of 500, and in any process.
     """
 
     BLOCK = 64
@@ -80,7 +79,7 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
-    """Go back to what `random_state` returned, as far as it is known for this device."""
+    """Restore what `random_state` returned, as far as it includes this device."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)
@@ -91,26 +90,27 @@ def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
 # ------------------------------------------------------------------------------------------ EMA
 
 
-POWER = 6.94  # a relative width (standard deviation) of 0.1, in the middle of theirs
+POWER = 6.94  # gives a relative width (standard deviation) of 0.1, mid-range in the paper
 
 
 def decay_of_average(update: int) -> float:
-    """The decay of update n = 1, 2 ... of a moving average over the last eighth of a run, so far.
+    """The decay at update n = 1, 2 ... of a moving average over the last eighth of the run so far.
 
-    A fixed decay remembers the random start of a short run and is too short for a long one. With
-    (1 - 1/n)^(POWER + 1) what came at update k has the weight (k / n)^POWER (Karras et al. 2024,
-    arXiv:2312.02696, equation 1 and 2): the average spans the same share of any run.
+    With a fixed decay, the average of a short run still includes the random start, and that of a
+    long run spans too little. With (1 - 1/n)^(POWER + 1) the weights after update k count in
+    proportion to (k / n)^POWER (Karras et al. 2024, arXiv:2312.02696, equations 1 and 2), so the
+    average spans the same share of any run.
     """
     return (1 - 1 / update) ** (POWER + 1)
 
 
 class EMA:
-    """An exponential moving average of a network's weights: smoother, so it samples better.
+    """A moving average (EMA) of a network's weights, which gives better samples.
 
     It spans the last eighth of a run, see `decay_of_average`; `decay` is an upper limit.
 
     Attributes:
-        model: a copy of the network that carries the averaged weights; use it to sample.
+        model: a copy of the network with the averaged weights, for sampling.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -123,7 +123,7 @@ class EMA:
     def update(self, model: nn.Module) -> None:
         self.updates += 1
         decay = min(self.decay, decay_of_average(self.updates))
-        # One fused call for all tensors instead of one for each.
+        # One fused call for all tensors instead of one per tensor.
         weights: list[Tensor] = list(model.parameters())
         torch._foreach_lerp_(self.averages, weights, 1 - decay)
 
@@ -131,15 +131,15 @@ class EMA:
 # ------------------------------------------------------------------------------------ distances
 
 FEW_DIMENSIONS = 16
-AT_ONCE = 2**21  # distances that are held at a time: 8 MB, which stay in the processor's cache
+AT_ONCE = 2**21  # distances held at a time: 8 MB, which fit into the processor's cache
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
-    """The distances of all pairs, shape (N, M): by differences in few dimensions.
+    """The distances of all pairs, shape (N, M); in few dimensions they are computed by differences.
 
-    The shortcut |a|^2 + |b|^2 - 2 a.b rounds small distances away: in float32 up to 1e-3 of the
-    points' size. Differences take points half as long again. Features of 128 dimensions would
-    take ten times as long and keep the shortcut.
+    The shortcut |a|^2 + |b|^2 - 2 a.b loses small distances to rounding: in float32, those up to
+    1e-3 of the size of the points. Differences take half as long again for points, but ten times as
+    long for features of 128 dimensions, which therefore use the shortcut.
     """
     by_differences = a.shape[1] <= FEW_DIMENSIONS
     mode = "donot_use_mm_for_euclid_dist" if by_differences else "use_mm_for_euclid_dist"
@@ -147,5 +147,5 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def in_parts(a: Tensor, count: int) -> tuple[Tensor, ...]:
-    """`a` in parts, so small that each has no more than `AT_ONCE` distances to `count` points."""
+    """`a` in parts, each with at most `AT_ONCE` distances to `count` points."""
     return a.split(max(1, AT_ONCE // count))

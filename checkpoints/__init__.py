@@ -1,13 +1,14 @@
-"""Checkpoints: plain dictionaries of tensors, numbers and strings, written whole, read warily.
+"""Checkpoints: plain dictionaries of tensors, numbers and strings, written atomically and checked
+when they are read.
 
 format      CHECKPOINT_FORMAT
-config      what config.json holds: it rebuilds the network and the process
+config      the content of config.json, from which the network and the process are rebuilt
 model       the weights of the last step
 ema         their moving average
-training    only in checkpoints/: all else that a run needs to go on, see training/run.py
+training    only in checkpoints/: the rest of a run's state, for --resume (training/run.py)
 
-A file can come from anywhere. It is compared with what this program would have written itself
-(`check_like`), and no network is built that is larger than its file by more than `ROOM`.
+A file can come from an untrusted source. It is compared with the form that this program would have
+written (`check_like`), and no network is built that is larger than its file by more than `ROOM`.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ from system.errors import InputError
 from system.files import atomic_write, write_through_memory
 from utils import EMA
 
-# 2: the v of log_linear is that of the normalised process, alike at all noise levels.
+# Since format 2, the v of log_linear is normalised to the same variance at all noise levels.
 CHECKPOINT_FORMAT = 2
 ROOM = 1_000_000  # bytes
-# All that a checkpoint is made of, beside numbers, texts, lists and dictionaries.
+# The only classes in a checkpoint, besides numbers, strings, lists and dictionaries.
 PICKLED = re.compile(r"collections OrderedDict|torch\._utils _rebuild_tensor_v2|torch \w+Storage")
 
 
@@ -52,7 +53,7 @@ def save_checkpoint(
     ema: EMA,
     training: dict[str, Any] | None = None,
 ) -> None:
-    """Write what sampling needs and, with `training`, what going on with a run needs."""
+    """Write a checkpoint for sampling or, with `training`, for resuming a run."""
     checkpoint = {
         "format": CHECKPOINT_FORMAT,
         "config": config,
@@ -65,17 +66,17 @@ def save_checkpoint(
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The training checkpoint that was written last, or None."""
+    """The most recently written training checkpoint, or None."""
     files = [file for file in folder.glob("*.pt") if not file.name.startswith(".")]
     return max(files, key=lambda file: (file.stat().st_mtime_ns, file.name), default=None)
 
 
 def find_checkpoint(path: Path) -> Path:
-    """`path`, or where it is missing the newest checkpoint of an unfinished run beside it."""
+    """`path`, or, if it is missing, the newest checkpoint of an unfinished run beside it."""
     newest = None if path.exists() else newest_checkpoint(path.parent / "checkpoints")
     if newest is None:
         return path
-    print(f"{path} is not there (yet); using the newest checkpoint, {newest}")
+    print(f"{path} does not exist (yet); using the newest checkpoint, {newest}")
     return newest
 
 
@@ -84,32 +85,32 @@ def find_checkpoint(path: Path) -> Path:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong while a file is read and checked into one line with its name."""
+    """Turn any error in reading and checking a file into one line with its name."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch's, about the oddest of tensors
+            warnings.simplefilter("ignore")  # PyTorch warns about odd tensors
             yield
     except InputError:
         raise
-    except Exception as error:  # bytes that are no checkpoint fail in very many ways
+    except Exception as error:  # damaged files can raise any error
         raise InputError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, or exported weights, onto the CPU; no code in the file is ever run.
+    """Read a checkpoint, or exported weights, onto the CPU, without running any code in the file.
 
-    Its configuration is valid, and its weights are those of the network that it describes.
+    The returned configuration is valid, and the weights fit the network that it describes.
 
     Args:
         path: of the file, or the name of a model in `pretrained`.
 
     Raises:
-        InputError: no such file, or not a complete checkpoint of this project.
+        InputError: there is no such file, or it is not a complete checkpoint of this project.
     """
     path = pretrained.find(path)
     if not os.path.isfile(path):
         ready = ", ".join(pretrained.names())
-        by_name = f", or give the name of one of {ready}" if ready else ""
+        by_name = f", or name one of {ready}" if ready else ""
         raise InputError(f"no checkpoint at {path}; 'python train.py' makes one{by_name}")
     with reading(path):
         read = read_safetensors if path.suffix.lower() == ".safetensors" else read_archive
@@ -118,12 +119,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             content["config"] = completed(content["config"])
         half = is_half(content)
         check_checkpoint(content, path.stat().st_size, half)
-    # Only now: what was not checked could take any amount of memory.
+    # Only after the checks: unchecked content could take any amount of memory.
     return in_full(content) if half else content
 
 
 def is_half(content: Any) -> bool:
-    """Whether all weights are in half precision, as `export_weights` writes them if asked to."""
+    """Whether all weights are in half precision, an option of `export_weights`."""
     weights = content.get("model") if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not weights:
         return False
@@ -131,7 +132,7 @@ def is_half(content: Any) -> bool:
 
 
 def in_full(content: dict[str, Any]) -> dict[str, Any]:
-    """Exported weights in half precision as a checkpoint in single precision."""
+    """A checkpoint in single precision, from exported weights in half precision."""
     full = {name: weight.float() for name, weight in content["model"].items()}
     return {**content, "model": full, "ema": full}
 
@@ -140,31 +141,31 @@ def read_archive(path: Path) -> Any:
     """The content of a file written by torch.save.
 
     Raises:
-        ValueError: a byte of it has changed, or it could unpack to more than its own size.
-        BadZipFile: it is no archive, or not a whole one.
+        ValueError: a byte of it has changed, or it would unpack to more than its own size.
+        BadZipFile: it is not an archive, or is incomplete.
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
         if packed or sum(member.file_size for member in members) > path.stat().st_size:
-            raise ValueError("it holds more than its own size")
-        # What stands before the first member is what torch.load would look at.
+            raise ValueError("it would unpack to more than its own size")
+        # torch.load would read any bytes before the first member.
         if damaged := archive.testzip() or min(member.header_offset for member in members):
             raise ValueError(f"it is damaged: {damaged} is not what was written")
         pickles = [archive.read(one) for one in members if one.filename.endswith(".pkl")]
-    # The rest of what torch.load knows can take memory that the file does not.
+    # Other classes that torch.load allows could take far more memory than the file.
     for operation, name, _ in chain.from_iterable(map(pickletools.genops, pickles)):
         if operation.name == "GLOBAL" and not PICKLED.fullmatch(str(name)):
-            raise ValueError(f"it holds {name}, which no checkpoint of this project does")
+            raise ValueError(f"it contains {name}, unlike any checkpoint of this project")
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def completed(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration with what earlier releases, which knew one shape of images, left out.
+    """A configuration with the settings that earlier releases did not store.
 
-    That is `shape`, `value_range` and `class_names`, which follow from the dataset, what else there
-    is to say of images now, and the one objective there was. Of what no such release knew, nothing
-    is filled in.
+    These are `shape`, `value_range` and `class_names`, which follow from the dataset; the newer
+    settings of images; and the objective, of which there was only one. Nothing is filled in for
+    datasets that those releases did not have.
     """
     name = config.get("dataset")
     known: dict[str, Any] = {"objective": "denoising", "guidance": None}
@@ -178,13 +179,13 @@ def completed(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_checkpoint(content: Any, size: int, half: bool = False) -> None:
-    """Compare what was read from a file of `size` bytes with what this program writes.
+    """Compare the content of a file of `size` bytes with the form that this program writes.
 
     Args:
         half: whether its weights are in half precision.
 
     Raises:
-        ValueError: saying what is wrong.
+        ValueError: they differ; the message says how.
     """
     format = content.get("format") if isinstance(content, dict) else None
     if type(format) is not int or not 1 <= format <= CHECKPOINT_FORMAT:
@@ -192,24 +193,25 @@ def check_checkpoint(content: Any, size: int, half: bool = False) -> None:
     config: dict[str, Any] = content.get("config", {})
     check_config(config)
     if format == 1 and (config["schedule"], config["prediction"]) == ("log_linear", "v"):
-        raise ValueError("since it was trained, v of log_linear means something else: train anew")
+        raise ValueError("v of log_linear was redefined after this model was trained: train again")
     expected = build_model(config, device="meta").state_dict()
     if half:
         expected = {name: weight.half() for name, weight in expected.items()}
     if sum(weight.nbytes for weight in expected.values()) > size + ROOM:
-        raise ValueError("its weights are too few for the network of its configuration")
+        raise ValueError("it has too few weights for the network in its configuration")
     for part in ("model", "ema"):
         check_like(content.get(part), expected, part)
 
 
 def check_like(found: Any, expected: Any, name: str) -> None:
-    """Make sure that something read from a file has the form of what this program would write.
+    """Make sure that content read from a file has the form that this program would write.
 
-    Dictionaries have the same keys; tensors the same shape and type (those expected may be on the
-    device `meta`), and a finite number in memory for each element; numbers are not negative.
+    Dictionaries must have the same keys. Tensors must have the same shape and type, with a finite
+    number in memory for each element (the expected ones may be on the device `meta`). Numbers must
+    be finite and not negative.
 
     Raises:
-        ValueError: naming the first place where that is not so.
+        ValueError: the form differs; the message names the first place.
     """
     fits = isinstance(found, dict) if isinstance(expected, dict) else type(found) is type(expected)
     if fits and isinstance(expected, Tensor):
@@ -219,12 +221,12 @@ def check_like(found: Any, expected: Any, name: str) -> None:
     elif fits and isinstance(expected, int | float):
         fits = 0 <= found < math.inf
     if not fits:
-        raise ValueError(f"{name} is missing or no sound {type(expected).__name__}")
+        raise ValueError(f"{name} is missing or is not a valid {type(expected).__name__}")
     if isinstance(expected, list | tuple):
         found, expected = dict(enumerate(found)), dict(enumerate(expected))
     if isinstance(expected, dict):
         for key in found.keys() - expected.keys():
-            raise ValueError(f"too much: {name}.{key}")
+            raise ValueError(f"unexpected entry {name}.{key}")
         for key, value in expected.items():
             check_like(found.get(key), value, f"{name}.{key}")
 
@@ -235,11 +237,11 @@ def check_like(found: Any, expected: Any, name: str) -> None:
 def export_weights(
     path: Path, config: dict[str, Any], weights: Mapping[str, Tensor], half: bool = False
 ) -> None:
-    """Write weights for passing on, with what sampling needs to know.
+    """Write weights to share with others, with the settings that sampling needs.
 
     Args:
         path: a .pt file, or a .safetensors file, which needs the package of that name.
-        half: in half precision, which takes half the room and keeps 11 bits of a weight.
+        half: use half precision, which takes half the space and keeps 11 bits of each weight.
 
     Raises:
         InputError: the package is not installed, or a weight is too large for half precision.
@@ -253,7 +255,7 @@ def export_weights(
     if path.suffix.lower() == ".safetensors":
         write_safetensors(path, kept, weights)
         return
-    # Saved once: the two parts are the same tensors.
+    # The two parts are the same tensors, so they are saved once.
     content = {"format": CHECKPOINT_FORMAT, "config": kept, "model": weights, "ema": weights}
     write_through_memory(path, lambda file: torch.save(content, file))
 
@@ -282,7 +284,7 @@ def digest(config: str, weights: Mapping[str, Tensor]) -> str:
 
 
 def write_safetensors(path: Path, config: dict[str, Any], weights: dict[str, Tensor]) -> None:
-    """Weights, with a configuration in the file's metadata."""
+    """Write weights, with a configuration in the file's metadata."""
     library = import_safetensors()
     text = json.dumps(config)
     metadata = {"format": str(CHECKPOINT_FORMAT), "config": text, "sha256": digest(text, weights)}
@@ -291,17 +293,17 @@ def write_safetensors(path: Path, config: dict[str, Any], weights: dict[str, Ten
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
-    """Exported weights as a checkpoint, in which they stand for the moving average too.
+    """Exported weights as a checkpoint, in which they also serve as the moving average.
 
     Raises:
-        ValueError: they are not of this project, or changed since they were written.
+        ValueError: they are not from this project, or changed after they were written.
     """
     library = import_safetensors()
     with library.safe_open(path, "pt") as file:
         metadata = file.metadata()
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     format, config = int(metadata["format"]), json.loads(metadata["config"])
-    # The first release, whose format was 1, wrote no digest.
+    # The first release (format 1) wrote no digest.
     if format > 1 and metadata["sha256"] != digest(metadata["config"], weights):
         raise ValueError("it is damaged: its content is not what was written")
     return {"format": format, "config": config, "model": weights, "ema": weights}

@@ -1,7 +1,8 @@
-"""What a configuration in a checkpoint may say: names, types and ranges.
+"""The names, types and ranges that a configuration in a checkpoint may have.
 
-A checkpoint can come from anywhere. What is checked here bounds what it can ask for. Of an option
-it may say what can be typed, or could be in earlier releases: see `Option.rule`.
+A checkpoint can come from an untrusted source, and these checks bound what it can request. The
+value of an option must be one that can be typed, or could be in earlier releases: see
+`Option.rule`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class SetOfPoints(Kind):
 
 
 class SetOfImages(Kind):
-    """The name of a set of images: a built-in one, or where a person's own were."""
+    """The name of a set of images: a built-in one, or the path of the user's own."""
 
     text = "a set of images"
 
@@ -51,7 +52,7 @@ class SetOfImages(Kind):
 
 
 class ShapeOfImages(Kind):
-    """The shape of an image as the network sees it."""
+    """The shape of an image x for the network."""
 
     text = f"[channels, height, width] with 1 or 3 channels and sides of up to {LARGEST_SIDE}"
 
@@ -60,7 +61,7 @@ class ShapeOfImages(Kind):
 
 
 class ShapeOfPoints(Kind):
-    """The shape of a point as the network sees it."""
+    """The shape of a point x for the network."""
 
     text = "[2]"
 
@@ -85,7 +86,8 @@ POINTS: dict[str, Kind] = {
 
 
 def rules_for(config: Mapping[str, Any]) -> dict[str, Kind]:
-    """What is needed to rebuild a network and its process, and to sample and evaluate with it."""
+    """The rules for all settings that rebuild a network and its process, or serve to sample and
+    evaluate."""
     points = config.get("kind") == "points"
     possible = models_for("points" if points else "images")
     network = next((MODELS[name] for name in possible if name == config.get("model")), None)
@@ -100,15 +102,15 @@ def rules_for(config: Mapping[str, Any]) -> dict[str, Kind]:
 
 
 def rules_of(options: Iterable[Option]) -> dict[str, Kind]:
-    """What a configuration may say about some options."""
+    """The rules for the values of some options."""
     return {option.name: option.rule for option in options if not option.short_for}
 
 
 def check_config(config: Any) -> None:
-    """Check everything that rebuilds a network and its process, or shows its data.
+    """Check all settings of `rules_for`.
 
     Raises:
-        ValueError: naming the first setting that is missing or not possible.
+        ValueError: a setting is missing or invalid; the message names the first.
     """
     if not isinstance(config, dict):
         raise ValueError("its configuration is not a dictionary")
@@ -120,6 +122,6 @@ def check_config(config: Any) -> None:
 
 
 def for_passing_on(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without what is of no use to others, such as where a person's files are."""
+    """A configuration without what is of no use to others, such as where the user's files are."""
     kept = {name: config[name] for name in rules_for(config)}
     return {**kept, "dataset": Path(config["dataset"]).name}

@@ -1,8 +1,7 @@
-"""The data: what a data set is, and what loads each: images, or sets of 2-D points.
+"""The data: what a dataset is, and how each is loaded. Examples are images or 2-D points.
 
-Images stay uint8 until a batch is used (47 MB instead of 188 MB for MNIST, and a whole dataset
-fits on any device); the units of `datasets.units` then map a batch to [-1, 1], where the diffusion
-works.
+Images stay uint8 until a batch is used (47 MB instead of 188 MB for MNIST, so that a whole dataset
+fits on any device). The units of `datasets.units` then map a batch to [-1, 1] for the network.
 """
 
 from __future__ import annotations
@@ -45,15 +44,15 @@ CLOTHES = (
 
 
 class ImageSet(NamedTuple):
-    """What a built-in dataset of images is, known without loading it.
+    """A built-in dataset of images: all that is known about it without loading it.
 
     Attributes:
-        load: its images, uint8 (N, H, W) or (N, H, W, 3), and labels, int64 (N,), from the folder
-            of datasets; of the training split or else the test split; the first so many of them,
-            or all.
+        load: a function (folder of datasets, train, count) that returns images, uint8 (N, H, W) or
+            (N, H, W, 3), and labels, int64 (N,): the first `count`, or all if None, of the training
+            or the test split.
         shape: of one image as the network sees it, (channels, height, width).
         class_names: a name for each label.
-        symmetric: whether mirrored images are as good as the images themselves.
+        symmetric: whether mirrored images are as realistic as the originals.
     """
 
     load: Callable[[Path, bool, int | None], tuple[Tensor, Tensor]]
@@ -71,7 +70,7 @@ def first_of(name: str, data_dir: Path, train: bool, count: int | None) -> tuple
 def drawn(
     make: Callable[[bool, int | None], tuple[Tensor, Tensor]],
 ) -> Callable[[Path, bool, int | None], tuple[Tensor, Tensor]]:
-    """What loads images that code draws, which needs no folder of datasets."""
+    """The `load` of images that are drawn by code, which needs no folder of datasets."""
     return lambda data_dir, train, count: make(train, count)
 
 
@@ -93,8 +92,8 @@ class Dataset:
         examples: images, uint8 (N, H, W) for one channel or (N, H, W, 3) for three, or points,
             float32 (N, 2) in their own units.
         labels: int64 (N,).
-        class_names: a name for each label; empty where classes have no names.
-        symmetric: whether mirrored images are as good as the images themselves.
+        class_names: a name for each label; empty if classes have no names.
+        symmetric: whether mirrored images are as realistic as the originals.
     """
 
     name: str
@@ -113,7 +112,7 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example as the network sees it: (channels, height, width), or (2,) for points."""
+        """The shape of an example x: (channels, height, width), or (2,) for points."""
         if self.kind == "points":
             return tuple(self.examples.shape[1:])
         height, width, *channels = self.examples.shape[1:]
@@ -121,17 +120,17 @@ class Dataset:
 
     @property
     def classes(self) -> int:
-        """How many classes there are, also where some have no example here."""
+        """The number of classes, including those without examples."""
         return len(self.class_names) or int(self.labels.max()) + 1
 
     def units(self) -> ImageUnits | PointUnits:
-        """The units in which a network that is trained on these data sees them."""
+        """The units in which a network sees these data."""
         if self.kind == "points":
             return PointUnits.standardising(self.examples)
         return ImageUnits(self.shape)
 
     def facts(self) -> dict[str, Any]:
-        """What the configuration of a run on these data says about them, as JSON can hold it."""
+        """The part of a run's configuration that describes these data, ready for JSON."""
         return {**self.units().facts(), "class_names": list(self.class_names)}
 
     def digest(self) -> str:
@@ -151,13 +150,13 @@ def load_dataset(
     """The training data of that name, or their first `subset` examples.
 
     Args:
-        name: of images, see `load_images`, or of points, see `load_points`.
-        data_dir: where datasets of images are.
-        points: how a set of points is made; of no effect on images.
-        images: how images are made; of no effect on points.
+        name: a dataset of images, see `load_images`, or of points, see `load_points`.
+        data_dir: the folder of image datasets.
+        points: how a set of points is made; ignored for images.
+        images: how images are made; ignored for points.
 
     Raises:
-        InputError: as `load_images` and `load_points`.
+        InputError: see `load_images` and `load_points`.
     """
     if name is not None and is_points(name):
         data = load_points(name, points.num_points, points.jitter or 0.0, points.seed)
@@ -175,13 +174,12 @@ def load_images(
     """The training (or test) split of an image dataset, or its first `subset` images.
 
     Args:
-        name: one of `IMAGES`, or where a person's own images are, see `own.load_own`. None means
-            mnist, or digits (with a line that says so) where mnist is neither on disk nor to be
-            downloaded.
+        name: one of `IMAGES`, or the path of the user's own images, see `own.load_own`. None means
+            mnist, or, if mnist is not on disk and cannot be downloaded, digits (with a message).
 
     Raises:
         DatasetUnavailable: a named dataset is not on disk and cannot be downloaded.
-        InputError: its files are there but damaged; the message names the file.
+        InputError: its files are damaged; the message names the file.
     """
     if name is not None and name not in IMAGES:
         pixels, labels, names = load_own(Path(name), data_dir, train, settings)
@@ -201,7 +199,7 @@ def load_images(
 
 
 def load_points(name: str, count: int, jitter: float, seed: int) -> Dataset:
-    """A set of `count` points: one of `shapes.SHAPES`, or a person's own drawing (a file).
+    """A set of `count` points: one of `shapes.SHAPES`, or the user's own drawing (a file).
 
     Args:
         jitter: noise added to the points of a drawing, as a share of their spread.

@@ -1,4 +1,4 @@
-"""Images that stand in a NumPy file already: uint8 (N, H, W) or (N, H, W, C) in .npy or .npz."""
+"""Images from a NumPy file, .npy or .npz: uint8 (N, H, W) or (N, H, W, C)."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from system.errors import InputError
 from system.memory import most_for_data
 from system.values import MOST_CLASSES
 
-IMAGES = ("images", "x", "arr_0")  # the names of an .npz under which its images are looked for
+IMAGES = ("images", "x", "arr_0")  # possible names of the images in an .npz, in this order
 LABELS = ("labels", "y", "arr_1")
 
 
 def read_array(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """The images of a file, with their labels and the names of these.
+    """The images in a file, with their labels and class names.
 
-    An .npz holds `images`, and may hold `labels` (whole numbers, or names) and `class_names`. The
-    labels of `cats.npy` stand beside it, in `cats_labels.npy`.
+    An .npz contains `images`, and optionally `labels` (integers or names) and `class_names`. The
+    labels of `cats.npy` are in the file `cats_labels.npy` beside it.
 
     Returns:
-        Images, uint8 (N, H, W) or (N, H, W, C), C being 3, or 4 with transparency; labels, int64
-        (N,), all 0 if there are none; a name for each label, or none.
+        Images, uint8 (N, H, W) or (N, H, W, C), where C is 3, or 4 with transparency; labels, int64
+        (N,), all 0 if the file has none; a name for each label, or no names.
 
     Raises:
-        InputError: the file is not there, damaged, or holds no images.
+        InputError: the file does not exist, is damaged, or contains no images.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy's, of sizes that no array has
+            warnings.simplefilter("ignore")  # NumPy warns about impossible sizes
             arrays = (read_npz if path.suffix.lower() == ".npz" else read_npy)(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # damaged files fail in very many ways
+    except Exception as error:  # damaged files can raise any error
         raise InputError(f"{path} cannot be read as arrays: {error}") from None
     images = next((arrays[name] for name in IMAGES if name in arrays), None)
     if images is None:
@@ -51,12 +51,12 @@ def read_array(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
 
 
 def read_npy(path: Path) -> dict[str, np.ndarray]:
-    """The array of a .npy file and, if there are any, the labels beside it.
+    """The array of a .npy file and, if there is one, the array of labels beside it.
 
     Raises:
-        ValueError: it would fill the memory.
+        ValueError: the array would take too much memory.
     """
-    # A mapped file cannot promise more than it holds.
+    # A memory-mapped array cannot be larger than its file.
     check_size(path.stat().st_size)
     arrays = {"images": np.array(np.load(path, mmap_mode="r", allow_pickle=False))}
     beside = path.with_name(f"{path.stem}_labels.npy")
@@ -66,10 +66,10 @@ def read_npy(path: Path) -> dict[str, np.ndarray]:
 
 
 def check_size(size: int) -> None:
-    """Refuse so many bytes where they would fill the memory.
+    """Make sure that a number of bytes is not too much for the memory.
 
     Raises:
-        ValueError: saying so.
+        ValueError: it is more than `most_for_data` allows.
     """
     if size > most_for_data():
         raise ValueError(f"it takes {size / 1e9:.1f} GB, more than a third of the memory")
@@ -79,7 +79,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a .npz file.
 
     Raises:
-        ValueError: unpacked they would fill the memory.
+        ValueError: the unpacked arrays would take too much memory.
     """
     with zipfile.ZipFile(path) as archive:
         check_size(sum(member.file_size for member in archive.infolist()))
@@ -93,14 +93,14 @@ def checked_images(images: np.ndarray, path: Path) -> np.ndarray:
     """Images as uint8 (N, H, W) or (N, H, W, 3 or 4).
 
     Raises:
-        InputError: they are none.
+        InputError: the array has another type or shape.
     """
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]
     right = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (3, 4))
     if images.dtype != np.uint8 or not right or 0 in images.shape:
         raise InputError(
-            f"{path} holds {images.dtype} {images.shape}; images are uint8 (from 0 to 255),"
+            f"{path} contains {images.dtype} {images.shape}; images must be uint8 (from 0 to 255),"
             " N x H x W, or N x H x W x 3 in colour"
         )
     return images
@@ -112,7 +112,7 @@ def checked_labels(
     """The labels of `count` images, int64 (count,), and the names of the classes.
 
     Raises:
-        InputError: they are no labels of these images.
+        InputError: they cannot be the labels of these images.
     """
     problem: Any = None
     if labels.shape != (count,):

@@ -1,4 +1,4 @@
-"""Images that code draws, a block at a time: the same ones every time, in sizes like MNIST's."""
+"""Images drawn by code, block by block: always the same, in splits as large as those of MNIST."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 TRAIN_COUNT, TEST_COUNT = 60_000, 10_000
-BLOCK = 1000  # images made at a time, each block from a seed of its own
+BLOCK = 1000  # images made at a time; each block has its own seed
 
 
 def first_drawn(
@@ -17,7 +17,7 @@ def first_drawn(
     """The first `count` images (None: all) of the training or the test split, and their labels.
 
     Args:
-        make_block: `BLOCK` images (BLOCK, ...) and labels (BLOCK,) from a seed.
+        make_block: makes images (BLOCK, ...) and labels (BLOCK,) from a seed.
     """
     total = TRAIN_COUNT if train else TEST_COUNT
     count = total if count is None else min(count, total)

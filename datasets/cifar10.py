@@ -1,7 +1,7 @@
-"""CIFAR-10: the binary version of its archive, which torchvision downloads if need be.
+"""CIFAR-10: the binary version of its archive, which torchvision downloads if necessary.
 
-A record is a byte for the label and 3072 for the pixels: 32 rows of 32 in red, then in green, then
-in blue (Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images").
+A record is one byte for the label and 3072 for the pixels: 32 rows of 32 for red, then for green,
+then for blue (Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images").
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from datasets.downloads import run_download, unavailable
 from system.errors import InputError
 
 TITLE = "CIFAR-10 (170 MB)"
-SIZE = 32  # pixels, of both sides of an image
-SHAPE = (3, SIZE, SIZE)  # of one image, in a file and as a network sees it
+SIZE = 32  # pixels, height and width of an image
+SHAPE = (3, SIZE, SIZE)  # of one image, both in a file and for a network
 RECORD = 1 + 3 * SIZE * SIZE  # bytes of a label and an image
 CLASS_NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -39,11 +39,11 @@ download_and_extract_archive(url, folder, md5=md5)
 
 def load_cifar10(data_dir: Path, train: bool, count: int | None) -> tuple[Tensor, Tensor]:
     """The first `count` images (None: all), uint8 (N, 32, 32, 3), of one split and their labels,
-    int64 (N,); downloaded if need be.
+    int64 (N,); downloaded if necessary.
 
     Raises:
         DatasetUnavailable: a file is not on disk, and the archive cannot be downloaded.
-        InputError: the files are there but damaged; the message names the file.
+        InputError: the files are damaged; the message names the file.
     """
     paths = [data_dir / FOLDER / name for name in (TRAIN_FILES if train else TEST_FILES)]
     if not all(path.is_file() for path in paths):
@@ -55,10 +55,10 @@ def load_cifar10(data_dir: Path, train: bool, count: int | None) -> tuple[Tensor
 
 
 def read_records(path: Path) -> np.ndarray:
-    """The labels and pixels of a file, uint8 (N, 3073), after checking that they can be such.
+    """The labels and pixels of a file, uint8 (N, 3073), after some checks.
 
     Raises:
-        InputError: it is empty, ends within a record, or has labels of other classes.
+        InputError: the file is empty, ends within a record, or has labels of unknown classes.
     """
     advice = "delete it to download it again"
     size = path.stat().st_size
@@ -66,32 +66,33 @@ def read_records(path: Path) -> np.ndarray:
         raise InputError(f"{path} is empty; {advice}")
     if size % RECORD != 0:
         raise InputError(
-            f"{path} is damaged: its {size} bytes are not a multiple of {RECORD}, those of an image"
-            f" with its label; {advice}"
+            f"{path} is damaged: its {size} bytes are not a multiple of {RECORD}, the size of an"
+            f" image with its label; {advice}"
         )
     records = np.fromfile(path, dtype=np.uint8).reshape(-1, RECORD)
     largest = records[:, 0].max()
     if largest >= len(CLASS_NAMES):
         raise InputError(
-            f"{path} is not a file of CIFAR-10: it has a label {largest}, above"
+            f"{path} is not a CIFAR-10 file: it has the label {largest}, above"
             f" {len(CLASS_NAMES) - 1}; {advice}"
         )
     return records
 
 
 def download(data_dir: Path) -> None:
-    """Download the archive, and add to the folder of datasets those files that it lacks.
+    """Download the archive, and add the missing files to the folder of datasets.
 
-    The archive arrives and is unpacked in a temporary folder, and only then files move to their
-    places. So however a download ends, those that are in their places are whole.
+    The archive is downloaded and unpacked in a temporary folder before files are moved to their
+    places. So these files are complete, however a download ends.
 
     Raises:
-        DatasetUnavailable: it failed, or nothing arrived for some time, or the archive is another.
+        DatasetUnavailable: the download failed, nothing arrived for some time, or the archive lacks
+            a file.
     """
     folder = data_dir / FOLDER
     ways_out = (
-        f"Unpack {URL} into {data_dir}, or point --data_dir to a folder that has {FOLDER}, or use"
-        " --dataset sprites (in colour) or digits, which need no download."
+        f"Unpack {URL} into {data_dir}, or point --data_dir to a folder that contains {FOLDER}, or"
+        " use --dataset sprites (in colour) or digits, which need no download."
     )
     try:
         data_dir.mkdir(parents=True, exist_ok=True)

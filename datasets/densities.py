@@ -1,4 +1,4 @@
-"""The true densities of the sets of points that have one in closed form."""
+"""The true densities of those sets of points that have one in closed form."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 from utils import in_parts
 
-ANGLES = 2000  # with which an integral along a half circle is a sum
+ANGLES = 2000  # terms of the sum that replaces an integral along a half circle
 
 
 def mixture(x: Tensor, centres: Tensor, spread: float) -> Tensor:
-    """log of the mean of normal densities about the centres, (N, 2) and (K, 2) -> (N,)."""
+    """log of the mean of normal densities around the centres, (N, 2) and (K, 2) -> (N,)."""
     found = []
     for part in in_parts(x.double(), len(centres)):
         squares = torch.cdist(part, centres).square()
@@ -31,10 +31,10 @@ def gaussians(x: Tensor) -> Tensor:
 
 
 def moons(x: Tensor) -> Tensor:
-    """Two half circles of points with noise: a mixture of normal densities all along them."""
+    """Two half circles with noise: a mixture of normal densities along them."""
     upper = on_a_circle((torch.arange(ANGLES) + 0.5).double() * math.pi / ANGLES)
     return mixture(x, torch.cat([upper, torch.tensor([1.0, 0.5]) - upper]), 0.05)
 
 
-# By the name of the set: log p in nats of points (N, 2) in its own units.
+# By the name of the set: log p, in nats, of points (N, 2) in its own units.
 LOG_DENSITIES: dict[str, Callable[[Tensor], Tensor]] = {"gaussians": gaussians, "moons": moons}

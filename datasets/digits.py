@@ -1,8 +1,8 @@
 """Built-in digits: a dataset like MNIST that needs no download.
 
-The ten digits are typeset in fonts that matplotlib ships, then every image gets its own slant,
-rotation, size, position, stroke weight and elastic distortion (Simard et al. 2003). The same
-images come out every time, made in seconds.
+The ten digits are typeset in fonts that come with matplotlib. Every image gets its own slant,
+rotation, size, position, stroke weight and elastic distortion (Simard et al. 2003). The images are
+the same every time, and take seconds to make.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from datasets.blocks import BLOCK, first_drawn
 
-SIZE = 28  # pixels, of both sides of an image
+SIZE = 28  # pixels, height and width of an image
 SHAPE = (1, SIZE, SIZE)
 FONTS = (
     *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
@@ -33,8 +33,8 @@ FONTS = (
 )
 
 CANVAS = 64  # pixels, side of the square on which a glyph is typeset
-GLYPH_HEIGHT = 44  # pixels of the canvas, so 20 of the 28 pixels of an image, as in MNIST
-BLUR = 2.0  # canvas pixels; what lets a threshold make strokes thinner or thicker
+GLYPH_HEIGHT = 44  # canvas pixels, which are 20 of the 28 pixels of an image, as in MNIST
+BLUR = 2.0  # canvas pixels; with it a threshold can make strokes thinner or thicker
 
 
 def font_folder() -> Path:
@@ -72,7 +72,7 @@ def glyphs() -> Tensor:
 
 
 def random_grids(count: int, generator: torch.Generator) -> Tensor:
-    """Where each pixel of each image looks on the canvas: (count, SIZE, SIZE, 2) in [-1, 1]."""
+    """The place on the canvas of each pixel of each image, (count, SIZE, SIZE, 2) in [-1, 1]."""
 
     def normal(scale: float) -> Tensor:
         return scale * torch.randn(count, generator=generator)
@@ -98,13 +98,13 @@ def make_block(seed: int) -> tuple[Tensor, Tensor]:
     grids = random_grids(BLOCK, generator)
     canvases = glyphs()[labels, fonts][:, None]
     ink = F.grid_sample(canvases, grids, align_corners=False)[:, 0]
-    # A low threshold on the blurred ink makes thick strokes, a high one thin strokes.
+    # A low threshold on the blurred ink gives thick strokes, a high one thin strokes.
     threshold = torch.empty(BLOCK, 1, 1).uniform_(0.22, 0.45, generator=generator)
     return torch.sigmoid(14 * (ink - threshold)).sub(0.03).mul(270).clamp(0, 255).byte(), labels
 
 
 def make_digits(train: bool, count: int | None = None) -> tuple[Tensor, Tensor]:
-    """The first `count` built-in digits (default all) of the training or the test split.
+    """The first `count` built-in digits (default: all) of the training or the test split.
 
     Returns:
         Images, uint8 (N, 28, 28), white on black, and labels, int64 (N,).

@@ -1,4 +1,4 @@
-"""Downloads by torchvision: given up when nothing arrives, and with the ways out when they fail."""
+"""Downloads by torchvision, with a timeout and with advice to the user when they fail."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from system.errors import InputError
 
-PATIENCE = 20.0  # seconds without a new byte after which a download is given up
+PATIENCE = 20.0  # seconds without a new byte before a download is abandoned
 
 
 class DatasetUnavailable(InputError):
-    """The dataset is neither on disk nor to be downloaded.
+    """The dataset is not on disk and cannot be downloaded.
 
     Args:
         message: for the user.
@@ -29,11 +29,11 @@ class DatasetUnavailable(InputError):
 
 
 def unavailable(title: str, data_dir: Path, ways_out: str, reason: str) -> DatasetUnavailable:
-    """The error of a dataset that could not be downloaded.
+    """The error for a dataset that could not be downloaded.
 
     Args:
-        title: the dataset's name for people.
-        ways_out: what a person can do now, in whole sentences.
+        title: the dataset's name in messages.
+        ways_out: what the user can do now, in full sentences.
     """
     return DatasetUnavailable(
         f"{title} is not in {data_dir} and could not be downloaded ({reason}). {ways_out}", reason
@@ -45,16 +45,16 @@ def run_download(
 ) -> None:
     """Let torchvision download a dataset, but give up when nothing arrives for `PATIENCE` seconds.
 
-    It runs in a process of its own, since a thread that waits for a silent server (or for a name
-    that does not resolve) cannot be stopped.
+    The download runs in its own process, since a thread that waits for a silent server (or for a
+    name that does not resolve) cannot be stopped.
 
     Args:
         title, data_dir, ways_out: as for `unavailable`.
-        folder: what grows while something arrives.
-        command: Python code that downloads, and its arguments.
+        folder: the folder that grows while data arrive.
+        command: Python code for the download, and its arguments.
 
     Raises:
-        DatasetUnavailable: it failed or was given up.
+        DatasetUnavailable: the download failed or was abandoned.
     """
     print(f"Downloading {title} to {data_dir} ...", flush=True)
     with tempfile.TemporaryFile() as errors:
@@ -86,7 +86,7 @@ def wait_while_growing(child: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """The bytes of all that is below a folder, or -1 if it is not there."""
+    """The total size in bytes of the files below a folder, or -1 if there is no such folder."""
     if not folder.is_dir():
         return -1
     size = 0

@@ -1,7 +1,7 @@
-"""A person's own drawing as points: from a table (.csv, .tsv) or from the ink of a picture.
+"""The user's own drawing as points: from a table (.csv, .tsv) or from the dark parts of a picture.
 
-A table is read line by line, and of very long ones only a fair sample is kept, so that a file of
-any size fits. What cannot be used is refused with the number of the line and the reason.
+A table is read line by line, and only a uniform sample of a very long one is kept, so that a file
+of any size fits into memory. An unusable line is an error, reported with its number and the reason.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from PIL import Image, ImageOps
 from names import PICTURE_SUFFIXES
 from system.errors import InputError
 
-MAX_LINE = 10_000  # characters; a longer line is not of a table of points
-MAX_KEPT = 1_000_000  # points kept of a longer table
+MAX_LINE = 10_000  # characters; a table of points has no longer lines
+MAX_KEPT = 1_000_000  # points that are kept from a longer table
 MAX_SIDE = 512  # pixels; larger pictures are shrunk
-FEWEST = 3  # different points
+FEWEST = 3  # different points that a drawing needs
 
 Point = tuple[float, float]
 
 
 def read_drawing(path: Path, rng: np.random.Generator) -> np.ndarray:
-    """The points of a table, or points strewn over the dark parts of a picture: float64 (n, 2).
+    """The points of a table, or random points in the dark parts of a picture: float64 (n, 2).
 
     Raises:
-        InputError: the file is not there or cannot be used; the message says where and why.
+        InputError: the file does not exist or cannot be used; the message says where and why.
     """
     if not path.is_file():
         raise InputError(f"{path} is {'a folder' if path.is_dir() else 'not there'}")
@@ -40,8 +40,8 @@ def read_drawing(path: Path, rng: np.random.Generator) -> np.ndarray:
     if len(np.unique(points, axis=0)) < FEWEST:
         raise InputError(f"{path} has fewer than {FEWEST} different points")
     spread = np.ptp(points, axis=0).max()
-    # The next floats after numbers this large are too far apart to tell such points from each
-    # other once they are float32; and squares of larger or smaller numbers do not fit into one.
+    # In float32, points so close together relative to their size become indistinguishable, and the
+    # squares of larger or smaller numbers overflow or underflow.
     if not spread > max(1e-5 * abs(points).max(), 1e-15) or abs(points).max() > 1e15:
         raise InputError(f"{path}: its numbers are too large, or too close together, for a drawing")
     return points
@@ -51,7 +51,7 @@ def read_drawing(path: Path, rng: np.random.Generator) -> np.ndarray:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(number, text) of every line that is not blank, without ever holding more than one."""
+    """(number, text) of every line that is not blank, holding one line at a time."""
     try:
         with path.open(encoding="utf-8-sig", newline=None) as file:
             number = 0
@@ -68,18 +68,18 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def find_delimiter(text: str) -> str | None:
-    """Tab, semicolon or comma, whichever is there; None for columns apart by spaces."""
+    """Tab, semicolon or comma, whichever the text has; None for columns separated by spaces."""
     return next((mark for mark in "\t;," if mark in text), None)
 
 
 def split(text: str, delimiter: str | None, where: str) -> list[str]:
     if delimiter is None:
         text, delimiter = " ".join(text.split()), " "
-    after_delimiter = delimiter != " "  # there may be spaces, too
+    after_delimiter = delimiter != " "  # spaces may follow a delimiter
     rows = csv.reader([text], delimiter=delimiter, skipinitialspace=after_delimiter, strict=True)
     try:
         return [cell.strip() for cell in next(rows)]
-    except csv.Error as error:  # a quotation mark without its other half
+    except csv.Error as error:  # such as an unclosed quotation mark
         raise InputError(f"{where}: not a row of a table ({error})") from None
 
 
@@ -93,12 +93,12 @@ def to_number(cell: str) -> float | None:
 def choose_columns(path: Path, rows: list[list[str]]) -> tuple[int, int, bool]:
     """The columns of x and y, and whether the first row is a header, from the first two rows.
 
-    Columns headed x and y come first; else the first two that hold numbers.
+    These are the columns with the headings x and y, or else the first two columns of numbers.
     """
     names = [cell.lower() for cell in rows[0]]
     header = all(to_number(cell) is None for cell in names)
     if header and len(rows) == 1:
-        raise InputError(f"{path} has no points, only a line of names")
+        raise InputError(f"{path} has no points, only a header")
     if header and "x" in names and "y" in names:
         return names.index("x"), names.index("y"), True
     body = rows[1] if header else rows[0]
@@ -124,7 +124,7 @@ def parse_point(cells: list[str], columns: tuple[int, int], where: str) -> Point
 
 
 def read_table(path: Path, rng: np.random.Generator) -> np.ndarray:
-    """All points of a table, or a fair sample of `MAX_KEPT` of them: float64 (n, 2)."""
+    """All points of a table, or a uniform sample of `MAX_KEPT` of them: float64 (n, 2)."""
     lines = numbered_lines(path)
     first = [line for _, line in zip(range(2), lines, strict=False)]
     if not first:
@@ -155,18 +155,18 @@ def open_picture(path: Path) -> Image.Image:
     """A picture file with its transparency, upright, shrunk to at most `MAX_SIDE` pixels.
 
     Raises:
-        InputError: it is missing or is no picture.
+        InputError: the file is missing or is not a picture.
     """
     try:
         with warnings.catch_warnings():
-            # Pillow only warns of pictures that take hundreds of megabytes.
+            # Pillow only warns about pictures that take hundreds of megabytes.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
                 opened.thumbnail((MAX_SIDE, MAX_SIDE))
                 return ImageOps.exif_transpose(opened).convert("RGBA")
     except MemoryError:
         raise
-    except Exception as error:  # damaged pictures fail in very many ways
+    except Exception as error:  # damaged pictures can raise any error
         reason = str(error) or type(error).__name__
         raise InputError(f"{path} cannot be read as a picture: {reason}") from error
 
@@ -179,13 +179,13 @@ def over(colour: str, picture: Image.Image, mode: str = "L") -> Image.Image:
 
 
 def read_picture(path: Path, rng: np.random.Generator, count: int = 50_000) -> np.ndarray:
-    """Points strewn over a picture in proportion to its darkness; transparent counts as white.
+    """Random points in a picture, with a density proportional to its darkness.
 
-    Units are pixels, with y upwards, as in a plot.
+    Transparent parts count as white. Units are pixels, with y upwards, as in a plot.
     """
     darkness = 255 - np.asarray(over("white", open_picture(path)), dtype=np.float64)
     if darkness.sum() == 0:
-        raise InputError(f"{path} is all white: there is nothing to draw points on")
+        raise InputError(f"{path} is all white, so it has no dark parts to place points in")
     height, width = darkness.shape
     pixel = rng.choice(height * width, size=count, p=darkness.ravel() / darkness.sum())
     corner = np.stack([pixel % width, height - 1 - pixel // width], axis=1)
@@ -193,7 +193,7 @@ def read_picture(path: Path, rng: np.random.Generator, count: int = 50_000) -> n
 
 
 def resample(points: np.ndarray, count: int, jitter: float, rng: np.random.Generator) -> np.ndarray:
-    """`count` points drawn from `points` with replacement, each moved by normal noise.
+    """`count` points drawn from `points` with replacement, with normal noise added to each.
 
     Args:
         jitter: standard deviation of the noise, as a share of the spread of the data (their

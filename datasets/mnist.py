@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: IDX files on disk, which torchvision downloads if need be."""
+"""MNIST and Fashion-MNIST: IDX files on disk, which torchvision downloads if necessary."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor
 from datasets.downloads import run_download
 from system.errors import InputError
 
-# Our name -> (torchvision class, name for people). The class name is also its folder's name.
+# Our name -> (torchvision class, name in messages). The folder has the name of the class.
 TORCHVISION = {"mnist": ("MNIST", "MNIST"), "fashion_mnist": ("FashionMNIST", "Fashion-MNIST")}
-SIZE = 28  # pixels, of both sides of an image
+SIZE = 28  # pixels, height and width of an image
 SHAPE = (1, SIZE, SIZE)
-IMAGE_MAGIC, LABEL_MAGIC = (0x0803, 0x0801)  # the IDX format: 08 = uint8, then the dimensions
+IMAGE_MAGIC, LABEL_MAGIC = (0x0803, 0x0801)  # IDX format: 08 = uint8, then the number of dimensions
 
 
 def load_torchvision(name: str, data_dir: Path, train: bool) -> tuple[Tensor, Tensor]:
-    """Pixels, uint8 (N, 28, 28), and labels, int64 (N,), of one split; downloaded if need be.
+    """Pixels, uint8 (N, 28, 28), and labels, int64 (N,), of one split; downloaded if necessary.
 
     Args:
         name: one of `TORCHVISION`.
 
     Raises:
         DatasetUnavailable: it is not on disk and cannot be downloaded.
-        InputError: its files are there but damaged; the message names the file.
+        InputError: its files are damaged; the message names the file.
     """
     raw = data_dir / TORCHVISION[name][0] / "raw"
     split = "train" if train else "t10k"
@@ -48,7 +48,7 @@ def load_torchvision(name: str, data_dir: Path, train: bool) -> tuple[Tensor, Te
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """The data of an IDX file whose header was checked: uint8 of that shape.
+    """The data of an IDX file whose header has been checked: uint8 of that shape.
 
     torchvision could read it too, but takes two seconds to import.
     """
@@ -57,10 +57,10 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> Tensor:
 
 
 def check_idx(path: Path, magic: int) -> tuple[int, ...]:
-    """The shape that the header of an IDX file gives, after checking that the data is all there.
+    """The shape in the header of an IDX file, after checking that the data are complete.
 
     Raises:
-        InputError: wrong magic number, or a length that does not fit the shape.
+        InputError: the magic number is wrong, or the length of the file does not match the shape.
     """
     dimensions = magic & 0xFF
     with path.open("rb") as file:
@@ -71,7 +71,7 @@ def check_idx(path: Path, magic: int) -> tuple[int, ...]:
         raise InputError(f"{path} is too short to be an IDX file; {advice}")
     if words[0] != magic:
         raise InputError(
-            f"{path} is not the IDX file it should be (it begins with {words[0]:#010x}, not"
+            f"{path} is not the IDX file that it should be (it begins with {words[0]:#010x}, not"
             f" {magic:#010x}); {advice}"
         )
     shape = tuple(words[1:])
@@ -79,11 +79,11 @@ def check_idx(path: Path, magic: int) -> tuple[int, ...]:
     actual = path.stat().st_size
     if actual != expected:
         raise InputError(
-            f"{path} is damaged: {actual} bytes instead of the {expected} that its header"
-            f" promises; {advice}"
+            f"{path} is damaged: it has {actual} bytes instead of the {expected} given by its"
+            f" header; {advice}"
         )
     if shape[0] == 0:
-        raise InputError(f"{path} is empty: its header promises no examples; {advice}")
+        raise InputError(f"{path} is empty: its header gives 0 examples; {advice}")
     return shape
 
 
@@ -91,7 +91,7 @@ def download(name: str, data_dir: Path) -> None:
     """Let torchvision download a dataset.
 
     Raises:
-        DatasetUnavailable: it failed, or nothing arrived for some time.
+        DatasetUnavailable: the download failed, or nothing arrived for some time.
     """
     class_name, title = TORCHVISION[name]
     raw = data_dir / class_name / "raw"
@@ -99,7 +99,7 @@ def download(name: str, data_dir: Path) -> None:
         "import sys, torchvision.datasets as d; getattr(d, sys.argv[1])(sys.argv[2], download=True)"
     )
     ways_out = (
-        f"Put its four IDX files into {raw}, or point --data_dir to a folder that has"
+        f"Put its four IDX files into {raw}, or point --data_dir to a folder that contains"
         f" {class_name}/raw, or use --dataset digits, which needs no download."
     )
     run_download(title, data_dir, ways_out, raw, (code, class_name, str(data_dir)))

@@ -1,6 +1,6 @@
-"""A person's own images as a data set: a folder or a .zip of pictures, or a file of arrays.
+"""The user's own images as a dataset: a folder or a .zip of pictures, or a file of arrays.
 
-What was read of pictures is kept in a cache, so that a second run starts at once.
+Decoded pictures are kept in a cache, so that a second run starts at once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from system.files import atomic_write
 from system.memory import most_for_data
 
 FEWEST = 10  # images
-VERSION = 1  # of what is done with the pixels; with another one old caches are of no use
+VERSION = 1  # of the processing of pixels; a new version makes old caches invalid
 
 
 class Collection(NamedTuple):
@@ -50,29 +50,29 @@ class Collection(NamedTuple):
 def load_own(
     place: Path, data_dir: Path, train: bool, settings: ImageSettings
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """One split of a person's own images, in a shuffled order that is always the same.
+    """One split of the user's own images, in a shuffled order that is always the same.
 
     Args:
-        data_dir: in whose folder `pictures` the cache is.
+        data_dir: its folder `pictures` contains the cache.
 
     Returns:
         Images, uint8 (N, side, side) or (N, side, side, 3); labels, int64 (N,); a name for each
-        label, or none.
+        label, or no names.
 
     Raises:
-        InputError: it cannot be read, or there are too few images, or too many for the memory.
+        InputError: the images cannot be read, are too few, or are too many for the memory.
     """
-    if not os.path.exists(place):  # which does not mind what is no name of a file at all
+    if not os.path.exists(place):  # also false, without an error, for invalid file names
         raise InputError(f"{place} is not there")
     if suffix_of(str(place)) in ARRAY_SUFFIXES:
         found = collect_array(place, settings)
     else:
         found = collect_pictures(place, settings, data_dir / "pictures")
     if len(found.pixels) < FEWEST:
-        raise InputError(f"{place} holds only {len(found.pixels)} images; {FEWEST} are needed")
+        raise InputError(f"{place} has only {len(found.pixels)} images; {FEWEST} are needed")
     held = held_out(found.labels, settings.holdout)
     if not train and not held.any():
-        raise InputError(f"no image of {place} was held out from training (--holdout)")
+        raise InputError(f"no image in {place} was held out from training (--holdout)")
     order = np.random.default_rng(0).permutation(len(held))
     chosen = order[held[order] != train]
     pixels, labels = (torch.from_numpy(array[chosen]) for array in found[:2])
@@ -89,7 +89,7 @@ def held_out(labels: np.ndarray, share: float) -> np.ndarray:
 
 
 def channels_for(pixels: np.ndarray, wanted: str) -> str:
-    """`1` or `3`, for images (N, H, W) or (N, H, W, 3); `auto` is 1 if every image is grey."""
+    """`1` or `3`, for images (N, H, W) or (N, H, W, 3); `auto` means 1 if every image is grey."""
     if wanted != "auto":
         return wanted
     return "1" if pixels.ndim == 3 or is_grey(pixels) else "3"
@@ -99,9 +99,9 @@ def channels_for(pixels: np.ndarray, wanted: str) -> str:
 
 
 def collect_array(path: Path, settings: ImageSettings) -> Collection:
-    """The images of a .npy or .npz file.
+    """The images in a .npy or .npz file.
 
-    They keep their size if they are squares of a possible one.
+    They keep their size if they are square and the size is allowed.
     """
     pixels, labels, names = read_array(path)
     height, width = pixels.shape[1:3]
@@ -119,18 +119,18 @@ def collect_array(path: Path, settings: ImageSettings) -> Collection:
 
 
 def collect_pictures(place: Path, settings: ImageSettings, cache: Path) -> Collection:
-    """The pictures of a folder or a .zip, read or else taken from the cache."""
+    """The pictures in a folder or a .zip, from the cache if possible."""
     sources = find_pictures(place)
     if len(sources) < FEWEST:
         few = f"only {len(sources)} pictures" if sources else "no pictures"
-        raise InputError(f"{place} holds {few} ({', '.join(SUFFIXES)}); {FEWEST} are needed")
+        raise InputError(f"{place} has {few} ({', '.join(SUFFIXES)}); {FEWEST} are needed")
     path = cache / f"{cache_key(sources, settings)}.npz"
     if (kept := from_cache(path)) is not None:
         return kept
     side = settings.image_size
     if side is None:
         sides = attempt_all(sources, short_side, "looking at sizes")
-        # What cannot be read is named below, with what turns out to be damaged only there.
+        # `read_all` reports pictures that cannot be read, including any whose header is intact.
         side = nearest_side([one for one in sides if isinstance(one, int)])
     check_memory(len(sources), side)
     read = partial(read_picture, side=side, background=settings.background)
@@ -144,10 +144,10 @@ def collect_pictures(place: Path, settings: ImageSettings, cache: Path) -> Colle
 
 
 def check_memory(count: int, side: int) -> None:
-    """Refuse what would fill the memory.
+    """Make sure that images fit into the memory.
 
     Raises:
-        InputError: with the size that would fit.
+        InputError: they do not; the message suggests a size that would fit.
     """
 
     def needed(side: int) -> int:
@@ -158,7 +158,7 @@ def check_memory(count: int, side: int) -> None:
         fitting = [one for one in (SMALLEST_SIDE, *USUAL_SIDES) if needed(one) <= most]
         way = f"--image_size {fitting[-1]} would fit" if fitting else "take fewer of them"
         raise InputError(
-            f"{count:,} images of {side} x {side} pixels take {needed(side) / 1e9:.1f} GB, which is"
+            f"{count:,} images of {side} x {side} pixels take {needed(side) / 1e9:.1f} GB,"
             f" more than a third of the memory; {way}"
         )
 
@@ -167,7 +167,7 @@ def check_memory(count: int, side: int) -> None:
 
 
 def cache_key(sources: Sequence[Source], settings: ImageSettings) -> str:
-    """A name for what is made of these pictures with these settings."""
+    """A file name for the result of reading these pictures with these settings."""
     used = (VERSION, settings.image_size, settings.channels, settings.background)
     found = hashlib.sha256(repr(used).encode())
     for source in sources:
@@ -176,19 +176,19 @@ def cache_key(sources: Sequence[Source], settings: ImageSettings) -> str:
 
 
 def from_cache(path: Path) -> Collection | None:
-    """What an earlier run kept; None if there is nothing, or nothing whole."""
+    """The images cached by an earlier run; None if the file is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as kept:
             return Collection(kept["pixels"], kept["labels"], tuple(kept["class_names"].tolist()))
-    except Exception:  # damaged files fail in very many ways
+    except Exception:  # damaged files can raise any error
         return None
 
 
 def to_cache(path: Path, found: Collection) -> None:
-    """Keep what was read; where that cannot be written, the next run reads again."""
+    """Write images to the cache; if that fails, the next run reads the pictures again."""
     try:
         with atomic_write(path) as temporary:
             np.savez(temporary, **found._asdict())
     except OSError as error:
         why = error.strerror or str(error)
-        print(f"{path.parent} cannot be written ({why}): the next run reads the pictures again")
+        print(f"cannot write into {path.parent} ({why}): the next run reads the pictures again")

@@ -1,7 +1,7 @@
-"""Pictures of any size and format as small square images of one size.
+"""Pictures of any size and format, converted to small square images of one size.
 
-Each picture is turned upright, laid over a background where it is transparent, cropped to its
-middle square and resized.
+Each picture is turned upright, cropped to its central square and resized. Transparent parts show a
+background colour.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from system.console import shows_bars
 from system.errors import InputError, one_line
 
 ENOUGH = 0.9  # the share of pictures that must be readable
-MOST_PIXELS = 100_000_000  # of one picture: 300 MB once decoded
-NAMED = 3  # unreadable pictures that are named one by one
+MOST_PIXELS = 100_000_000  # of one picture, which then takes 300 MB when decoded
+NAMED = 3  # unreadable pictures that a message names
 T = TypeVar("T")
 
 
@@ -38,13 +38,13 @@ def open_picture(source: Source) -> Iterator[Image.Image]:
     """A picture of which only the header has been read; its file is closed at the end.
 
     Raises:
-        ValueError: it is none, or has too many pixels; or any error of Pillow's.
+        ValueError: the file is not a picture or has too many pixels; Pillow can raise other errors.
     """
     with source.open() as file:
         try:
             opened = Image.open(file)
         except UnidentifiedImageError:
-            raise ValueError("it is no picture") from None
+            raise ValueError("it is not a picture") from None
         if opened.width * opened.height > MOST_PIXELS:
             raise ValueError(f"{opened.width:,} x {opened.height:,} pixels are too many")
         yield opened
@@ -57,7 +57,7 @@ def short_side(source: Source) -> int:
 
 
 def in_eight_bits(picture: Image.Image) -> Image.Image:
-    """A picture with 16 bits of grey, which Pillow would clip and not scale, in 8 bits of it."""
+    """A picture with 16 bits of grey, scaled to 8 bits; Pillow would clip its values."""
     values = np.asarray(picture).astype(np.float64)
     grey = Image.fromarray(np.round(values / 257).clip(0, 255).astype(np.uint8))
     transparent = picture.info.get("transparency")
@@ -67,7 +67,7 @@ def in_eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def flattened(picture: Image.Image, background: str) -> Image.Image:
-    """A picture in RGB, with the colour of the background where it is transparent."""
+    """A picture in RGB, with the background colour where it is transparent."""
     if picture.mode.startswith("I"):
         picture = in_eight_bits(picture)
     if not picture.has_transparency_data:
@@ -78,20 +78,20 @@ def flattened(picture: Image.Image, background: str) -> Image.Image:
 
 
 def middle_square(size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The box (left, upper, right, lower) of the largest square in the middle of a picture."""
+    """The box (left, upper, right, lower) of the largest central square of a picture."""
     side = min(size)
     left, upper = ((length - side) // 2 for length in size)
     return left, upper, left + side, upper + side
 
 
 def resized(picture: Image.Image, side: int) -> Image.Image:
-    """The middle square of a picture, as `side` x `side` pixels."""
+    """The central square of a picture, as `side` x `side` pixels."""
     square = picture.crop(middle_square(picture.size))
     return square.resize((side, side), Image.Resampling.LANCZOS)
 
 
 def read_picture(source: Source, side: int, background: str) -> np.ndarray:
-    """A picture as uint8 (side, side, 3); of an animation its first frame."""
+    """A picture, or the first frame of an animation, as uint8 (side, side, 3)."""
     with open_picture(source) as opened:
         return np.asarray(resized(flattened(ImageOps.exif_transpose(opened), background), side))
 
@@ -100,13 +100,13 @@ def read_picture(source: Source, side: int, background: str) -> np.ndarray:
 
 
 def nearest_side(sides: Sequence[int]) -> int:
-    """Which of the `USUAL_SIDES` is nearest to the median of these; of none, the smallest."""
+    """The nearest of the `USUAL_SIDES` to the median of `sides`; the smallest if there are none."""
     median = float(np.median(sides)) if sides else 0.0
     return min(USUAL_SIDES, key=lambda side: abs(side - median))
 
 
 def attempt(read: Callable[[Source], T], source: Source) -> T | Exception:
-    """What reading gives, or what went wrong, which with damaged pictures can be anything."""
+    """The result of reading, or the error; damaged pictures can raise any kind of error."""
     try:
         return read(source)
     except MemoryError:
@@ -118,32 +118,32 @@ def attempt(read: Callable[[Source], T], source: Source) -> T | Exception:
 def attempt_all(
     sources: Sequence[Source], read: Callable[[Source], T], task: str
 ) -> list[T | Exception]:
-    """What reading each picture gives, or what went wrong with it.
+    """The result of reading each picture, or the error.
 
     Args:
-        task: what is being done, for the bar.
+        task: a description for the progress bar.
     """
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # Pillow works without Python's lock
     bar: dict[str, Any] = {"total": len(sources), "desc": task, "unit": " pictures"}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of odd or very large pictures
+            warnings.simplefilter("ignore")  # Pillow warns about odd or very large pictures
             found = pool.map(lambda source: attempt(read, source), sources)
             return list(tqdm(found, **bar, disable=not shows_bars(sys.stderr)))
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C do not read the rest
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C, do not read the rest
 
 
 def read_all(
     sources: Sequence[Source], read: Callable[[Source], T], place: Path
 ) -> tuple[list[Source], list[T]]:
-    """The pictures that can be read, and what was read of each; a line names some of the others.
+    """The readable pictures and the results of reading them; a message names some of the others.
 
     Args:
-        place: where the pictures are, for messages.
+        place: the path of the pictures, for messages.
 
     Raises:
-        InputError: too many cannot be read.
+        InputError: too many pictures cannot be read.
     """
     results = attempt_all(sources, read, "reading pictures")
     bad = [(s, x) for s, x in zip(sources, results, strict=True) if isinstance(x, Exception)]
@@ -164,15 +164,15 @@ def read_all(
 
 
 def is_grey(pixels: np.ndarray) -> bool:
-    """Whether red, green and blue are the same in all images, uint8 (N, H, W, 3)."""
+    """Whether red, green and blue are equal in all images, uint8 (N, H, W, 3)."""
     return all(bool((image == image[..., :1]).all()) for image in pixels)
 
 
 def fitted(pixels: np.ndarray, side: int, channels: str) -> np.ndarray:
-    """Images uint8 (N, H, W) or (N, H, W, 3) as squares of one size, grey or in colour.
+    """Images, uint8 (N, H, W) or (N, H, W, 3), as squares of one size, grey or in colour.
 
     Args:
-        side: in pixels, of the result.
+        side: of the result, in pixels.
         channels: `1`, `3`, or `auto` for as many as the images have.
 
     Returns:

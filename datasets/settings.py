@@ -1,4 +1,4 @@
-"""How examples are made: what the options for images and for sets of points say."""
+"""How examples are made: the values of the options for images and for sets of points."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How images become the examples of a data set.
+    """How images become the examples of a dataset.
 
     Attributes:
-        image_size: pixels of both sides; None for the data set's own, or for what suits pictures.
-        channels: `1` for grey, `3` for colour, or `auto` for what the images are.
-        background: of a person's own pictures, what shows where they are transparent; as Pillow
-            names colours.
-        holdout: the share of a person's own pictures that is the test split.
-        flip: whether mirrored images are as good as the images themselves.
+        image_size: height and width in pixels; None for the dataset's own size, or one that suits
+            the user's pictures.
+        channels: `1` for grey, `3` for colour, or `auto` for as many as the images have.
+        background: a colour, by a name that Pillow knows, for transparent parts of the user's own
+            pictures.
+        holdout: the share of the user's own pictures in the test split.
+        flip: whether mirrored images are as realistic as the originals.
     """
 
     image_size: int | None = None
@@ -28,9 +29,9 @@ class ImageSettings:
 
     @classmethod
     def of_run(cls, config: Mapping[str, Any]) -> Self:
-        """Those that give the images of a run, from its configuration; they are squares."""
+        """The settings that reproduce the (square) images of a run, from its configuration."""
         channels, height, _ = config["shape"]
-        # Earlier releases had none of the rest.
+        # Earlier releases did not have these settings.
         names = ("background", "holdout", "flip")
         known = {name: config[name] for name in names if config.get(name) is not None}
         return cls(image_size=height, channels=str(channels), **known)
@@ -44,9 +45,9 @@ class PointSettings:
     """How a set of points is made.
 
     Attributes:
-        num_points: how many.
-        jitter: of a drawing, noise added to its points, as a share of their spread; None for none.
-        seed: of the points.
+        num_points: number of points.
+        jitter: noise added to the points of a drawing, as a share of their spread; None for none.
+        seed: of the random number generator.
     """
 
     num_points: int

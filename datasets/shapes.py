@@ -1,8 +1,8 @@
 """Two-dimensional point sets, drawn by formula: fractals, curves, clusters, a dino and a cat.
 
-Every generator has the signature `shape(n, rng) -> (points, labels)`: points float64 (n, 2),
-labels int64 (n,), all zero where a shape has no parts to tell apart. They are vectorised (100,000
-points of any of them take well under a second) and depend on nothing but `n` and `rng`.
+Every generator has the signature `shape(n, rng) -> (points, labels)`: points float64 (n, 2), labels
+int64 (n,), all zero if the shape has no distinct parts. The generators are vectorised (100,000
+points of any shape take well under a second) and depend only on `n` and `rng`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def unlabelled(points: np.ndarray) -> Shape:
 
 
 def along(line: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Points at `positions` (in [0, 1], shares of its length) along a polyline (k, 2)."""
+    """Points along a polyline (k, 2), at `positions` from 0 to 1 as shares of its length."""
     lengths = np.hypot(*np.diff(line, axis=0).T)
     travelled = np.concatenate([[0.0], np.cumsum(lengths)]) / lengths.sum()
     return np.stack([np.interp(positions, travelled, line[:, axis]) for axis in (0, 1)], axis=1)
@@ -41,7 +41,7 @@ def on_lines(lines: Sequence[np.ndarray], n: int, rng: Generator) -> Shape:
 
 
 def smooth_curve(corners: Sequence[tuple[float, float]], closed: bool = True) -> np.ndarray:
-    """A Catmull-Rom spline through `corners` as a polyline, 16 pieces between neighbours."""
+    """A Catmull-Rom spline through `corners` as a polyline, with 16 pieces between neighbours."""
     knots = np.array(corners, dtype=np.float64)
     if closed:
         knots = np.concatenate([knots[-1:], knots, knots[:2]])
@@ -67,10 +67,10 @@ def ring(x: float, y: float, radius: float) -> np.ndarray:
 def iterate(
     maps: np.ndarray, shifts: np.ndarray, odds: Sequence[float], rounds: int, n: int, rng: Generator
 ) -> np.ndarray:
-    """n points of an iterated function system (Barnsley 1988), each from a chain of its own.
+    """n points of an iterated function system (Barnsley 1988), each from its own chain.
 
-    Chains start at the origin; after `rounds` maps what is left of the start is smaller than a
-    float can show, so the points are independent draws from the attractor.
+    Chains start at the origin. After `rounds` maps, the influence of the start is below the
+    precision of a float, so the points are independent draws from the attractor.
     """
     points = np.zeros((n, 2))
     for _ in range(rounds):
@@ -105,7 +105,7 @@ def sierpinski(n: int, rng: Generator) -> Shape:
 
 
 def koch_line(start: np.ndarray, end: np.ndarray, depth: int) -> np.ndarray:
-    """Koch's curve as a polyline of 4^depth segments, its bumps to the left of start -> end."""
+    """Koch's curve as a polyline of 4^depth segments, with bumps on the left of start -> end."""
     line = np.stack([start, end])
     left = np.array([[0.5, -np.sqrt(3) / 2], [np.sqrt(3) / 2, 0.5]])  # a turn by 60 degrees
     for _ in range(depth):
@@ -116,15 +116,15 @@ def koch_line(start: np.ndarray, end: np.ndarray, depth: int) -> np.ndarray:
 
 
 def koch(n: int, rng: Generator) -> Shape:
-    """Koch's snowflake over a triangle of unit sides, uniform along its length."""
+    """Koch's snowflake over a triangle with unit sides, uniform along its length."""
     clockwise = TRIANGLE[[0, 2, 1, 0]]
     sides = [koch_line(a, b, 6) for a, b in pairwise(clockwise)]
     return unlabelled(on_lines(sides, n, rng)[0])
 
 
 def in_mandelbrot(c: np.ndarray, rounds: int = 60) -> np.ndarray:
-    """Whether z -> z^2 + c, from 0, is still within 2 after `rounds` rounds, for complex c (n,)."""
-    # The two largest parts of the set are known in closed form; the rest has to be iterated.
+    """Whether |z| <= 2 after `rounds` iterations of z -> z^2 + c from 0, for complex c (n,)."""
+    # The two largest parts of the set are known in closed form; the rest must be iterated.
     q = (c.real - 0.25) ** 2 + c.imag**2
     inside = q * (q + c.real - 0.25) <= 0.25 * c.imag**2  # the main cardioid
     inside |= (c.real + 1) ** 2 + c.imag**2 <= 1 / 16  # the disc to its left
@@ -139,10 +139,10 @@ def in_mandelbrot(c: np.ndarray, rounds: int = 60) -> np.ndarray:
 
 
 def mandelbrot(n: int, rng: Generator) -> Shape:
-    """The Mandelbrot set, boundary and interior, evenly by area.
+    """The Mandelbrot set, boundary and interior, uniform by area.
 
-    A point counts when 60 rounds do not rule it out, which gives the thin parts of the boundary
-    (of no area themselves) a width that can be seen.
+    A point counts if 60 iterations do not rule it out. This gives the thin parts of the boundary,
+    which have no area, a visible width.
     """
     found = np.empty(0, dtype=np.complex128)
     while len(found) < n:
@@ -199,7 +199,7 @@ def line(n: int, rng: Generator) -> Shape:
 
 
 def moons(n: int, rng: Generator) -> Shape:
-    """Two half circles that reach into each other, labelled, a little thickened."""
+    """Two interlocking half circles with a little noise, labelled."""
     labels = rng.integers(2, size=n)
     angle = rng.uniform(0, np.pi, n)
     upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -218,7 +218,7 @@ def checkerboard(n: int, rng: Generator) -> Shape:
 
 
 def gaussians(n: int, rng: Generator) -> Shape:
-    """Eight round normal clusters on a ring of radius 2, labelled; standard deviation 0.1."""
+    """Eight round normal clusters of standard deviation 0.1 on a ring of radius 2, labelled."""
     labels = rng.integers(8, size=n)
     angle = labels * np.pi / 4
     centres = 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -226,9 +226,9 @@ def gaussians(n: int, rng: Generator) -> Shape:
 
 
 def tree_lines(depth: int = 6) -> tuple[list[np.ndarray], list[int]]:
-    """The branches of a tree as two-point lines, and for each the main branch it belongs to.
+    """The branches of a tree as two-point lines, with the label of the main branch of each.
 
-    Label 0 is the trunk; 1, 2, 3 are the three branches at its top, with all that grows on them.
+    Label 0 is the trunk; 1, 2, 3 are the three branches at its top, with their side branches.
     """
     lines = [np.array([[0.0, 0.0], [0.0, 1.0]])]
     labels = [0]
@@ -314,13 +314,13 @@ SHAPES: dict[str, Callable[[int, Generator], Shape]] = {
 
 
 def make_shape(name: str, n: int, seed: int = 0) -> Shape:
-    """n points of the shape of that name and their labels; the same for the same seed.
+    """n points of a shape and their labels; the same seed gives the same points.
 
     Returns:
         Points, float32 (n, 2), and labels, int64 (n,).
 
     Raises:
-        ValueError: unknown name, or n < 1.
+        ValueError: the name is unknown, or n < 1.
     """
     if name not in SHAPES:
         raise ValueError(f"unknown shape {name!r}; known: {', '.join(SHAPES)}")

@@ -1,6 +1,6 @@
-"""Where a person's own pictures are: in a folder, with all below it, or in a .zip.
+"""The user's own pictures, in a folder and its subfolders, or in a .zip.
 
-Finding them reads no picture. Their classes are the folders that they stand in.
+Finding them reads no picture. Their classes are the folders that contain them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from system.errors import InputError
 from system.values import LONGEST_NAME, MOST_CLASSES
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
-LARGEST_MEMBER = 500_000_000  # bytes of a picture in an archive, unpacked
+LARGEST_MEMBER = 500_000_000  # bytes of an unpacked picture from an archive
 
 
 @dataclass(frozen=True)
 class Source:
-    """One picture that is still to be read.
+    """A picture that has not been read yet.
 
     Attributes:
-        name: where it stands below the folder or in the archive, with forward slashes.
-        stamp: changes when the picture does.
-        open: gives its bytes.
+        name: its path in the folder or in the archive, with forward slashes.
+        stamp: a text that changes when the picture does.
+        open: a function that returns its bytes as a file.
     """
 
     name: str
@@ -38,17 +38,17 @@ class Source:
 
 
 def find_pictures(place: Path) -> list[Source]:
-    """All pictures of a folder or a .zip, by name; hidden ones are left out.
+    """All pictures in a folder or a .zip, sorted by name, except hidden ones.
 
     Raises:
-        InputError: it is not there, cannot be read, or is an archive that is damaged.
+        InputError: the path does not exist, cannot be read, or is a damaged archive.
     """
     found = find_in_folder(place) if place.is_dir() else find_in_archive(place)
     return sorted(found, key=lambda source: PurePosixPath(source.name).parts)
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file with this name, as it stands below the folder, is taken for a picture."""
+    """Whether a file with this path below the folder counts as a picture."""
     path = PurePosixPath(name)
     hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
     return path.suffix.lower() in SUFFIXES and not hidden
@@ -63,7 +63,7 @@ def find_in_folder(folder: Path) -> list[Source]:
 
     for place, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
         status = os.stat(place)
-        if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+        if (status.st_dev, status.st_ino) in seen:  # a link back to it
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
@@ -86,11 +86,11 @@ def find_in_archive(path: Path) -> list[Source]:
     """The pictures in a .zip.
 
     Raises:
-        InputError: it is not there, or damaged.
+        InputError: the file does not exist or is damaged.
     """
     try:
         archive = zipfile.ZipFile(path)
-    except Exception as error:  # damaged ones fail in very many ways
+    except Exception as error:  # damaged archives can raise any error
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be read as a .zip: {reason}") from None
     return [
@@ -105,10 +105,10 @@ def find_in_archive(path: Path) -> list[Source]:
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
-    """The bytes of one file of an archive.
+    """The bytes of one file in an archive.
 
     Raises:
-        ValueError: it would fill the memory.
+        ValueError: the file is too large.
     """
     if member.file_size > LARGEST_MEMBER:
         raise ValueError(f"{member.file_size:,} bytes are too many")
@@ -119,9 +119,9 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
 
 
 def folders_of(sources: Iterable[Source]) -> list[str]:
-    """The class of each picture by name: the first folder of its path, below any that all share.
+    """The name of each picture's class: the first folder of its path below those common to all.
 
-    Without folders, or with pictures beside them, there are no classes: all names are empty.
+    If there are no folders, or pictures beside them, there are no classes: all names are empty.
     """
     parts = [PurePosixPath(source.name).parts for source in sources]
     while all(len(part) > 1 for part in parts) and len({part[0] for part in parts}) == 1:
@@ -132,17 +132,17 @@ def folders_of(sources: Iterable[Source]) -> list[str]:
 
 
 def in_text(name: str) -> str:
-    """The name of a folder, which need not be text, as a line that can be printed anywhere."""
-    text = unicodedata.normalize("NFC", name)  # some systems keep letter and accent apart
+    """The name of a folder, which can hold any bytes, as a printable line of text."""
+    text = unicodedata.normalize("NFC", name)  # some systems store letter and accent separately
     plain = (mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)
     return "".join(plain)[:LONGEST_NAME]
 
 
 def class_names_of(folders: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
-    """The label of each picture, and the name of each label; none where there are no classes.
+    """The label of each picture, and the name of each label (no names if there are no classes).
 
     Raises:
-        InputError: there are too many.
+        InputError: there are too many classes.
     """
     known = sorted(set(folders) - {""})
     if len(known) > MOST_CLASSES:

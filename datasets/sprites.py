@@ -1,9 +1,9 @@
 """Built-in sprites: small drawings in colour, of ten kinds of things, that need no download.
 
 Each drawing is a stack of flat shapes (ellipses, boxes, polygons, lines), painted one over the
-other with soft edges. Every image has its own colours, proportions, details, place, size and
-slant. The same images come out every time, made in seconds: a thousand of a kind are painted at
-once, from the distances of all pixels to the edge of each shape.
+other with soft edges. Every image has its own colours, proportions, details, position, size and
+slant. The images are the same every time, and take seconds to make: many are painted at once, from
+the distances of all pixels to the edge of each shape.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from datasets.blocks import BLOCK, first_drawn
 
 SIZE = 32
-SHAPE = (3, SIZE, SIZE)  # as a network sees one image: channels, height, width
+SHAPE = (3, SIZE, SIZE)  # of one image for a network: channels, height, width
 PIXEL = 2 / SIZE  # the side of a pixel: a drawing is 2 x 2 units, with (0, 0) in its middle
 
 Number = Tensor | float
@@ -26,9 +26,9 @@ Number = Tensor | float
 class Brush:
     """Paints on N images at once; all random numbers of a block come from one generator.
 
-    Coordinates are those of the thing that is drawn, (N, SIZE, SIZE), with y upwards, so that each
-    image has its own place, size and slant. Numbers that differ between images have the shape
-    (N, 1, 1), colours (N, 3, 1, 1) in [0, 1].
+    Coordinates are relative to the thing that is drawn, (N, SIZE, SIZE), with y upwards, so that
+    each image has its own position, size and slant. Numbers that differ between images have the
+    shape (N, 1, 1), colours (N, 3, 1, 1) in [0, 1].
     """
 
     def __init__(self, count: int, generator: torch.Generator) -> None:
@@ -43,7 +43,7 @@ class Brush:
     # ------------------------------------------------------------------------- random choices
 
     def between(self, low: float, high: float) -> Tensor:
-        """A number for each image."""
+        """A random number for each image."""
         return low + (high - low) * torch.rand(self.count, 1, 1, generator=self.generator)
 
     def chance(self, share: float) -> Tensor:
@@ -56,22 +56,22 @@ class Brush:
         saturation: tuple[float, float] = (0.55, 0.95),
         value: tuple[float, float] = (0.65, 1.0),
     ) -> Tensor:
-        """A colour for each image; hues go from red (0) over yellow (1/6), green (1/3), cyan and
-        blue (2/3) to red again (1)."""
+        """A random colour for each image; hues go from red (0) through yellow (1/6), green (1/3),
+        cyan and blue (2/3) back to red (1)."""
         h, s, v = (self.between(*ends)[..., None] for ends in (hue, saturation, value))
         channels = torch.tensor([5.0, 3.0, 1.0]).view(1, 3, 1, 1)
         k = (channels + 6 * h) % 6
         return v - v * s * torch.minimum(k, 4 - k).clamp(0, 1)
 
     def either(self, *colours: Tensor) -> Tensor:
-        """One of these colours for each image."""
+        """One of these colours, chosen at random, for each image."""
         chosen = torch.randint(len(colours), (self.count,), generator=self.generator)
         return torch.stack(colours)[chosen, torch.arange(self.count)]
 
     # ------------------------------------------------------------------------------- painting
 
     def place(self, size: tuple[float, float], shift: float, tilt: float) -> None:
-        """Give the thing of each image its size, place and slant (in radians)."""
+        """Give the thing in each image its size, position and slant (in radians)."""
         scale, angle = self.between(*size), self.between(-tilt, tilt)
         x = self.across - self.between(-shift, shift)
         y = -self.down - self.between(-shift, shift)
@@ -88,7 +88,7 @@ class Brush:
         """Paint a shape, given by the distance of each pixel to its edge, negative inside.
 
         Args:
-            where: of which images; None for all.
+            where: the images to paint it in; None for all.
         """
         cover = (0.5 - distance * self.scale / PIXEL).clamp(0, 1).expand(self.count, -1, -1)
         if where is not None:
@@ -98,20 +98,21 @@ class Brush:
     # --------------------------------------------------------------------------------- shapes
 
     def ellipse(self, x: Number, y: Number, a: Number, b: Number) -> Tensor:
-        """Half axes a and b; the distance is right near the edge, which is all that counts."""
+        """An ellipse with half axes a and b; its distance is exact only near the edge, where it
+        matters."""
         u, v = (self.x - x) / a, (self.y - y) / b
         length = torch.hypot(u, v)
         slope = torch.hypot(u / a, v / b) / length.clamp(min=1e-6)
         return (length - 1) / slope.clamp(min=1e-6)
 
     def box(self, x: Number, y: Number, a: Number, b: Number, round: float = 0.0) -> Tensor:
-        """Half sides a and b, with rounded corners."""
+        """A box with half sides a and b and rounded corners."""
         u, v = (self.x - x).abs() - a + round, (self.y - y).abs() - b + round
         outside = torch.hypot(u.clamp(min=0), v.clamp(min=0))
         return outside + torch.maximum(u, v).clamp(max=0) - round
 
     def polygon(self, *corners: tuple[Number, Number]) -> Tensor:
-        """A convex one; its corners go round against the clock."""
+        """A convex polygon with corners in counterclockwise order."""
         edges = []
         for (x0, y0), (x1, y1) in zip(corners, (*corners[1:], corners[0]), strict=True):
             along, up = torch.as_tensor(x1 - x0), torch.as_tensor(y1 - y0)
@@ -120,7 +121,7 @@ class Brush:
         return torch.stack(edges).amax(0)
 
     def line(self, x0: Number, y0: Number, x1: Number, y1: Number, width: Number) -> Tensor:
-        """With round ends."""
+        """A line with round ends."""
         along, up = torch.as_tensor(x1 - x0), torch.as_tensor(y1 - y0)
         u, v = self.x - x0, self.y - y0
         share = ((u * along + v * up) / (along**2 + up**2)).clamp(0, 1)
@@ -131,7 +132,7 @@ class Brush:
 
 
 def outdoors(brush: Brush) -> None:
-    """A sky by day, at dusk or grey, over ground in some green, sand or snow."""
+    """A blue, grey or evening sky above grass, sand or snow."""
     day = brush.colour((0.52, 0.62), (0.25, 0.6), (0.85, 1.0))
     dusk = brush.colour((0.0, 0.12), (0.25, 0.55), (0.9, 1.0))
     grey = brush.colour((0.5, 0.7), (0.02, 0.12), (0.75, 0.95))
@@ -161,7 +162,7 @@ def night(brush: Brush) -> None:
 
 
 def under_water(brush: Brush) -> None:
-    """Water that gets darker towards the bottom, with some bubbles."""
+    """Water that darkens towards the bottom, with some bubbles."""
     top = brush.colour((0.47, 0.58), (0.35, 0.7), (0.8, 1.0))
     brush.wash(top, brush.colour((0.52, 0.64), (0.6, 0.95), (0.3, 0.7)))
     for _ in range(4):
@@ -309,7 +310,7 @@ def butterfly(brush: Brush) -> None:
     wing, spot = brush.colour(), brush.colour(value=(0.2, 1.0))
     dark = torch.zeros_like(wing) + 0.12
     upper, lower = brush.between(0.36, 0.48), brush.between(0.24, 0.36)
-    far = brush.x.abs()  # both sides are alike
+    far = brush.x.abs()  # the wings are symmetric
     whole = brush.x
     brush.x = far
     edge = brush.chance(0.6)
@@ -427,7 +428,7 @@ def make_block(seed: int) -> tuple[Tensor, Tensor]:
 
 
 def make_sprites(train: bool, count: int | None = None) -> tuple[Tensor, Tensor]:
-    """The first `count` sprites (default all) of the training or the test split.
+    """The first `count` sprites (default: all) of the training or the test split.
 
     Returns:
         Images, uint8 (N, 32, 32, 3), and labels, int64 (N,).

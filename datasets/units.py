@@ -1,7 +1,7 @@
-"""Units: between data as people see them and x as the network sees it.
+"""Units: the conversion between data and the x that the network sees.
 
-Data are pixels from 0 to 255, or points in coordinates of their own. What the network sees is of
-about the same size for all of them. `make_units` picks the units that a configuration describes.
+Data are pixels from 0 to 255, or points in their own coordinates. For the network, all are scaled
+to about the same size. `make_units` chooses the units that a configuration describes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import Tensor
 
 
 class Units(Protocol):
-    """Data (N, ...) to x (N, *shape), and back."""
+    """Converts data (N, ...) to x (N, *shape), and back."""
 
     shape: tuple[int, ...]  # of one example x
 
     @property
     def value_range(self) -> tuple[float, float] | None:
-        """Where all numbers of such an x lie; None: anywhere."""
+        """The range of the numbers in x; None if they are not bounded."""
 
     def to_model(self, data: Tensor) -> Tensor:
         """Data (N, ...) to x (N, *shape), on the same device."""
@@ -29,7 +29,7 @@ class Units(Protocol):
         """x (N, *shape) to data, on the CPU."""
 
     def facts(self) -> dict[str, Any]:
-        """What `make_units` makes the same units from, as JSON can hold it."""
+        """The settings from which `make_units` makes the same units, ready for JSON."""
 
 
 def to_unit(pixels: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def to_unit(pixels: Tensor) -> Tensor:
 def to_pixels(x: Tensor) -> Tensor:
     """The inverse of `to_unit`: float (N, C, H, W) -> uint8 (N, H, W), or (N, H, W, C) for C > 1.
 
-    What lies outside [-1, 1] is clipped.
+    Values outside [-1, 1] are clipped.
     """
     x = x[:, 0] if x.shape[1] == 1 else x.movedim(1, -1).contiguous()
     return x.float().add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
@@ -50,7 +50,7 @@ def to_pixels(x: Tensor) -> Tensor:
 class ImageUnits:
     """Images: x is float32 (N, C, H, W) in [-1, 1], with one channel (grey) or three (RGB).
 
-    Data are uint8 (N, H, W) for one channel, (N, H, W, 3) for three.
+    Data are uint8 (N, H, W) for one channel or (N, H, W, 3) for three.
 
     Args:
         shape: of one image x, (channels, height, width).
@@ -73,14 +73,14 @@ class ImageUnits:
 
 
 class PointUnits:
-    """2-D points: data are in their own units; x is shifted by a mean and divided by one scale.
+    """2-D points: to get x, data are shifted by a mean and divided by one scale.
 
-    Both are float32 (N, 2).
+    Both data and x are float32 (N, 2).
 
     Args:
         mean: (x, y) of the training data.
-        scale: root mean square distance of the training data from it, per axis; one number, so
-            that a circle stays a circle.
+        scale: root mean square deviation of the training data from the mean, over both axes; it is
+            one number, so that a circle stays a circle.
     """
 
     shape: tuple[int, ...] = (2,)
@@ -109,7 +109,7 @@ class PointUnits:
 
 
 def make_units(config: Mapping[str, Any]) -> ImageUnits | PointUnits:
-    """The units of a run's configuration: of images, or of points with their mean and scale."""
+    """The units in a run's configuration: for images, or for points with their mean and scale."""
     if config["kind"] == "images":
         return ImageUnits(config["shape"])
     return PointUnits(config["mean"], config["scale"])

@@ -1,11 +1,10 @@
 """The interactive page of `visualize_diffusion.py --html`: one file that needs nothing else.
 
-The network itself runs in it, and what it needs is embedded: data, schedule, weights. Beside this
-file lie the parts of the page. mathematics.js does what diffusion.py and samplers.py do, layers.js,
-mlp.js, unet.js and dit.js what models/ does; points.js, images.js, edit.js and the files that they
-use draw; images are sampled in a worker, worker.js, to which workshop.js gives the jobs; show.js
-and time.js show a moment of a process and move through it; controls.js and page.js are about the
-controls of page.html.
+The page runs the network itself; data, schedule and weights are embedded. The parts of the page are
+beside this file. mathematics.js implements diffusion.py and samplers.py; layers.js, mlp.js, unet.js
+and dit.js implement models/. points.js, images.js, edit.js and the files that they use draw. A
+worker, worker.js, samples images, and workshop.js gives it jobs. show.js and time.js show a moment
+of a process and move through time; controls.js and page.js handle the controls of page.html.
 """
 
 from __future__ import annotations
@@ -35,20 +34,20 @@ from system.errors import InputError
 from system.files import atomic_write
 
 HERE = Path(__file__).parent
-# What the page and its worker have in common, and what only the page needs.
+# Scripts shared by the page and its worker, and scripts of the page alone.
 SHARED = ("mathematics.js", "layers.js", "unet.js", "dit.js", "mlp.js")
 SCRIPTS = (
     *("crowd.js", "field.js", "points.js"),
     *("workshop.js", "images.js", "modes.js", "edit.js"),
     *("show.js", "time.js", "controls.js", "page.js"),
 )
-LARGEST = 12_000_000  # bytes of a page
+LARGEST = 12_000_000  # the most bytes of a page
 POINTS = 1000
 USUAL_SAMPLER = {"points": "ddim", "images": "dpmpp"}
 
 
 def encode(values: Tensor, kind: type[np.generic]) -> str:
-    """Numbers as text, in little-endian bytes."""
+    """Numbers as base64 text of little-endian bytes."""
     array = values.detach().cpu().numpy().astype(np.dtype(kind).newbyteorder("<"))
     return base64.b64encode(array.tobytes()).decode()
 
@@ -60,7 +59,7 @@ def schedule_part(schedule: NoiseSchedule) -> dict[str, Any]:
 
 
 def network_part(model: MLP | UNet | DiT, half: bool) -> dict[str, Any]:
-    """A network, for its own JavaScript; `half`: in half precision, for millions of weights."""
+    """A network for its JavaScript implementation, in half precision if `half`."""
     kind = np.float16 if half else np.float32
     weights = {
         name: {"shape": list(weight.shape), "data": encode(weight, kind)}
@@ -77,11 +76,11 @@ def network_part(model: MLP | UNet | DiT, half: bool) -> dict[str, Any]:
 
 
 def sampling_part(config: Mapping[str, Any], T: int, kind: str) -> dict[str, Any]:
-    """What there is to choose when the page samples, and what is chosen at first.
+    """The settings for sampling on the page, and their initial values.
 
     Args:
-        config: of a model's run, or without `objective` where there is none.
-        T: timesteps of the process.
+        config: of a model's run; without a model, it has no `objective`.
+        T: number of timesteps of the process.
     """
     objective = config.get("objective")
     usual = {
@@ -100,7 +99,7 @@ def model_part(model: Backbone, config: Mapping[str, Any], units: Units) -> dict
     """A network and the classes that it knows.
 
     Raises:
-        InputError: no page can run it.
+        InputError: the page cannot run a network of this kind.
     """
     if not isinstance(model, MLP | UNet | DiT):
         raise InputError("--html: the page cannot run a network of this kind")
@@ -109,10 +108,10 @@ def model_part(model: Backbone, config: Mapping[str, Any], units: Units) -> dict
 
 
 def check_classes(page: Mapping[str, Any], labels: Tensor) -> None:
-    """Refuse images with labels that the model has no names for.
+    """Make sure that the model knows the classes of all images.
 
     Raises:
-        InputError: saying so.
+        InputError: it does not.
     """
     unknown = not {*labels.tolist()} <= {*page["classes"]}
     if page["kind"] == "images" and page["classes"] and unknown:
@@ -120,10 +119,10 @@ def check_classes(page: Mapping[str, Any], labels: Tensor) -> None:
 
 
 def classes_part(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The classes that a model knows, with their names, and whether it can be guided by them."""
+    """The classes that a model knows, with their names, and whether it supports guidance."""
     classes, names = with_examples(config["label_counts"]), config["class_names"]
     untold = knows_unlabelled(config)
-    tuned = config["objective"] == CONSISTENCY  # which has its guidance in it
+    tuned = config["objective"] == CONSISTENCY  # tuning fixes the guidance
     return {
         "classes": classes,
         "classNames": [names[label] if names else str(label) for label in classes],
@@ -142,7 +141,7 @@ def points_part(x0: Tensor, labels: Tensor) -> dict[str, Any]:
 
 
 def images_part(x0: Tensor, labels: Tensor, units: Units) -> dict[str, Any]:
-    """Images x (N, C, H, W): their pixels, and the colour of most corners, on which to draw."""
+    """Images x (N, C, H, W): their pixels, and the median colour of a corner, as a background."""
     channels, height, width = units.shape
     pixels = units.to_data(x0).reshape(len(x0), height, width, channels).movedim(-1, 1)
     background = pixels[:, :, 0, 0].median(dim=0).values.tolist()
@@ -163,15 +162,15 @@ def save_explorer(
     """Write the page.
 
     Args:
-        config: for its words, `dataset` and `schedule`; with a model all of its run.
-        x0: the examples, as the network sees them (N, 2) or (N, C, H, W).
-        labels: theirs, int64 (N,).
-        model: a trained network; None shows the forward process, and of points also the reverse
-            process by the exact denoiser of the data.
+        config: of the model's run; without a model, only `dataset` and `schedule` are needed.
+        x0: the examples in the units of the network, (N, 2) or (N, C, H, W).
+        labels: of the examples, int64 (N,).
+        model: a trained network; None shows the forward process and, for points, the reverse
+            process with the exact denoiser of the data.
 
     Raises:
-        InputError: no page can run this network, the page would be too large, or the images are of
-            classes that the model does not know.
+        InputError: the page cannot run this network or would be too large, or the model does not
+            know the classes of the images.
     """
     T = len(diffusion.schedule)
     page: dict[str, Any] = {
@@ -195,19 +194,19 @@ def save_explorer(
     text = fill_in(page)
     if len(text) > LARGEST:
         raise InputError(
-            f"the page would have {len(text) / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}, with the"
-            " network and the table of timesteps in it; train a smaller network or with fewer"
-            " --timesteps"
+            f"with its network and its table of timesteps, the page would have"
+            f" {len(text) / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}; train a smaller network, or"
+            " train with fewer --timesteps"
         )
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def fill_in(page: Mapping[str, Any]) -> str:
-    """The parts of the page, put together."""
+    """The text of the page, from its parts."""
     parts = {
         "style": read(["style.css"]),
-        # No "<" in the data: a name like "</script>" must not end it.
+        # No "<" in the data: a name like "</script>" must not end the script.
         "page": json.dumps(page).replace("<", "\\u003c"),
         "mathematics": read(SHARED),
         "worker": read(["worker.js"]),
@@ -217,5 +216,5 @@ def fill_in(page: Mapping[str, Any]) -> str:
 
 
 def read(names: Sequence[str]) -> str:
-    """Files beside this one, one after another."""
+    """The concatenated text of files beside this one."""
     return "".join((HERE / name).read_text(encoding="utf-8") for name in names)

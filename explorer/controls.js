@@ -1,8 +1,8 @@
-// Which controls there are: only those that do something in the process that is shown.
+// The controls on show: only those that apply to the current process.
 
 const OF_IMAGES = page.kind === "images";
 
-// Once and for all.
+// Removes the controls that never apply to this page.
 function hideOthers() {
   const others = [OF_IMAGES ? ".of-points" : ".of-images"];
   if (!OF_IMAGES || !page.network) others.push(".of-network");
@@ -32,7 +32,7 @@ function showImageControls(process) {
   $("count").parentElement.hidden = process !== "reverse";
   for (const id of ["seed-label", "again"]) $(id).hidden = process === "morph";
   $("keys").textContent = {
-    edit: "Keys in the drawing: arrows move, Enter draws; space plays and pauses.",
+    edit: "Keys in the drawing: arrows move the cursor, Enter draws; space plays and pauses.",
     morph: "Keys: ← → change the noise.",
   }[process] ?? "Keys: ← → move in time, space plays and pauses.";
   listImages(process === "reverse" ? view.settings.count : view.count);
@@ -63,6 +63,8 @@ function showPointControls(process) {
   if (second) $("eta-2-label").hidden = !TAKES_ETA.includes(second.settings.sampler);
   $("clear-own").disabled = !view.strokes.length;
   $("drop").disabled = !view.data.length;
-  const keys = view.own ? "Keys in the picture: arrows move, Enter draws" : "Keys: ← → move in time";
+  const keys = view.own
+    ? "Keys in the picture: arrows move the cursor, Enter draws"
+    : "Keys: ← → move in time";
   $("keys").textContent = `${keys}; space plays and pauses.`;
 }

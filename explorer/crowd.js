@@ -1,11 +1,11 @@
-// Samples of points by one sampler: its frames {t, x, x0}, one for each step made so far. A particle
-// has a number, and the same number has the same noise with every sampler.
+// Samples of points from one sampler: its frames {t, x, x0}, one for each step so far. A particle has
+// a number, and the same number has the same noise with every sampler.
 
-const CROWD = 400; // samples made at a time
-const SLICE = 25; // milliseconds of sampling between two chances to draw or to stop
+const CROWD = 400; // number of samples
+const SLICE = 25; // milliseconds of sampling before the page may draw or stop it
 
 class Crowd {
-  // view: has the schedule, the denoiser, and in `settings` what all crowds have in common.
+  // view has the schedule, the denoiser, and the settings shared by all crowds.
   constructor(view, settings) {
     Object.assign(this, { view, settings, frames: [], ends: null });
   }
@@ -14,7 +14,7 @@ class Crowd {
     return timestepsOf(this.settings.sampler, this.view.schedule, this.settings.steps);
   }
 
-  // The frames of these particles, one after another.
+  // Generates the frames of these particles.
   run(ids) {
     const { sampler, eta } = this.settings;
     const { schedule } = this.view;
@@ -29,7 +29,7 @@ class Crowd {
     Object.assign(this, { frames: [], ends: null });
   }
 
-  // Make all samples anew, without holding up the page.
+  // Sample again, without blocking the page.
   async sample() {
     const [frames, begun] = [[], performance.now()];
     Object.assign(this, { frames, ends: null });
@@ -39,14 +39,14 @@ class Crowd {
       if (performance.now() - since < SLICE) continue;
       this.view.changed();
       await new Promise((resume) => setTimeout(resume));
-      if (this.frames !== frames) return; // overtaken by newer settings
+      if (this.frames !== frames) return; // the settings have changed
       since = performance.now();
     }
     this.seconds = (performance.now() - begun) / 1000;
     this.finish();
   }
 
-  // One more particle, after the others.
+  // Add one more particle after the others.
   add(id) {
     if (!this.ends) return this.sample();
     let k = 0;
@@ -63,7 +63,7 @@ class Crowd {
     this.view.changed();
   }
 
-  // The state at a share 0 ... 1 of its steps, or the newest that there is.
+  // The state at a share 0 ... 1 of the steps, or the newest one so far.
   frame(share) {
     return this.frames[Math.min(this.step(share), this.frames.length - 1)];
   }
@@ -72,7 +72,7 @@ class Crowd {
     return Math.round(share * this.settings.steps);
   }
 
-  // What it is and how far it is at a share of its steps, [in full, in short].
+  // The sampler's name and its progress at a share of the steps, [in full, in short].
   titles(share) {
     const { sampler, steps, eta } = this.settings;
     const [all, each] = [evaluations(sampler, steps), sampler === "heun" ? 2 : 1];

@@ -1,11 +1,11 @@
-// The transformer of models/dit.py, with the names of its weights: (x, t, s, labels) -> its answer,
-// for images one after another, each channel by channel, as PyTorch has them.
+// The transformer of models/dit.py, with the same names of weights: (x, t, s, labels) -> its output,
+// for images one after another, each ordered by channel, as in PyTorch.
 
 const FREQUENCIES = 256;
 
 const gelu = (z) => (z / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (z + 0.044715 * z ** 3)));
 
-// Each row with mean 0 and variance 1, then scaled and shifted.
+// Each row is normalised to mean 0 and variance 1, then scaled and shifted.
 function modulatedNorm(x, shift, scale) {
   const [size, found] = [shift.length, new Float32Array(x.length)];
   for (let at = 0; at < x.length; at += size) {
@@ -35,7 +35,7 @@ function makeDiT({ shape: [channels, height, width], heads, patch, weights }) {
     return embedding.map(silu);
   }
 
-  // As many vectors side by side as there are names for them.
+  // The scales, shifts and gates: `count` vectors.
   function modulation(embedding, name, count) {
     const all = dense(embedding, `${name}modulation`);
     const size = all.length / count;
@@ -55,7 +55,7 @@ function makeDiT({ shape: [channels, height, width], heads, patch, weights }) {
     return gated(x, more[2], dense(hidden, `${name}mlp.2`));
   }
 
-  // Where the numbers of each patch are in an image, patch after patch.
+  // The indices in an image of the numbers of each patch, patch by patch.
   const places = range(positions).flatMap((n) => {
     const [top, left] = [Math.floor(n / across) * patch, (n % across) * patch];
     return range(channels * patch * patch).map((k) => {

@@ -1,15 +1,15 @@
-// A drawing, and what the network makes of it: SDEdit (Meng et al. 2022) and RePaint (Lugmayr et
-// al. 2022), as sampling/variation.py and samplers.repaint have them.
+// A drawing, and samples from it: SDEdit (Meng et al. 2022) and RePaint (Lugmayr et al. 2022), as in
+// sampling/variation.py and samplers.repaint.
 
 const PEN = 0.045; // radius of the pen, as a share of the image's side
-const RUBBER = 0.1; // that of the eraser, and of the tool for holes
-const FEWEST_STEPS = 20; // to fill a hole in
-const VISITS = 4; // to each timestep
+const RUBBER = 0.1; // radius of the eraser, and of the tool for holes
+const FEWEST_STEPS = 20; // for filling a hole
+const VISITS = 4; // of each timestep
 
 class EditMode extends RunMode {
   constructor(view) {
     super(view);
-    const colour = view.background.map((value) => (value < 128 ? 255 : 0)); // to be seen on it
+    const colour = view.background.map((value) => (value < 128 ? 255 : 0)); // for contrast
     Object.assign(this, { tool: "pen", colour, strength: 0.6, taken: 0 });
     Object.assign(this, { at: null, cursor: null });
     this.clear();
@@ -25,7 +25,7 @@ class EditMode extends RunMode {
     this.run = null;
   }
 
-  // Go on with other pixels, or with the next image of the data.
+  // Continue with other pixels, or with the next image of the data.
   take(pixels) {
     const { view } = this;
     this.clear();
@@ -45,9 +45,9 @@ class EditMode extends RunMode {
     return this.hole.some(Boolean);
   }
 
-  // ------------------------------------------------------------------------------- what it makes
+  // ------------------------------------------------------------------------------------ sampling
 
-  // The last strength of all timesteps, in so many steps.
+  // Denoise from the noise level given by `strength`.
   vary() {
     const { schedule, settings } = this.view;
     const total = Math.max(1, Math.round(this.strength * schedule.length));
@@ -73,7 +73,7 @@ class EditMode extends RunMode {
 
   // ------------------------------------------------------------------------------------- drawing
 
-  // The tool, from one place to another, both as shares of the image's sides.
+  // Apply the tool from one place to another, both as shares of the image's sides.
   stroke([u0, v0], [u1, v1]) {
     const { width, height, channels, background } = this.view;
     const radius = (this.tool === "pen" ? PEN : RUBBER) * Math.max(width, height);
@@ -116,7 +116,7 @@ class EditMode extends RunMode {
     this.at = at;
   }
 
-  // Arrows move a cursor over the drawing, Enter uses the tool there.
+  // Arrow keys move a cursor over the drawing, and Enter uses the tool there.
   key(key) {
     const { width, height } = this.view;
     const by = DIRECTIONS[key];
@@ -141,7 +141,7 @@ class EditMode extends RunMode {
     return [{ ...drawing, left: 0, top: 0, row: 0, width: 2 }, ...states];
   }
 
-  // The hole and the cursor.
+  // Draws the hole and the cursor.
   marks(pen, [left, top, width], palette) {
     const edge = (k) => Math.round((k * width) / this.view.width);
     const square = (x, y) => [left + edge(x), top + edge(y), edge(x + 1) - edge(x), edge(y + 1) - edge(y)];
@@ -156,11 +156,11 @@ class EditMode extends RunMode {
   }
 
   caption() {
-    return "Draw in the large square. Then let noise and denoising make it real, or mark a hole and let it be filled.";
+    return "Draw in the large square. Then add noise and denoise it to make it real, or mark a hole and fill it.";
   }
 }
 
-// How far (x, y) is from the line between two points.
+// The distance of (x, y) from the line between two points.
 function distanceToLine(x, y, ax, ay, bx, by) {
   const [dx, dy] = [bx - ax, by - ay];
   const along = ((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy || 1);

@@ -1,10 +1,10 @@
-// What is drawn over or behind particles: arrows, the field, the density of x_t. A view has the
-// schedule, the denoiser, and says where a point of the data is on the canvas.
+// Arrows, the field and the density of x_t, drawn over or behind particles. The view has the schedule
+// and the denoiser, and maps points to the canvas.
 
 const ARROWS = 150;
 const FIELD_SIDE = 21;
-const CELLS = 72; // of the density, along each side
-const NARROWEST = 0.05; // the spread that is drawn where there is no noise
+const CELLS = 72; // cells of the density along each side
+const NARROWEST = 0.05; // the smallest standard deviation drawn, for data without noise
 
 function drawArrow(pen, from, to) {
   const [[ax, ay], [bx, by]] = [from, to];
@@ -22,7 +22,7 @@ function drawArrow(pen, from, to) {
   pen.stroke();
 }
 
-// From particles to the estimates of where they came from.
+// Draws arrows from particles to the estimates of the clean points.
 function drawArrows(pen, view, t, x, x0, palette) {
   const feet = x.slice(0, 2 * ARROWS);
   const tips = x0 ?? view.denoiser(range(feet.length / 2))(feet, t).x0;
@@ -32,7 +32,7 @@ function drawArrows(pen, view, t, x, x0, palette) {
   }
 }
 
-// Arrows on a grid, as long as they are except that they may not run into their neighbours.
+// Draws arrows on a grid, shortened if they would overlap their neighbours.
 function drawField(pen, view, t, palette) {
   const reach = view.reach * view.schedule.zoom(t);
   const gap = (2 * reach) / FIELD_SIDE;
@@ -51,8 +51,8 @@ function drawField(pen, view, t, palette) {
   }
 }
 
-// The density of the data with the noise of t, a normal distribution about each point, up to a
-// factor: its values on the cells of the picture, row after row from the top.
+// The density of the noisy data, a mixture of normal distributions around all points, up to a factor:
+// its values on the cells of the picture, row by row from the top.
 function density(points, alpha, sigma, reach) {
   const [found, spread] = [new Float64Array(CELLS * CELLS), Math.max(sigma, NARROWEST)];
   const middles = range(CELLS).map((k) => ((2 * k + 1) / CELLS - 1) * reach);
@@ -67,7 +67,7 @@ function density(points, alpha, sigma, reach) {
   return found;
 }
 
-// As shades of one colour, the densest place in full.
+// Draws the density in shades of one colour, strongest at the maximum.
 function drawDensity(pen, view, t, palette) {
   const { schedule, data, reach, place } = view;
   if (!data.length) return;

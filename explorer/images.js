@@ -1,5 +1,5 @@
-// The picture of images: panels, squares of images with a title. Which they are depends on the
-// process, each of which has a mode of its own (modes.js, edit.js).
+// The picture of images: panels, which are grids of images with a title. The panels depend on the
+// process; each process has its own mode (modes.js, edit.js).
 
 const HEADING = 24; // pixels
 const MARGIN = 8; // between panels
@@ -34,33 +34,34 @@ class ImagesView {
     return this.modes[process].caption(position);
   }
 
-  // What the settings now make of this process; nothing where it does not sample by itself.
+  // Sample this process with the current settings, if it samples without being asked.
   sample(process) {
     this.modes[process].sample?.();
   }
 
   // ------------------------------------------------------------------------------------- jobs
 
-  // The labels of that many images, or none. One alone has no turn: it is of any class.
+  // The labels of that many images, or null. "Each in turn" does not apply to a single image, which
+  // has no class if the model allows that.
   labelsOf(count) {
     const { label } = this.settings;
     const any = label === "all" && count === 1 && this.page.knowsNone;
     return labelsOf(this.page, any ? "none" : label, range(count));
   }
 
-  // The names of the classes with these labels, to write below images.
+  // The class names for these labels, to write below images.
   wordsOf(labels) {
     const { classes, classNames } = this.page;
     return labels && classes?.length ? labels.map((label) => classNames[classes.indexOf(label)]) : null;
   }
 
-  // With the spread of x at t.
+  // Noise with the standard deviation of x at t.
   startingNoise(seed, count, t) {
     const spread = this.schedule.spread(t);
     return imageNoise(seed, -1, count, this.size).map((z) => spread * z);
   }
 
-  // Begin a job from x with the settings that all have in common.
+  // Begin a job from x with the common settings.
   start(x, timesteps, edit) {
     const { sampler, eta, guidance, seed } = this.settings;
     const labels = this.labelsOf(x.length / this.size);
@@ -72,8 +73,8 @@ class ImagesView {
 
   // ---------------------------------------------------------------------------------- drawing
 
-  // The panels of the next picture, in units: left, top and width; images stand in a square of
-  // columns.
+  // Arrange the panels of the next picture, with left, top and width in units; the images of a panel
+  // form a square grid.
   arrange(process, position) {
     this.panels = this.modes[process].panels(position).map((panel) => {
       const total = panel.images.length;
@@ -84,7 +85,7 @@ class ImagesView {
     });
   }
 
-  // In a picture of that width.
+  // The height of a picture of that width.
   heightAt(size) {
     return this.extent(size).height;
   }
@@ -101,7 +102,7 @@ class ImagesView {
     return { unit, height: Math.max(...bottoms) };
   }
 
-  // Where image i of a panel is, in pixels: [left, top, width, height].
+  // The place of image i of a panel, in pixels: [left, top, width, height].
   where(panel, unit, i) {
     const width = (panel.width * unit) / panel.columns;
     const left = panel.left * unit + (panel.left > 0 ? MARGIN : 0) + (i % panel.columns) * width;
@@ -135,12 +136,12 @@ class ImagesView {
     pen.textAlign = "start";
   }
 
-  // Pixels: for each channel, row after row.
+  // Pixels are ordered by channel, then by row.
   drawImage(pen, pixels, left, top, width, height) {
     const tile = this.tile.getContext("2d");
     const picture = tile.createImageData(this.width, this.height);
     const area = this.width * this.height;
-    const [green, blue] = this.channels === 1 ? [0, 0] : [area, 2 * area]; // grey is red three times
+    const [green, blue] = this.channels === 1 ? [0, 0] : [area, 2 * area]; // grey: one channel, three times
     for (let k = 0; k < area; k++) {
       picture.data[4 * k] = pixels[k];
       picture.data[4 * k + 1] = pixels[k + green];
@@ -154,7 +155,7 @@ class ImagesView {
 
   // -------------------------------------------------------------------------------- the pointer
 
-  // What is at (left, top) pixels: a panel, which of its images, and where in it, as shares.
+  // The panel and image at (left, top) pixels, and the place in that image, as shares of its sides.
   find(left, top) {
     const { panels, unit } = this;
     for (const panel of panels) {
@@ -167,7 +168,7 @@ class ImagesView {
     return null;
   }
 
-  // The pointer goes down, moves while it is down, and goes up; whether the first begins a drag.
+  // Handles a press of the pointer; returns whether it begins a drag.
   press(process, position, left, top) {
     const mode = this.modes[process];
     if (mode.press) return mode.press(left, top);

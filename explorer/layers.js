@@ -1,11 +1,11 @@
-// The layers of PyTorch that the networks need. Arrays are Float32Array, row after row. The rows
-// of a feature map {data, height, width} are its positions, and a row has the channels of one.
+// The layers of PyTorch that the networks need. Arrays are Float32Array, row by row. The rows of a
+// feature map {data, height, width} are its positions, and each row has the channels of a position.
 
 const silu = (z) => z / (1 + Math.exp(-z));
 
-// x W^T + b for each row of x. Two rows and four outputs at a time: their eight sums stay in
-// registers, and each number that is read serves several of them. It takes nine tenths of the
-// time, so it is written as both browsers run it fastest (measured: 4 GFLOP/s).
+// x W^T + b for each row of x. It computes two rows and four outputs at a time: their eight sums stay
+// in registers, and each number that is read is used several times. This takes nine tenths of the
+// time of a network, so it is written in the way that is fastest in both browsers (4 GFLOP/s).
 function linear(x, { data, shape: [outputs, inputs] }, bias) {
   const rows = x.length / inputs;
   const found = new Float32Array(rows * outputs);
@@ -61,8 +61,8 @@ function linear(x, { data, shape: [outputs, inputs] }, bias) {
   return found;
 }
 
-// For each position the 3x3 positions about it, side by side, with zeros beyond the edge: a
-// convolution is `linear` of these.
+// For each position, the 3x3 positions around it, side by side, with zeros beyond the edge: a
+// convolution is `linear` applied to these.
 function patches({ data, height, width }) {
   const channels = data.length / (height * width);
   const found = new Float32Array(9 * data.length);
@@ -80,7 +80,7 @@ function patches({ data, height, width }) {
   return found;
 }
 
-// Groups of 16 channels, or one of all where they are no multiple of 16 (models/unet.py).
+// Groups of 16 channels, or one group if 16 does not divide the channels (models/unet.py).
 function groupNorm({ data, height, width }, scale, shift) {
   const channels = data.length / (height * width);
   const size = channels % 16 === 0 ? 16 : channels;
@@ -105,7 +105,7 @@ function groupNorm({ data, height, width }, scale, shift) {
   return { data: found, height, width };
 }
 
-// What each position takes from all of them, by rows of queries, keys and values side by side.
+// Attention, from rows of queries, keys and values side by side.
 function attend(qkv, positions, heads) {
   const channels = qkv.length / (3 * positions);
   const size = channels / heads;
@@ -134,7 +134,7 @@ function attend(qkv, positions, heads) {
   return found;
 }
 
-// 2x2 positions into the channels of one.
+// Folds 2x2 positions into the channels of one.
 function fold({ data, height, width }) {
   const channels = data.length / (height * width);
   const found = new Float32Array(data.length);
@@ -154,7 +154,7 @@ function unfold({ data, height, width }) {
   return { data: found, height: 2 * height, width: 2 * width };
 }
 
-// Where the channels of each position are in a folded map and in the open one.
+// The indices of the channels of each position in a folded and in an unfolded map.
 function eachOfFour(height, width, channels, visit) {
   for (let y = 0, folded = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
@@ -168,7 +168,7 @@ function eachOfFour(height, width, channels, visit) {
 
 // --------------------------------------------------- embeddings of the time (models/embeddings.py)
 
-// The network learned from 32-bit angles, so ours are rounded likewise.
+// The network was trained with 32-bit angles, so these are rounded to 32 bits too.
 function sinusoidal(t, size) {
   const [half, found] = [size / 2, new Float32Array(size)];
   for (let i = 0; i < half; i++) {
@@ -189,7 +189,7 @@ function embedTime({ kind, size, levels }, table, t) {
 
 const JUMP_SIZE = 64;
 
-// The embedding of a jump from t to s, to be added to that of t; zero for none.
+// The embedding of a jump from t to s, to be added to that of t; zero without a jump.
 function embedJump(weights, t, s) {
   const of = (k, x) => {
     const name = `jump_embedding.layers.${k}`;
@@ -201,7 +201,7 @@ function embedJump(weights, t, s) {
 
 const rowOf = ({ data, shape: [, size] }, k) => data.subarray(k * size, (k + 1) * size);
 
-// A network of many images from one of a single image of that size.
+// A network for many images, from one for a single image of that size.
 function imageByImage(one, size) {
   return (x, t, s, labels) => {
     const found = new Float32Array(x.length);
@@ -225,7 +225,7 @@ function bytes(text) {
 const floats = (text) => new Float32Array(bytes(text).buffer);
 const doubles = (text) => new Float64Array(bytes(text).buffer);
 
-// Numbers in half precision: a sign, five bits of the exponent, ten of the fraction.
+// Numbers in half precision: a sign bit, five bits of the exponent, ten of the fraction.
 function halves(text) {
   const numbers = new Uint16Array(bytes(text).buffer);
   const found = new Float32Array(numbers.length);
@@ -242,8 +242,8 @@ function half(bits) {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-// Weights by their names, as {data, shape}. Those of a convolution become those of `linear` on
-// patches: for each output, position by position, the channels.
+// Weights by name, as {data, shape}. Those of a convolution are reordered for `linear` on patches: for
+// each output, position by position, the channels.
 function readWeights(weights, half) {
   const read = half ? halves : floats;
   const entries = Object.entries(weights).map(([name, { shape, data: text }]) => {

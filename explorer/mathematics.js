@@ -1,5 +1,5 @@
-// The reverse process, as in diffusion.py, guidance.py and samplers.py, with their names and
-// formulas; the papers are cited there. x is an array of numbers, example after example.
+// The reverse process, with the names and formulas of diffusion.py, guidance.py and samplers.py, which
+// cite the papers. x is an array of numbers, one example after another.
 
 const CLEAN = -1;
 
@@ -21,12 +21,12 @@ class NoiseSchedule {
     return this.sigmas[t] / this.alphas[t];
   }
 
-  // Of x_t, for data of variance 1.
+  // The standard deviation of x_t, for data of variance 1.
   spread(t) {
     return Math.hypot(...this.at(t));
   }
 
-  // By how much a picture of x_t is made smaller, so that exploding noise stays in sight.
+  // The factor by which a picture of x_t is scaled down, so that exploding noise stays visible.
   zoom(t) {
     return Math.max(1, this.spread(t));
   }
@@ -37,12 +37,12 @@ function readSchedule({ alphas, sigmas, velocity }) {
 }
 
 function trailingTimesteps(timesteps, steps) {
-  // Python rounds halves to even numbers, and so must we to visit the same timesteps.
+  // Round halves to even numbers like Python, to visit the same timesteps.
   const even = (value) => (value % 1 === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
   return Array.from({ length: steps }, (_, i) => even(timesteps - (i * timesteps) / steps) - 1);
 }
 
-// For `consistency`: chosen by their noise levels, the first near 80, the others about 1.
+// For `consistency`, timesteps are chosen by noise level: the first near 80, the others around 1.
 const [MOST_NOISE, MIDDLE, REACH] = [80, 1, 4];
 
 function firstOfLevels(schedule) {
@@ -63,7 +63,7 @@ function levelledTimesteps(schedule, steps) {
   return found;
 }
 
-// The most steps that a sampler can take.
+// The largest number of steps of a sampler.
 function mostSteps(sampler, schedule) {
   return sampler === "consistency" ? firstOfLevels(schedule) + 1 : schedule.length;
 }
@@ -83,8 +83,8 @@ function weighted(...terms) {
   return sum;
 }
 
-// (x, t, s) -> {x0, eps} by a network's answer; s, where to jump to, is for networks that learned
-// jumps. Estimates of x_0 are clamped to `range`, if there is one.
+// A function (x, t, s) -> {x0, eps} from a network; s, the timestep to jump to, is for networks that
+// learned jumps. Estimates of x_0 are clamped to `range`, if there is one.
 function denoiser(network, { schedule, prediction, range }, labels, guidance) {
   return (x, t, s) => {
     const [alpha, sigma] = schedule.at(t);
@@ -102,14 +102,14 @@ function denoiser(network, { schedule, prediction, range }, labels, guidance) {
   };
 }
 
-// With a class and without, extrapolated towards the class (guidance.py).
+// Predictions with a class and without, extrapolated towards the class (guidance.py).
 function guided(network, x, t, s, labels, guidance) {
   if (!labels || guidance === 1) return network(x, t, s, labels);
   const [told, untold] = [labels, null].map((known) => network(x, t, s, known));
   return weighted([guidance, told], [1 - guidance, untold]);
 }
 
-// The best denoiser for data that are exactly these points (exact_denoiser in samplers.py).
+// The optimal denoiser for data that are exactly these points (exact_denoiser in samplers.py).
 function exactDenoiser(points, schedule) {
   return (x, t) => {
     const [alpha, sigma] = schedule.at(t);
@@ -136,7 +136,7 @@ function exactDenoiser(points, schedule) {
   };
 }
 
-// The step from s to the noisier t: its factor and the variance of the noise that it adds.
+// The forward step from s to the noisier t: its factor and the variance of the noise that it adds.
 function transition(schedule, t, s) {
   const [[alphaT, sigmaT], [alphaS, sigmaS]] = [schedule.at(t), schedule.at(s)];
   return [alphaT / alphaS, sigmaT ** 2 - ((alphaT / alphaS) * sigmaS) ** 2];
@@ -150,8 +150,8 @@ function stepCoefficients(schedule, t, s, eta) {
   return [alphaS, Math.sqrt(sigmaS ** 2 - variance), Math.sqrt(variance)];
 }
 
-// The samplers yield {t, x, x0}: the state before each step and the estimate made from it, and
-// at the end the sample, which is its own estimate. Each call of noise() gives fresh noise.
+// The samplers yield {t, x, x0}: the state before each step with its estimate, and at the end the
+// sample, which is its own estimate. Each call of noise() gives fresh noise.
 function* ddim(denoise, x, schedule, timesteps, eta, noise) {
   for (const [t, s] of pairs(timesteps)) {
     const { x0, eps, estimate } = denoise(x, t);
@@ -163,7 +163,7 @@ function* ddim(denoise, x, schedule, timesteps, eta, noise) {
   yield { t: CLEAN, x, x0: x };
 }
 
-// Each timestep with the next one; the last leads to the data.
+// Each timestep with the next one; after the last come the data.
 const pairs = (timesteps) => timesteps.map((t, k) => [t, timesteps[k + 1] ?? CLEAN]);
 
 function* heun(denoise, x, schedule, timesteps) {
@@ -185,7 +185,7 @@ function weightOfSecondLook(schedule, t, s) {
   return (Math.hypot(alphaS, sigmaS) * Math.tan((angleT - angleS) / 2)) / Math.sin(angleS);
 }
 
-// DPM-Solver++ is ddim with this denoiser, which looks ahead to the middle of each step.
+// DPM-Solver++ is ddim with this denoiser, which extrapolates x0 to the middle of each step.
 function extrapolate(denoise, schedule, timesteps) {
   const following = new Map(pairs(timesteps));
   let before = null;
@@ -212,7 +212,7 @@ function* consistency(denoise, x, schedule, timesteps, noise) {
   yield { t: CLEAN, x, x0: x };
 }
 
-const SHORTEST = 1 / 128; // of all timesteps: no network learns shorter jumps
+const SHORTEST = 1 / 128; // networks learn no jumps shorter than this fraction of all timesteps
 
 function shortcut(denoise, x, schedule, timesteps) {
   const following = new Map(pairs(timesteps));
@@ -232,11 +232,11 @@ function runSampler(name, denoise, x, schedule, timesteps, eta, noise) {
   return ddim(step, x, schedule, timesteps, eta, noise);
 }
 
-// How often runSampler asks a network in so many steps.
+// The number of evaluations of the network in runSampler.
 const evaluations = (sampler, steps) => (sampler === "heun" ? 2 * steps - 1 : steps);
 
-// Fills holes: ddpm with all that is `known` put back at each step, and each timestep visited
-// several times so that what is made fits it.
+// Fills a hole: ddpm that restores the `known` part at each step, and visits each timestep several
+// times so that the hole fits its surroundings.
 function* repaint(denoise, x, schedule, timesteps, { known, hole, visits }, noise) {
   for (const [t, s] of pairs(timesteps)) {
     const [alphaS, sigmaS] = schedule.at(s);
@@ -255,8 +255,8 @@ function* repaint(denoise, x, schedule, timesteps, { known, hole, visits }, nois
   yield { t: CLEAN, x, x0: x };
 }
 
-// Two normal numbers for each of `ids`, the same whenever asked for the same draw: so what becomes
-// of one does not depend on which others there are.
+// Two normal numbers for each of `ids`, always the same for the same draw, so that a particle does not
+// depend on the others.
 function normals(seed, draw, ids) {
   const found = new Float64Array(2 * ids.length);
   ids.forEach((id, i) => {
@@ -268,7 +268,7 @@ function normals(seed, draw, ids) {
   return found;
 }
 
-// Normal noise for images one after another, each the same however many there are.
+// Normal noise for images, one after another; that of an image does not depend on their number.
 function imageNoise(seed, draw, count, size) {
   const [found, pairs] = [new Float64Array(count * size), Math.ceil(size / 2)];
   for (let i = 0; i < count; i++) {
@@ -278,10 +278,10 @@ function imageNoise(seed, draw, count, size) {
   return found;
 }
 
-// x as the pixels of a picture, made smaller by `zoom`.
+// x as the pixels of a picture, scaled down by `zoom`.
 const toPixels = (x, zoom) => Uint8ClampedArray.from(x, (value) => (value / zoom + 1) * 127.5);
 
-// The labels of the examples with these numbers, or none: `label` is one of them, "all" for each in
+// The labels of the examples with these numbers, or null: `label` is a label, "all" for each class in
 // turn, or "none".
 function labelsOf({ classes }, label, ids) {
   if (!classes?.length || label === "none") return null;
@@ -290,7 +290,7 @@ function labelsOf({ classes }, label, ids) {
 
 const range = (count) => Array.from({ length: count }, (_, i) => i);
 
-// A number in (0, 1] for these integers: the finaliser of MurmurHash3 after each of them.
+// A pseudorandom number in (0, 1] from integers: the finaliser of MurmurHash3 after each of them.
 function uniform(...integers) {
   let hash = 0x9e3779b9;
   for (const integer of integers) {

@@ -1,5 +1,5 @@
-// The MLP of models/mlp.py, with the names of its weights: (x, t, s, labels) -> its answer, for
-// points or for images, one after another as PyTorch has them.
+// The MLP of models/mlp.py, with the same names of weights: (x, t, s, labels) -> its output, for
+// points or images, one after another, as in PyTorch.
 
 function fourierFeatures(x, { data, shape: [inputs, count] }) {
   const rows = x.length / inputs;
@@ -22,7 +22,7 @@ function makeMlp({ widths, time, weights }) {
   const classes = weights["label_embedding.weight"];
   const layer = (name) => [weights[`${name}.weight`], weights[`${name}.bias`]];
 
-  // One hidden layer. It depends on the time, the same for all rows, and on the row's class, if any.
+  // A hidden layer. It depends on t, the same for all rows, and on the class of each row, if any.
   function block(h, k, embedding, offset, labels) {
     const name = `blocks.${k}.linear`;
     const [outputs, inputs] = weights[`${name}.weight`].shape;

@@ -1,11 +1,11 @@
-// What there is to see of images in each process: positions 0 ... length - 1 of the slider, and at each
-// the panels to draw.
+// The display of images in each process: positions 0 ... length - 1 of the slider, and the panels to
+// draw at each.
 
-// Pixels of images one after another, each by itself.
+// Splits the concatenated pixels of images into one array per image.
 const split = (pixels, size) =>
   range(pixels.length / size).map((i) => pixels.subarray(i * size, (i + 1) * size));
 
-// The data, with more and more noise.
+// The data with increasing noise.
 class ForwardMode {
   constructor(view) {
     this.view = view;
@@ -32,18 +32,18 @@ class ForwardMode {
   }
 
   caption() {
-    return "Data, and more and more noise: each image keeps the same noise at every t.";
+    return "The data with increasing noise: each image keeps the same noise at every t.";
   }
 }
 
-// What a run of the network made; its modes say how it begins and what stands beside it.
+// The result of sampling with the network; subclasses define how it begins and what is shown with it.
 class RunMode {
   constructor(view) {
     this.view = view;
     this.run = null;
   }
 
-  // Of a run that was stopped, as far as it came.
+  // A run that was stopped has only the states made so far.
   length() {
     if (!this.run) return 1;
     const { frames, timesteps, stopped } = this.run;
@@ -54,14 +54,14 @@ class RunMode {
     return this.run?.timesteps[position] ?? CLEAN;
   }
 
-  // The state at a position, or the newest that there is.
+  // The state at a position, or the newest one so far.
   frame(position) {
     if (!this.run) return null;
     const { first, frames } = this.run;
     return frames[Math.min(position, frames.length - 1)] ?? first;
   }
 
-  // Panels of x_t and the estimate of x_0; empty places before there are any.
+  // Panels of x_t and the estimate of x_0; grey before there are any.
   states(position, count, places) {
     const frame = this.frame(position);
     const empty = new Uint8ClampedArray(count * this.view.size).fill(128);
@@ -91,13 +91,13 @@ class SampledMode extends RunMode {
 
   caption() {
     const estimate = this.view.page.fewSteps
-      ? "where this network, trained for few steps, jumps from there."
-      : "the network's estimate of its end, the mean of all images that it could become.";
+      ? "the image to which this network, trained for few steps, jumps from there."
+      : "the network's estimate of the final image: the mean of all images that it could become.";
     return `Left: the state on its way from noise. Right: ${estimate}`;
   }
 }
 
-// What becomes of noise between two noises; while it is made, what was there before is shown.
+// The sample from noise between two draws of noise; until it is ready, the previous one is shown.
 class MorphMode extends RunMode {
   constructor(view) {
     super(view);
@@ -121,7 +121,7 @@ class MorphMode extends RunMode {
     const words = this.view.wordsOf(this.view.labelsOf(1));
     return [
       { ...noise, title: "the noise" },
-      { ...sample, title: "what becomes of it", words },
+      { ...sample, title: "the sample from it", words },
     ];
   }
 
@@ -134,7 +134,7 @@ class MorphMode extends RunMode {
   }
 
   caption() {
-    return "Drag from side to side: the noise turns from one seed's into the other's, and the sample with it.";
+    return "Drag from side to side: the noise changes from that of one seed to that of the other, and the sample changes with it.";
   }
 
   press(left) {
@@ -160,7 +160,7 @@ class MorphMode extends RunMode {
   }
 }
 
-// On the circle through both: between two noises lies noise, as long as they are (Shoemake 1985).
+// Spherical interpolation (Shoemake 1985), which keeps the length of the noise.
 function slerp(a, b, share) {
   const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
   const angle = Math.acos(Math.min(1, dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b))));

@@ -1,8 +1,8 @@
-// What the controls do.
+// The actions of the controls.
 
 // ------------------------------------------------------------------------------------- settings
 
-// A number typed into a box, kept between its limits; what is no number changes nothing.
+// The number typed into a box, clamped to its limits; null if it is not a number.
 function typed(box) {
   const value = box.value.trim() === "" ? NaN : Number(box.value);
   if (!Number.isFinite(value)) return null;
@@ -10,7 +10,7 @@ function typed(box) {
   return Number(box.value);
 }
 
-// Calls change(number) with what is typed into a box, which always shows what holds.
+// Calls change(number) with the number typed into a box; the box then shows the value in use.
 function onNumber(id, holds, change, whole = true) {
   $(id).value = holds();
   $(id).onchange = (event) => {
@@ -33,7 +33,7 @@ function tell(id, value) {
   $(`${id}-value`).textContent = $(id).value = value;
 }
 
-// What is made now is made anew.
+// Samples again with the current settings.
 function resample() {
   state.held = false;
   view.sample(state.process);
@@ -46,7 +46,7 @@ function set(changes) {
   resample();
 }
 
-// The three controls of a sampler, whose ids end alike; settings() are what they change.
+// The three controls of a sampler, whose ids have the same ending; settings() are their settings.
 function connectSampler(end, settings, change) {
   const [sampler, steps, eta] = ["sampler", "steps", "eta"].map((id) => id + end);
   for (const name of Object.keys(page.samplers)) {
@@ -120,7 +120,7 @@ function connectPoints() {
   view.sample();
 }
 
-// One draws on the clean data, and then sees what the reverse process makes of noise.
+// The user draws at t = data; when a stroke ends, the reverse process plays.
 function chooseData(own) {
   pause();
   view.chooseData(own);
@@ -184,7 +184,7 @@ function connectImages() {
   onSlider("between", () => morph.between, (between) => morph.set(between));
   $("stop").onclick = () => {
     view.workshop.stop();
-    $("play").focus(); // the button is gone
+    $("play").focus(); // the stop button disappears
   };
 }
 
@@ -211,7 +211,7 @@ function connectPointer() {
   const canvas = $("picture");
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
-    return [event.clientX - box.left - 1, event.clientY - box.top - 1]; // its border is 1 wide
+    return [event.clientX - box.left - 1, event.clientY - box.top - 1]; // the border is 1 px wide
   };
   let dragging = null;
   const release = () => {
@@ -220,7 +220,7 @@ function connectPointer() {
     endStroke();
   };
   canvas.onpointerdown = (event) => {
-    if (!event.isPrimary || event.button !== 0) return release(); // a second finger: a pinch
+    if (!event.isPrimary || event.button !== 0) return release(); // a second finger starts a pinch
     if (view.press(state.process, position(), ...place(event))) {
       dragging = event.pointerId;
       canvas.setPointerCapture(event.pointerId);
@@ -235,7 +235,7 @@ function connectPointer() {
   canvas.onpointerup = canvas.onpointercancel = release;
 }
 
-// What a control shows about diffusion, while it is pointed at or used.
+// Shows what a control teaches about diffusion while the user points at it or uses it.
 function connectHints() {
   const hint = (event) => {
     const told = event.target.closest?.("[data-hint]");
@@ -284,7 +284,7 @@ function connect() {
   $("title").textContent = page.title;
   $("subtitle").textContent = page.subtitle;
   const size = `${(document.documentElement.innerHTML.length / 1e6).toFixed(1)} MB`;
-  $("weight").textContent = `This page is one file of ${size}. All it does happens here: nothing leaves your browser.`;
+  $("weight").textContent = `This page is one file of ${size}. Everything runs here: nothing leaves your browser.`;
   for (const choice of document.getElementsByName("process")) {
     choice.onchange = () => choose(choice.value);
   }

@@ -1,16 +1,16 @@
-// The picture of points: of the forward process one panel, of the reverse process one for each
-// sampler. It also takes clicks, which follow points or drop noise, and strokes, which draw data.
+// The picture of points: one panel for the forward process, one panel per sampler for the reverse
+// process. It also handles clicks, which follow points or drop noise, and strokes, which draw data.
 
-const FAMILIAR = 30; // samples whose paths are shown together
-const NEAR = 12; // pixels within which a click means a point
-const TITLE = 24; // pixels
-const SPRAY = 12; // points for each place of a stroke
-const MOST_OWN = 2000; // points that are drawn by hand
-const LARGE = 450; // pixels: in smaller pictures the dots are smaller
+const FAMILIAR = 30; // number of paths shown
+const NEAR = 12; // the distance in pixels within which a click selects a point
+const TITLE = 24; // height of a title in pixels
+const SPRAY = 12; // points added at each place of a stroke
+const MOST_OWN = 2000; // the most points drawn by hand
+const LARGE = 450; // pixels; in smaller pictures the dots are smaller
 
 class PointsView {
   constructor(page, schedule, changed) {
-    // changed(): there is more to see
+    // changed() is called when there is more to show
     Object.assign(this, { page: { ...page, schedule }, schedule, changed });
     this.given = { data: floats(page.points.positions), labels: page.points.labels };
     this.reach = page.points.reach;
@@ -27,18 +27,18 @@ class PointsView {
 
   use({ data, labels }) {
     Object.assign(this, { data, labels, coloured: new Set(labels).size > 1 });
-    this.eps = normals(0, -1, range(data.length / 2)); // one noise for all t, to follow points
+    this.eps = normals(0, -1, range(data.length / 2)); // the same for all t, to follow points
   }
 
   // -------------------------------------------------------------------------------- sampling
 
-  // The network's, or of points that nothing was trained on the exact one.
+  // The network's denoiser, or the exact one without a network or with data drawn by the user.
   denoiser(ids) {
     if (!this.network || this.own) return exactDenoiser(this.data, this.schedule);
     return denoiser(this.network, this.page, this.classOf(ids), this.settings.guidance);
   }
 
-  // Noise of the particles, with the spread of x at t: the crowd's, then what was dropped.
+  // Noise of the particles, with the standard deviation of x at t: the crowd's, then dropped noise.
   startingNoise(ids, t) {
     const noise = normals(this.settings.seed, -1, ids);
     ids.forEach((id, i) => id >= CROWD && noise.set(this.dropped[id - CROWD], 2 * i));
@@ -53,7 +53,7 @@ class PointsView {
     for (const crowd of this.crowds) this.data.length ? crowd.sample() : crowd.empty();
   }
 
-  // Let one more particle start from this noise, [x, y] of spread 1, and follow it.
+  // Start one more particle from this noise, [x, y] in units of its standard deviation; follow it.
   drop(position) {
     if (!this.data.length) return;
     const id = CROWD + this.dropped.push(position) - 1;
@@ -67,7 +67,7 @@ class PointsView {
     this.sample();
   }
 
-  // The label of the data point nearest to each sample: which part of the data it became.
+  // The label of the data point nearest to each sample, for its colour.
   nearestLabels(x) {
     if (!this.coloured) return [];
     return range(x.length / 2).map((i) => this.labels[nearest(this.data, x[2 * i], x[2 * i + 1])]);
@@ -87,7 +87,7 @@ class PointsView {
     return { data, labels: range(data.length / 2).map(() => 0) };
   }
 
-  // Some points about (x, y).
+  // Add some points around (x, y).
   spray(x, y) {
     if (this.full()) return;
     const id = this.strokes.length;
@@ -119,7 +119,7 @@ class PointsView {
     return this.crowds[0].timesteps()[position] ?? CLEAN;
   }
 
-  // The points of a panel at a position, as {t, x, x0}; x0 is only made when asked for.
+  // The points of a panel at a position, {t, x, x0}; the forward process has no x0.
   frame(process, position, panel = 0) {
     if (process === "reverse") return this.crowds[panel].frame(position / (this.length(process) - 1));
     const t = position - 1;
@@ -127,23 +127,23 @@ class PointsView {
     return { t, x: weighted([alpha, this.data], [sigma, this.eps]) };
   }
 
-  // Of each panel, [in full, in short].
+  // The title of each panel, [in full, in short].
   titles(process, position) {
     if (process === "forward") return [Array(2).fill("xₜ = αₜ x₀ + σₜ ε")];
     return this.crowds.map((crowd) => crowd.titles(position / (this.length(process) - 1)));
   }
 
   caption(process, position) {
-    if (this.own && !this.data.length) return "Draw with the pointer: the points are your data.";
+    if (this.own && !this.data.length) return "Draw with the pointer: the points become the data.";
     if (this.own && this.full()) return "There is no room for more points.";
     const whose = this.network && !this.own ? "the network's" : "the exact";
-    const noisy = process === "forward" ? "data with noise" : "what began as noise";
+    const noisy = process === "forward" ? "the data with noise" : "samples on their way from noise";
     const extra = {
       none: "",
-      arrows: ` Arrows go to ${whose} estimate of where each point came from.`,
-      field: ` The field shows which way ${whose} estimate of the clean point lies.`,
+      arrows: ` Arrows point to ${whose} estimates of the clean points.`,
+      field: ` The field points towards ${whose} estimate of the clean point.`,
       paths: ` Lines are the paths of ${FAMILIAR} points.`,
-      density: " Behind them is the density of the noisy data: the stronger the colour, the denser.",
+      density: " The colour behind them shows the density of the noisy data.",
     };
     const click = {
       forward: " Click a point to follow it.",
@@ -151,17 +151,17 @@ class PointsView {
     };
     const t = this.timestep(process, position);
     const zoomed = t !== CLEAN && this.schedule.zoom(t) > 1;
-    const scale = zoomed ? " Shown smaller as the noise grows, as the network sees it." : "";
+    const scale = zoomed ? " The picture shrinks as the noise grows, like the network's input." : "";
     const pointer = this.own ? " Drag to add to your data." : click[process];
     return `Dots: ${noisy}.${extra[this.layers.extra]}${pointer}${scale}`;
   }
 
-  // What the next picture shows.
+  // Choose the panels of the next picture.
   arrange(process, position) {
     this.scene = { process, position, panels: process === "forward" ? 1 : this.crowds.length };
   }
 
-  // In a picture of that width.
+  // The height of a picture of that width.
   heightAt(size) {
     return this.panelSize(size) + TITLE;
   }
@@ -235,7 +235,7 @@ class PointsView {
     }
   }
 
-  // Where a particle was at each position so far, as it was shown then.
+  // Draws the path of a particle so far, at the scale of each position.
   path(pen, process, position, panel, id, colour, width) {
     Object.assign(pen, { strokeStyle: colour, lineWidth: width });
     pen.beginPath();
@@ -274,7 +274,7 @@ class PointsView {
 
   // -------------------------------------------------------------------------------- the pointer
 
-  // What is at (left, top) pixels: the number of a panel and a place in it, [x, y].
+  // The panel at (left, top) pixels and the place in it, {panel, x, y}.
   find(left, top) {
     const panel = this.places.findIndex((place) => left < place.left + place.side);
     const place = this.places[panel];
@@ -284,7 +284,7 @@ class PointsView {
     return { panel, x, y: (place.top + place.side / 2 - top) / place.unit };
   }
 
-  // The pointer goes down; whether that begins a drag.
+  // Handles a press of the pointer; returns whether it begins a drag.
   press(process, position, left, top) {
     const found = this.find(left, top);
     if (!found) return false;
@@ -298,7 +298,7 @@ class PointsView {
     if (found) this.spray(found.x, found.y);
   }
 
-  // Follow what is there, or drop noise.
+  // Follow the point there, or drop noise.
   click(process, position, { panel, x, y }) {
     const { t, x: shown } = this.frame(process, position, panel) ?? {};
     if (!shown?.length) return;
@@ -314,7 +314,7 @@ class PointsView {
     this.changed();
   }
 
-  // While one draws: arrows move a cursor, Enter draws there.
+  // While the user draws: arrow keys move a cursor, and Enter draws there.
   key(process, key) {
     const by = DIRECTIONS[key];
     if (!this.own || (!by && key !== "Enter")) return false;

@@ -1,4 +1,4 @@
-// What is shown is `state`; every change of it ends in show().
+// The page shows `state`; every change of it ends with show().
 
 const $ = (id) => document.getElementById(id);
 const page = JSON.parse($("page").textContent);
@@ -19,18 +19,18 @@ const ENDS = {
   edit: ["noise", "data"],
   morph: ["", ""],
 };
-// Where the controls stand below the picture (style.css).
+// When the controls are below the picture (style.css).
 const NARROW = matchMedia(
   "(max-width: 560px), (max-width: 760px) and (orientation: portrait)",
 );
-const LEAST = 180; // pixels of the picture's height
+const LEAST = 180; // the least height of the picture in pixels
 
 const state = { process: "forward", position: {}, playing: null, speed: 1, held: false };
 const view = new (page.kind === "points" ? PointsView : ImagesView)(page, schedule, () => arrived());
 const last = () => view.length(state.process) - 1;
 const position = () => Math.min(state.position[state.process] ?? 0, last());
 
-// There is more to see. Of a run of images the newest state is shown, unless somebody looks back.
+// There is more to show: the newest state of a run of images, unless the user has moved the slider.
 let due = false;
 function arrived() {
   if (due) return;
@@ -51,7 +51,7 @@ function palette() {
   return { ...Object.fromEntries(colours), labels: labels.split(" ") };
 }
 
-// A canvas of that size in CSS pixels, sharp on dense screens.
+// Sets the size of a canvas in CSS pixels, sharp on high-resolution screens.
 function prepare(canvas, width, height) {
   const density = window.devicePixelRatio || 1;
   Object.assign(canvas.style, { width: `${width}px`, height: `${Math.round(height)}px` });
@@ -62,14 +62,14 @@ function prepare(canvas, width, height) {
   return pen;
 }
 
-// The picture is as wide as its column unless it would then be too high for the window.
+// The picture is as wide as its column, unless it would be too high for the window.
 function drawPicture(process, at, colours) {
   const stage = $("picture").parentElement;
   const beside = stage.clientHeight - $("picture").clientHeight + stage.offsetTop + 12;
   const room = NARROW.matches ? 0.42 * window.innerHeight : window.innerHeight - beside;
   let size = stage.clientWidth - 2; // its border
   view.arrange(process, at);
-  // Some of the height does not grow with the width, so it takes more than one step.
+  // Part of the height is fixed, so this takes several iterations.
   for (let k = 0; k < 3; k++) size *= Math.min(1, Math.max(LEAST, room) / view.heightAt(size));
   size = Math.floor(size);
   view.draw(prepare($("picture"), size, view.heightAt(size)), size, colours);
@@ -124,7 +124,7 @@ function describe(t) {
   $("picture").setAttribute("aria-label", `${page.title}: ${page.kind} at ${words}`);
 }
 
-// How far sampling is, and how long it took.
+// Shows the progress of sampling, or the time it took.
 function report() {
   if (page.kind === "points") $("busy").textContent = ofPoints(view.crowds[0]);
   else reportOfImages(view.workshop, view.modes[state.process].run && view.workshop.run);

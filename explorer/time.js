@@ -1,7 +1,7 @@
-// Moving through a process: by the slider, step by step, or playing.
+// Moving through a process: by the slider, step by step, or by playing.
 
 const LASTS = 6; // seconds from one end of the slider to the other
-const STILLS = 8; // shown one a second instead, where motion is not wanted
+const STILLS = 8; // still pictures, one per second, if the user prefers reduced motion
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 
 const DIRECTIONS = {
@@ -41,7 +41,7 @@ function play() {
   return show();
 }
 
-// Whether there is more to play.
+// Moves on; returns whether there is more to play.
 function advance(by) {
   const to = position() + by;
   if (to >= last()) pause();

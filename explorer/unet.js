@@ -1,5 +1,5 @@
-// The U-Net of models/unet.py, with the names of its weights: (x, t, s, labels) -> its answer, for
-// images one after another, each channel by channel, as PyTorch has them.
+// The U-Net of models/unet.py, with the same names of weights: (x, t, s, labels) -> its output, for
+// images one after another, each ordered by channel, as in PyTorch.
 
 const EMBEDDING_SIZE = 256;
 const HEAD_CHANNELS = 32;
@@ -19,7 +19,7 @@ function makeUNet({ shape: [channels, height, width], levels, weights }) {
     if (s !== undefined) embedding = plus(embedding, embedJump(weights, t, s));
     const classes = weights["label_embedding.weight"];
     if (!classes) return embedding;
-    return plus(embedding, rowOf(classes, label ?? classes.shape[0] - 1)); // the last is no class
+    return plus(embedding, rowOf(classes, label ?? classes.shape[0] - 1)); // the last means no class
   }
 
   function block(x, name, embedding) {
@@ -61,7 +61,7 @@ function makeUNet({ shape: [channels, height, width], levels, weights }) {
     return writeImage(unfold(conv3(active(norm(h, "norm")), "head")));
   }
 
-  // An image as a feature map, its last row and column repeated up to a multiple of what is folded.
+  // An image as a feature map, padded by repeating its last row and column.
   function readImage(x) {
     const multiple = 2 ** levels;
     const [tall, wide] = [height, width].map((side) => Math.ceil(side / multiple) * multiple);

@@ -1,5 +1,5 @@
-// What runs beside the page, so that sampling images never holds it up. It is given {page} once
-// and then jobs; it answers with the pixels of each frame and with the evaluations made so far.
+// The worker, which samples images so that the page never blocks. It receives {page} once and then
+// jobs; it returns the pixels of each frame and the number of evaluations so far.
 
 let [network, facts, latest] = [null, null, 0];
 
@@ -9,7 +9,7 @@ onmessage = ({ data }) => {
     facts = { ...data.page, network: null, schedule: readSchedule(data.page.schedule) };
     return;
   }
-  latest = data.id; // a job that only has a number stops the one before it
+  latest = data.id; // a message with only an id stops the previous job
   const failed = (error) => postMessage({ id: data.id, failed: String(error) });
   if (data.x) work(data).catch(failed);
 };
@@ -23,7 +23,7 @@ async function work({ id, x, labels, guidance, sampler, timesteps, eta, seed, ed
     evaluations++;
     return network(...asked);
   };
-  // Image by image, so that those which are done can be seen.
+  // Image by image, so that finished ones can be shown at once.
   const denoise = (x, t, s) => {
     const found = { x0: new Float64Array(x.length), eps: new Float64Array(x.length) };
     for (let i = 0; i < count; i++) {
@@ -47,7 +47,7 @@ async function work({ id, x, labels, guidance, sampler, timesteps, eta, seed, ed
   postMessage({ id, done: true });
 }
 
-// Lets newer jobs be heard. (setTimeout would wait, in time for four milliseconds at each step.)
+// Lets newer messages arrive. (Nested calls of setTimeout would wait at least 4 ms each.)
 const { port1, port2 } = new MessageChannel();
 const others = () =>
   new Promise((resume) => {

@@ -1,8 +1,8 @@
-// The worker's jobs, one at a time: a newer one stops the one before. A run is what is known of a
-// job so far: its frames {t, x, x0}, in pixels, and how many evaluations it took and will take. The
-// first is there at once, and its estimates of x_0 come one by one.
+// The worker's jobs, one at a time: a newer one stops the previous one. A run is the result of a job
+// so far: its frames {t, x, x0}, in pixels, and the number of evaluations done and in total. The first
+// frame exists at once, and its estimates of x_0 arrive one by one.
 
-const MOST_FRAMES = 250; // that are kept of a run
+const MOST_FRAMES = 250; // the most frames that are kept of a run
 
 class Workshop {
   constructor(page, changed) {
@@ -43,7 +43,7 @@ class Workshop {
 
   hear({ id, frame, evaluations, estimate, done, failed }) {
     const { run } = this;
-    if (id !== run.id || run.stopped) return; // of a job that was overtaken
+    if (id !== run.id || run.stopped) return; // from a job that is no longer current
     if (evaluations) run.evaluations = evaluations;
     if (estimate) run.first.x0.set(estimate.x0, estimate.i * estimate.x0.length);
     if (frame && [...run.timesteps, CLEAN].includes(frame.t)) run.frames.push(frame);

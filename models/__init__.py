@@ -1,4 +1,4 @@
-"""The networks: `build_model` makes one from a run's configuration, `load_model` a trained one."""
+"""The networks: `build_model` makes one from a configuration, `load_model` from a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ def build_model(config: Mapping[str, Any], device: str = "cpu") -> Backbone:
     """The untrained network that `config` (a run's config.json) describes.
 
     Args:
-        device: `meta` gives a network without memory, of which only names and shapes are known.
+        device: `meta` gives a network with names and shapes but without memory for its weights.
 
     Raises:
         KeyError: a setting is missing.
-        ValueError: the model is of a kind that is not known here, or not for data of this shape, or
-            it does not learn jumps and should.
+        ValueError: the kind of model is unknown, does not support data of this shape, or cannot
+            learn jumps although the objective needs them.
     """
     if config["model"] not in MODELS:
         raise ValueError(f"unknown model {config['model']!r}; known: {', '.join(MODELS)}")
     with torch.device(device):
         model = MODELS[config["model"]].from_config(config)
     if learns_jumps(config) and getattr(model, "jump_embedding", None) is None:
-        raise ValueError("it is not told where to jump, which --objective shortcut needs")
+        raise ValueError("the model is not told where to jump, which --objective shortcut needs")
     return model
 
 
 def describe(model: Backbone) -> str:
-    """Its kind and size, for people."""
+    """The kind and size of a network, in words."""
     size = sum(weight.numel() for weight in model.parameters()) / 1e6
     return f"{model.title} with {size:.2f} M parameters"
 
@@ -47,7 +47,7 @@ def load_model(checkpoint: Mapping[str, Any], use_ema: bool = True) -> Backbone:
 
     Args:
         checkpoint: as `checkpoints.load_checkpoint` returns it.
-        use_ema: the moving average of the weights, or else the weights of the last step.
+        use_ema: whether to load the moving average of the weights instead of the last weights.
     """
     model = build_model(checkpoint["config"]).eval().requires_grad_(False)
     model.load_state_dict(checkpoint["ema" if use_ema else "model"])

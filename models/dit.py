@@ -1,10 +1,10 @@
-"""A diffusion transformer: patches of an image attend to each other, and the noise level sets how.
+"""A diffusion transformer: attention between patches of an image, modulated by the timestep.
 
     Peebles & Xie 2023        Scalable Diffusion Models with Transformers, arXiv:2212.09748
     Li & He 2025              Back to Basics: Let Denoising Generative Models Denoise, 2511.13720
 
-Peebles & Xie cut the latents of an autoencoder into patches; here it is the pixels themselves, and
-as Li & He found, a network of patches then does well to predict x_0, not the noise.
+Peebles & Xie cut the latents of an autoencoder into patches; this network cuts the pixels. Such a
+network should predict x_0 rather than the noise (Li & He).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from models.embeddings import (
 )
 from names import learns_jumps
 
-FREQUENCIES = 256  # size of the embedding that the time has at first
-PATCHES = (4, 2, 1)  # sides of a patch, the usual one first
+FREQUENCIES = 256  # size of the sinusoidal embedding of the timestep
+PATCHES = (4, 2, 1)  # possible sides of a patch, in order of preference
 
 
 class Block(nn.Module):
-    """Attention, then an MLP for each patch, both as the time and the label say (adaLN-Zero).
+    """Attention, then an MLP for each patch, both modulated by timestep and label (adaLN-Zero).
 
-    Both branches are normalised, scaled and shifted on the way in, and scaled on the way out
-    (Peebles & Xie 2023, figure 3); at the start of training the latter is by zero.
+    The input of each branch is normalised, scaled and shifted, and its output is scaled, at the
+    start of training by zero (Peebles & Xie 2023, figure 3).
     Maps patches (B, N, size) and an embedding (B, size) to (B, N, size).
     """
 
@@ -64,16 +64,16 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 class DiT(Backbone):
-    """Predict noise (or x_0, or v) from a noisy image and its timestep.
+    """Predicts noise (or x_0, or v) from noisy images and their timesteps.
 
     Args:
         shape: of an image, (C, H, W).
         size: width of the transformer.
-        layers: how many blocks.
-        heads: of attention.
+        layers: number of blocks.
+        heads: number of attention heads.
         patch: the side of a patch, in pixels; it divides both sides of the image.
-        classes: how many classes its labels name; 0 for a network without labels.
-        jumps: whether it learns jumps from one timestep to another.
+        classes: number of classes; 0 for a network without labels.
+        jumps: whether the network learns jumps from one timestep to another.
 
     Shapes: x (B, C, H, W), t (B,), or (1,) for one timestep shared by all, labels (B,) or none
     -> (B, C, H, W).
@@ -128,7 +128,7 @@ class DiT(Backbone):
         )
 
     def hidden_weights(self) -> list[Tensor]:
-        """The matrices of attention and MLPs, without those that time and label go through."""
+        """The matrices of attention and MLPs, without those that modulate by timestep and label."""
         return [
             layer.weight
             for block in self.blocks
@@ -155,7 +155,7 @@ def usual_patch(height: int, width: int) -> int:
 
 
 def to_patches(x: Tensor, side: int) -> Tensor:
-    """Images (B, C, H, W) as their patches, (B, H W / side^2, C side^2), row after row."""
+    """Images (B, C, H, W) as patches, (B, H W / side^2, C side^2), row by row."""
     return nn.functional.unfold(x, side, stride=side).transpose(1, 2)
 
 

@@ -1,4 +1,4 @@
-"""Embeddings: of the time, of labels, and of coordinates, so that an MLP sees fine detail."""
+"""Embeddings of timesteps, jumps, labels and coordinates."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from names import TIME_EMBEDDINGS
 def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
     """Cosines and sines of t at `dim / 2` frequencies, from 1 down to 1 / max_period per step.
 
-    The position encoding of Vaswani et al. 2017 (section 3.5), as DDPM applies it to time.
+    The position encoding of Vaswani et al. 2017 (section 3.5), as DDPM applies it to timesteps.
 
     Args:
         t: timesteps, shape (B,), any numeric type.
-        dim: size of the embedding; even.
+        dim: size of the embedding, an even number.
 
     Returns:
         float32 tensor of shape (B, dim).
@@ -34,13 +34,13 @@ def sinusoidal_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> T
 
 
 class TimeEmbedding(nn.Module):
-    """Timesteps (B,) to vectors (B, `size`), in one of four ways.
+    """Maps timesteps (B,) to vectors (B, `size`), in one of four ways.
 
     Args:
-        kind: `sinusoidal` (fixed, as above), `learned` (a free vector for each timestep),
-            `linear` (t / T itself), or `log_sigma` (sine and cosine of half the logarithm of the
-            noise level sigma / alpha, Permenter & Yuan 2024).
-        dim: size asked for; the last two kinds have sizes of their own, 1 and 2.
+        kind: `sinusoidal` (fixed, as above), `learned` (a trained vector for each timestep),
+            `linear` (the number t / T), or `log_sigma` (sine and cosine of half the logarithm of
+            the noise level sigma / alpha, Permenter & Yuan 2024).
+        dim: the requested size; the last two kinds have the fixed sizes 1 and 2.
         half_log_snr: log(alpha_t / sigma_t) for all T timesteps.
     """
 
@@ -56,20 +56,20 @@ class TimeEmbedding(nn.Module):
         self.size = {"linear": 1, "log_sigma": 2}.get(kind, dim)
         if kind == "learned":
             self.table = nn.Embedding(self.timesteps, dim)
-        # Not in the state dict: the schedule in the configuration makes it anew.
+        # Not in the state dict: it is computed from the schedule in the configuration.
         self.register_buffer("noise_level", torch.empty(self.timesteps), persistent=False)
         self.follow(half_log_snr)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TimeEmbedding:
-        """As the options `time_embedding` and `embedding_size` of a run's configuration say."""
-        with torch.device("cpu"):  # also where the network is made without memory
+        """The embedding given by `time_embedding` and `embedding_size` in a run's configuration."""
+        with torch.device("cpu"):  # even if the network is made on `meta`
             half_log_snr = schedule_of(config).half_log_snr
         return cls(config["time_embedding"], config["embedding_size"], half_log_snr)
 
     def follow(self, half_log_snr: Tensor) -> None:
-        """Take the noise levels of another schedule of as many timesteps."""
-        # Pure noise has an infinite level, which has no sine.
+        """Switch to the noise levels of another schedule with the same number of timesteps."""
+        # Pure noise has an infinite level, whose sine is undefined.
         self.noise_level.copy_((-half_log_snr.float() / 2).clamp(max=10))
 
     def forward(self, t: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class TimeEmbedding(nn.Module):
 
 
 def start_and_length(t: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Where jumps (B, 2) from t to s begin, and their length; timesteps (B,) have no length."""
+    """The start and length of jumps (B, 2) from t to s; timesteps (B,) have no length."""
     if t.dim() == 1:
         return t, None
     t, s = t.unbind(1)
@@ -92,7 +92,7 @@ def start_and_length(t: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 class JumpEmbedding(nn.Module):
-    """Lengths of jumps (B,), in timesteps, to vectors (B, `size`); of no length, to zero."""
+    """Maps lengths of jumps (B,), in timesteps, to vectors (B, `size`), and length 0 to zero."""
 
     def __init__(self, size: int, dim: int = 64) -> None:
         super().__init__()
@@ -105,14 +105,14 @@ class JumpEmbedding(nn.Module):
 
 
 class LabelEmbedding(nn.Embedding):
-    """Class labels (B,) to vectors (B, `size`); the label `classes` stands for no class.
+    """Maps class labels (B,) to vectors (B, `size`); the label `classes` means "no class".
 
-    Without labels it answers what belongs to no class: (1, size).
+    Without labels it returns the vector of "no class", (1, size).
     """
 
     def __init__(self, classes: int, size: int) -> None:
         super().__init__(classes + 1, size)
-        # Small beside the time, which is what matters most at first.
+        # Small compared with the embedding of t, which matters most at first.
         nn.init.normal_(self.weight, std=0.1)
 
     def forward(self, labels: Tensor | None) -> Tensor:
@@ -120,10 +120,10 @@ class LabelEmbedding(nn.Embedding):
 
 
 class FourierFeatures(nn.Module):
-    """Coordinates (B, D) to themselves and `dim` cosines and sines of random projections of them.
+    """Appends to coordinates (B, D) `dim` cosines and sines of their random projections.
 
-    Tancik et al. 2020, equation 5 ("Gaussian mapping"): a plain MLP is slow to learn detail that
-    is much finer than its inputs' range; with features that change quickly it is not.
+    Tancik et al. 2020, equation 5 ("Gaussian mapping"): a plain MLP is slow to learn detail much
+    finer than the range of its inputs; features that vary quickly help.
 
     Args:
         scale: standard deviation of the frequencies, in cycles per unit; larger for finer detail.

@@ -22,9 +22,9 @@ from names import learns_jumps
 
 
 class Block(nn.Module):
-    """One hidden layer that depends on the time, with a residual connection if the widths allow it.
+    """A hidden layer that depends on the timestep, with a residual connection if widths are equal.
 
-    Maps (B, inputs) and its share of the time, (B, outputs) or (1, outputs), to (B, outputs).
+    Maps (B, inputs) and its part of the time embedding, (B or 1, outputs), to (B, outputs).
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -38,15 +38,15 @@ class Block(nn.Module):
 
 
 class MLP(Backbone):
-    """Predict noise (or x_0, or v) from noisy vectors and their timestep.
+    """Predicts noise (or x_0, or v) from noisy vectors and their timesteps.
 
     Args:
-        shape: of one example, (2,) for points, (C, H, W) for images; it is flattened.
+        shape: of one example, (2,) for points or (C, H, W) for images, which are flattened.
         widths: of the hidden layers.
-        time: how the time is embedded.
-        features: how coordinates are embedded; None feeds them in as they are.
-        classes: how many classes its labels name; 0 for a network without labels.
-        jumps: whether it learns jumps from one timestep to another.
+        time: the embedding of timesteps.
+        features: the embedding of coordinates; None for raw coordinates.
+        classes: number of classes; 0 for a network without labels.
+        jumps: whether the network learns jumps from one timestep to another.
 
     Shapes: x (B, *shape), t (B,), or (1,) for one timestep shared by all, labels (B,) or none
     -> (B, *shape).
@@ -69,7 +69,7 @@ class MLP(Backbone):
         self.widths = list(widths)
         size = math.prod(shape)
         self.stem = nn.Linear(size if features is None else features.size, widths[0])
-        # The embeddings of the time for all layers, in one product.
+        # Time embeddings for all layers in one matrix product.
         self.time_weights = nn.Linear(time.size, sum(widths), bias=False)
         self.label_embedding = LabelEmbedding(classes, sum(widths)) if classes else None
         self.jump_embedding = JumpEmbedding(sum(widths)) if jumps else None
@@ -92,7 +92,7 @@ class MLP(Backbone):
         return cls(shape, config["hidden_dims"], time, features, classes, jumps)
 
     def hidden_weights(self) -> list[Tensor]:
-        """The weights of all layers but the first and the last."""
+        """The weights of the hidden layers."""
         layers = (layer for layer in self.blocks.modules() if isinstance(layer, nn.Linear))
         return [layer.weight for layer in layers]
 
@@ -110,10 +110,10 @@ class MLP(Backbone):
         return self.head(h).view_as(x)
 
     def embed_time(self, t: Tensor) -> Tensor:
-        """The embeddings of the time for all layers, side by side: (B, sum(widths))."""
+        """The time embeddings for all layers, side by side: (B, sum(widths))."""
         if len(t) <= self.time.timesteps:
             return self.time_weights(self.time(t))
-        # More examples than timesteps: embed each timestep once, then look the rows up. With
+        # With more examples than timesteps, embed each timestep once and look the rows up. For
         # points this saves a third of a training step.
         every = torch.arange(self.time.timesteps, device=t.device)
         return F.embedding(t, self.time_weights(self.time(every)))

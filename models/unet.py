@@ -1,18 +1,18 @@
-"""A small U-Net for small images that is quick on a CPU; here with the shapes of MNIST:
+"""A small U-Net for small images, fast on a CPU; shown with the shapes of MNIST:
 
     28x28x1 --unshuffle--> 14x14x4 --> [64 ch, 14x14] --> [128 ch, 7x7] --> middle, attention
     28x28x1 <---shuffle--- 14x14x4 <-- [64 ch, 14x14] <-- [128 ch, 7x7] <------'
                                         (skip)             (skip)
 
-A convolution at 28x28 costs four times the same one at 14x14 and sixteen times that at 7x7, and
+A convolution at 28x28 costs four times as much as at 14x14 and sixteen times as much as at 7x7, and
 at 28x28 most pixels of a digit only repeat their neighbours. So the network never works at full
-resolution: 2x2 pixels are folded into 4 channels on the way in and unfolded on the way out (the
-pixel shuffle of Shi et al. 2016), and most weights sit at 7x7.
+resolution: 2x2 pixels are folded into 4 channels at the input and unfolded at the output (the pixel
+shuffle of Shi et al. 2016), and most weights are at 7x7.
 
 Images with a side above 32 pixels get a third level, at an eighth of their resolution, so that
-attention always has at most 8x8 positions: 64x64x3 goes down by way of [64 ch, 32x32] and
-[128 ch, 16x16] to [128 ch, 8x8]. Any side from 16 to 64 will do; it is padded to a multiple of 4
-(8 for three levels) at the bottom and on the right, and what was added is cut off in the end.
+attention has at most 8x8 positions: 64x64x3 is reduced to [64 ch, 32x32], [128 ch, 16x16] and
+[128 ch, 8x8]. Sides can be from 16 to 64 pixels. They are padded to a multiple of 4 (8 for three
+levels) at the bottom and on the right, and the output is cropped.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from models.embeddings import (
 from names import LARGEST_SIDE, SMALLEST_SIDE, learns_jumps
 
 EMBEDDING_SIZE = 256
-TWO_LEVELS = 32  # the longest side for which two levels do
+TWO_LEVELS = 32  # the longest side with two levels; larger images have three
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm with 16 channels in each group (all in one, if they are no multiple of 16).
+    """GroupNorm with groups of 16 channels, or one group if 16 does not divide the channels.
 
-    PyTorch's CPU kernel works on a group's channels as one vector: with groups of 8, in bfloat16
-    and channels_last, it takes five times as long.
+    PyTorch's CPU kernel handles the channels of a group as one vector: with groups of 8, in
+    bfloat16 and channels_last, it takes five times as long.
     """
     return nn.GroupNorm(channels // 16 if channels % 16 == 0 else 1, channels)
 
 
 def fold(x: Tensor) -> Tensor:
-    """2x2 pixels into the channels: (B, C, H, W) to (B, 4 C, H/2, W/2), channels_last."""
+    """Fold 2x2 pixels into channels: (B, C, H, W) to (B, 4 C, H/2, W/2), channels_last."""
     batch, channels, height, width = x.shape
     x = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels)
     return x.transpose(2, 3).reshape(batch, height // 2, width // 2, -1).permute(0, 3, 1, 2)
@@ -62,22 +62,22 @@ def unfold(x: Tensor) -> Tensor:
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column until both sides are multiples of that number."""
+    """Repeat the last row and column until both sides are multiples of `multiple`."""
     below, right = (-side % multiple for side in x.shape[-2:])
     return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
 
 
 class BatchDropout(nn.Module):
-    """Dropout by the mask of a whole batch, of which this network may see a part only.
+    """Dropout with a mask for the whole batch, of which this process may see only a part.
 
-    Processes that train together draw the same mask and each takes its part, so what is dropped
-    does not depend on how many they are.
+    Processes that train together draw the same mask, and each takes its part. So the dropped
+    values do not depend on the number of processes.
 
     Args:
-        share: of the numbers that are set to zero; the rest is scaled up.
+        share: of the values that are set to zero; the others are scaled up.
 
     Attributes:
-        part, parts: which of how many equal parts of the batch it sees.
+        part, parts: this process sees part number `part` of `parts` equal parts of the batch.
     """
 
     def __init__(self, share: float) -> None:
@@ -93,11 +93,11 @@ class BatchDropout(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """A 3x3 and a 1x1 convolution; the time enters in between as a scale and a shift per channel.
+    """A 3x3 and a 1x1 convolution, with a scale and a shift per channel from the embedding between.
 
-    The residual block of DDPM with the scale-shift normalisation of Dhariwal & Nichol 2021. Theirs
-    has a second 3x3 convolution, which costs nine times the 1x1; without it a step takes two
-    thirds of the time, and samples after the same minutes are better.
+    The residual block of DDPM with the scale-shift normalisation of Dhariwal & Nichol 2021. Their
+    second convolution is 3x3, nine times as expensive as 1x1. Without it a training step takes two
+    thirds of the time, and samples are better after the same training time.
     Maps (B, C, H, W) and an embedding (B, E) to (B, C, H, W).
     """
 
@@ -139,16 +139,16 @@ class Attention(nn.Module):
 
 
 class UNet(Backbone):
-    """Predict noise (or x_0, or v) from a noisy image and its timestep.
+    """Predicts noise (or x_0, or v) from noisy images and their timesteps.
 
     Args:
         channels: of the image.
-        base_channels: width at half the image's resolution; twice that below.
-        classes: how many classes its labels name; 0 for a network without labels.
-        dropout: share of the activations within residual blocks that training sets to zero.
-        attention: whether positions at the lowest resolution attend to each other.
-        levels: resolutions below that of the image, 2 or 3.
-        jumps: whether it learns jumps from one timestep to another.
+        base_channels: width at half the image's resolution; it doubles below that.
+        classes: number of classes; 0 for a network without labels.
+        dropout: share of the activations in residual blocks that training sets to zero.
+        attention: whether to use attention at the lowest resolution.
+        levels: number of resolutions below that of the image, 2 or 3.
+        jumps: whether the network learns jumps from one timestep to another.
 
     Shapes: x (B, channels, H, W), t (B,), or (1,) for one timestep shared by all, labels (B,) or
     none -> (B, channels, H, W).
@@ -206,8 +206,8 @@ class UNet(Backbone):
             or not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides)
         ):
             raise ValueError(
-                "the U-Net is for images of 1 or 3 channels whose sides are"
-                f" {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, not for the shape {shape}"
+                "the U-Net takes images with 1 or 3 channels and sides of"
+                f" {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, not the shape {shape}"
             )
         return cls(
             shape[0],
@@ -220,7 +220,7 @@ class UNet(Backbone):
         )
 
     def hidden_weights(self) -> list[Tensor]:
-        """The weights of all convolutions but the first and the last: nine tenths of them all."""
+        """The weights of all convolutions but the first and the last: nine tenths of the total."""
         ends = (self.stem, self.head)
         layers = (layer for layer in self.modules() if isinstance(layer, nn.Conv2d))
         return [layer.weight for layer in layers if layer not in ends]
@@ -233,7 +233,7 @@ class UNet(Backbone):
         height, width = x.shape[-2:]
         fine = self.down1(self.stem(fold(pad(x, 2**self.levels))), embedding)
         coarse = self.down2(self.downsample(fold(fine)), embedding)
-        # Skips are added, not concatenated: the convolution after a concatenation costs twice.
+        # Skip connections are added: after a concatenation, convolutions would cost twice as much.
         if self.levels == 2:
             h = self.middle(coarse, embedding)
         else:
@@ -245,6 +245,6 @@ class UNet(Backbone):
         return unfold(self.head(F.silu(self.norm(h))))[..., :height, :width]
 
     def middle(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """What happens at the lowest resolution: (B, C, H, W) to the same shape."""
+        """The blocks at the lowest resolution: (B, C, H, W) to the same shape."""
         h = self.attention(self.middle1(x, embedding))
         return self.middle2(h, embedding)

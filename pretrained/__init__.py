@@ -9,12 +9,12 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """Of the models that are there."""
+    """The names of the available models."""
     return sorted(path.stem for path in FOLDER.glob("*.pt"))
 
 
 def find(path: Path) -> Path:
-    """The file of the pretrained model of that name; any other path unchanged."""
+    """The file of a pretrained model if `path` is its name; any other path unchanged."""
     if os.path.isfile(path) or str(path) not in names():
         return path
     return FOLDER / f"{path}.pt"

@@ -1,4 +1,4 @@
-"""All samples of a trained network, made batch by batch, by one process or by several."""
+"""Samples from a trained network, made batch by batch, by one or several processes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from system.errors import RunError
 from utils import SeededNoise
 
 ALONE = Group()
-Watch = Callable[[int, Tensor], None]  # it is given the number of steps done, and x (B, ...)
+Watch = Callable[[int, Tensor], None]  # called with the number of steps done and x (B, ...)
 
 
 def as_data(x: Tensor, units: Units) -> Tensor:
-    """The last states (B, ...) as data.
+    """The final states (B, ...) of a sampler as data.
 
     Raises:
         RunError: they are not finite.
@@ -36,10 +36,10 @@ def as_data(x: Tensor, units: Units) -> Tensor:
 
 
 def run_to_end(states: Iterator[Tensor], steps: int, units: Units) -> Tensor:
-    """The last of the states of that many steps, as data, with a bar on the way.
+    """Run a sampler of that many steps with a progress bar; return its last state as data.
 
     Raises:
-        RunError: it is not finite.
+        RunError: the state is not finite.
     """
     bar = tqdm(states, total=steps, unit="step", disable=not shows_bars(sys.stderr))
     return as_data(final(bar), units)
@@ -54,13 +54,13 @@ def generate(
 ) -> Tensor:
     """All samples, as data, made batch by batch; `watch` sees each state of the first batch.
 
-    All batches are of one size, so that a compiled network sees one shape; the surplus of the last
-    is cut off. Processes take the batches in turn, so the samples do not depend on how many
-    processes there are.
+    All batches have the same size, so that a compiled network sees one shape; surplus samples in
+    the last batch are dropped. Processes take batches in turn, so the samples do not depend on the
+    number of processes.
 
     Args:
-        labels: of the samples, int64 (count,); None for the classes that the network knows, in
-            turn. A network without classes takes none.
+        labels: of the samples, int64 (count,). None cycles through the classes that the network
+            knows; a network without classes takes no labels.
 
     Raises:
         InputError: see `check_guidance`, `check_jumps` and `SampleSettings.timesteps`.
@@ -93,7 +93,7 @@ def generate(
 def batch_states(
     trained: Trained, settings: SampleSettings, start: int, count: int, labels: Tensor | None
 ) -> Iterator[Tensor]:
-    """The starting noise and the state after each step of samples start ... start + count - 1."""
+    """The starting noise and the state after each step, of samples start ... start + count - 1."""
     noise = SeededNoise(settings.seed, start, count, trained.device)
     t = settings.timesteps(trained.diffusion.schedule)[0]
     x = trained.diffusion.starting_noise(noise.draw(*trained.units.shape), t)
@@ -106,8 +106,8 @@ def gathered(part: Tensor, starts: range, count: int, group: Group) -> Tensor:
     """The samples of all processes, in order.
 
     Args:
-        part: those of this process, which made every `group.size`-th batch.
-        starts: of each batch, the number of its first sample.
+        part: the samples of this process, which made every `group.size`-th batch.
+        starts: the number of the first sample of each batch.
         count: the size of each batch.
     """
     shares = [starts[rank :: group.size] for rank in range(group.size)]

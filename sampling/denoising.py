@@ -1,4 +1,4 @@
-"""The denoiser of a trained network, with guidance, and the sampler that runs with it."""
+"""The denoiser from a trained network, with guidance, and running a sampler with it."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from system.errors import InputError
 from system.precision import choose_precision, in_precision
 from utils import SeededNoise
 
-NO_CLASS = "the model was trained with --label_dropout 0, so it knows no images without a class"
-COMPILE_EARNS = 500_000  # evaluations (images times steps) from which on compiling pays
+NO_CLASS = "the model was trained with --label_dropout 0, so it needs a class for every image"
+COMPILE_EARNS = 500_000  # evaluations (images times steps) above which compiling saves time
 
 
 def check_guidance(trained: Trained, settings: SampleSettings) -> None:
     """Refuse guidance that the network cannot follow.
 
     Raises:
-        InputError: there are no classes and no guide, the network has never seen an example
-            without a class, the interval begins after the last timestep, or the network was tuned
-            for few steps, in which its guidance is fixed.
+        InputError: there are no classes and no guide; the network has never seen an example without
+            a class; the interval begins after the last timestep; or the network was tuned for few
+            steps, which fixes its guidance.
     """
     if trained.config["objective"] == CONSISTENCY and (
         settings.guidance is not None or trained.guide is not None
     ):
         scale = trained.config["guidance"]
-        has = "without guidance" if scale is None else f"with guidance {scale:g} in it"
+        has = "without guidance" if scale is None else f"with guidance {scale:g}"
         raise InputError(
-            f"--guidance: this model was tuned for few steps {has}; to have another, tune again"
-            " with train.py --consistency CHECKPOINT --guidance SCALE"
+            f"--guidance: this model was tuned for few steps {has}; to change it, tune again with"
+            " train.py --consistency CHECKPOINT --guidance SCALE"
         )
     if settings.guidance_interval and settings.guidance_interval[0] > trained.last:
         raise InputError(f"--guidance_interval: the model's last timestep is {trained.last}")
@@ -52,10 +52,10 @@ def check_guidance(trained: Trained, settings: SampleSettings) -> None:
 
 
 def check_jumps(trained: Trained, settings: SampleSettings) -> None:
-    """Refuse a sampler that jumps with a network that has not learned it.
+    """Refuse a sampler that jumps if the network has not learned to.
 
     Raises:
-        InputError: saying which network has.
+        InputError: the network has not; the message says how to train one that has.
     """
     if SAMPLERS[settings.sampler].jumps and not learns_jumps(trained.config):
         raise InputError(
@@ -64,7 +64,7 @@ def check_jumps(trained: Trained, settings: SampleSettings) -> None:
 
 
 def make_denoiser(trained: Trained, settings: SampleSettings, labels: Tensor | None) -> Denoiser:
-    """The network's estimates for labels (B,), or for no class, guided where that is asked for."""
+    """The network's denoiser for labels (B,), or for no class, with guidance if requested."""
     own = Conditioned(trained.network, labels)
     plain = trained.diffusion.denoiser(own)
     guidance = settings.guidance
@@ -86,7 +86,7 @@ def run_sampler(
     noise: SeededNoise,
     labels: Tensor | None,
 ) -> Iterator[Tensor]:
-    """The states after each step of the sampler of these settings, from x (B, ...) on.
+    """The states after each step of the sampler in `settings`, starting from x (B, ...).
 
     Args:
         noise: the source of fresh noise, for samplers that add any.
@@ -107,14 +107,14 @@ def run_sampler(
 def prepare_network(
     trained: Trained, settings: SampleSettings, precision: str = "auto", compile: str = "auto"
 ) -> tuple[Trained, str]:
-    """The same in the precision that suits the machine, compiled if that is worthwhile.
+    """The same network in the best precision for the machine, compiled if that saves time.
 
     Args:
         precision: one of `system.precision.DTYPES`, or auto.
         compile: on, off, or auto.
 
     Returns:
-        What to sample with, and the precision, for a line that says so.
+        The network to sample with, and its precision, for a message.
 
     Raises:
         InputError: see `check_guidance`, `check_jumps` and `choose_precision`.
@@ -137,8 +137,8 @@ def prepare_network(
 
 
 def compiled(trained: Trained, settings: SampleSettings) -> Trained:
-    """The same with its network and its guide compiled, for batches of one size."""
-    print("compiling, a quarter of a minute or so ...", flush=True)
+    """The same with network and guide compiled, for batches of one size."""
+    print("compiling, which takes about 15 seconds ...", flush=True)
     count, device = settings.batch(trained.kind), trained.device
     labels = torch.zeros(count, dtype=torch.int64, device=device) if trained.classes else None
     x = torch.zeros(count, *trained.units.shape, device=device)

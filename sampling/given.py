@@ -1,4 +1,4 @@
-"""Images that a person gives: a picture file, or a test image by its number."""
+"""Images given by the user: a picture file, or the number of a test image."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from system.errors import InputError
 
 
 def read_image(path: Path, shape: Sequence[int], background: str = "black") -> Tensor:
-    """A picture file as an image of a model's data, uint8.
+    """A picture file as an image in the units of a model's data, uint8.
 
     Args:
-        shape: [C, H, W] of the model's images: grey for one channel, else in colour. The picture
-            may be larger or smaller, but must have their proportions.
-        background: the colour that shows where the picture is transparent.
+        shape: [C, H, W] of the model's images, which are grey if C is 1. The picture may be larger
+            or smaller, but must have the same aspect ratio.
+        background: the colour for transparent parts of the picture.
 
     Returns:
-        (H, W), or of images in colour (H, W, 3).
+        (H, W), or (H, W, 3) for images in colour.
 
     Raises:
-        InputError: it is missing, no picture, or of other proportions.
+        InputError: the file is missing, is not a picture, or has another aspect ratio.
     """
     channels, height, width = shape
     picture = open_picture(path)
@@ -43,19 +43,19 @@ def read_image(path: Path, shape: Sequence[int], background: str = "black") -> T
 
 
 def find_image(source: str, config: Mapping[str, Any], data_dir: Path) -> Tensor:
-    """A picture file, or by its number an image that the model of a run has not seen.
+    """The image in a picture file, or the test image of that number, which the model has not seen.
 
     Args:
-        config: of that run.
+        config: the configuration of the model's run.
 
     Raises:
-        InputError: as for `read_image` and `load_images`, or there is no image of that number.
+        InputError: see `read_image` and `load_images`; or there is no image of that number.
     """
     if not source.isdecimal():
         return read_image(Path(source), config["shape"], config["background"] or "black")
     name, settings = config["dataset"], ImageSettings.of_run(config)
     images = load_images(name, data_dir, train=False, settings=settings).examples
-    number = int(source[:18])  # Python refuses to read thousands of digits
+    number = int(source[:18])  # Python refuses to convert thousands of digits
     if number >= len(images):
         last = len(images) - 1
         raise InputError(f"the test images of {name} are 0-{last}; there is no {number}")
@@ -71,9 +71,12 @@ def draw_beside(
     path: Path,
     title: str,
 ) -> None:
-    """The image, what was begun with and its caption, and the samples (N, ...) in a row.
+    """Draw a row: the image, what sampling began with, and the samples (N, ...).
 
-    The samples have their classes as captions, or their numbers if they have no labels.
+    The captions of the samples are their classes, or their numbers if they have no labels.
+
+    Args:
+        begun: the caption and the image with which sampling began.
     """
     texts = [str(number) for number in range(1, len(samples) + 1)]
     if labels is not None:

@@ -1,4 +1,4 @@
-"""Inpainting: images that are a given one outside a hole, and made anew inside it."""
+"""Inpainting: images that equal a given one outside a hole and are sampled inside it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sampling.trained import Trained
 from system.errors import InputError
 from utils import SeededNoise
 
-WHITE = 128  # from which grey value on a mask counts as white
-MASKS = {  # name: from and to which share of the height, and of the width
+WHITE = 128  # the lowest grey value that counts as white in a mask
+MASKS = {  # name: (top, bottom) as shares of the height, (left, right) as shares of the width
     "upper_half": ((0, 1 / 2), (0, 1)),
     "lower_half": ((1 / 2, 1), (0, 1)),
     "left_half": ((0, 1), (0, 1 / 2)),
@@ -35,7 +35,7 @@ def find_hole(source: str, shape: Sequence[int]) -> Tensor:
         shape: [C, H, W] of the model's images.
 
     Raises:
-        InputError: as for `read_image`, or there is no white.
+        InputError: see `read_image`; or the mask has no white pixels.
     """
     _, height, width = shape
     if source in MASKS:
@@ -45,10 +45,10 @@ def find_hole(source: str, shape: Sequence[int]) -> Tensor:
         hole[rows, int(left * width) : int(right * width)] = True
         return hole
     if not os.path.isfile(source):
-        raise InputError(f"--mask: {source} is no picture and none of {', '.join(MASKS)}")
+        raise InputError(f"--mask: {source} is neither a picture nor one of {', '.join(MASKS)}")
     hole = read_image(Path(source), (1, height, width)) >= WHITE
     if not bool(hole.any()):
-        raise InputError(f"{source} has no white pixels, and only those would be made anew")
+        raise InputError(f"{source} has no white pixels, which mark the hole to fill in")
     return hole
 
 
@@ -60,12 +60,12 @@ def inpaint(
     labels: Tensor | None = None,
     visits: int = 10,
 ) -> Tensor:
-    """`settings.count` images that are `image` outside the hole, by RePaint.
+    """`settings.count` images that equal `image` outside the hole, by RePaint.
 
     Args:
         settings: their sampler is not used.
-        image: one image of the model's data, uint8 (H, W) or (H, W, C).
-        hole: bool (H, W), true where to make it anew.
+        image: one image in the units of the model's data, uint8 (H, W) or (H, W, C).
+        hole: bool (H, W), true where pixels are to be filled in.
         labels: of the samples, int64 (count,); None for samples of no class.
         visits: see `samplers.repaint`.
 
@@ -90,7 +90,7 @@ def inpaint(
 
 
 def cut_out(image: Tensor, hole: Tensor) -> Tensor:
-    """An image (H, W) or (H, W, C) with its hole, bool (H, W), in grey."""
+    """An image (H, W) or (H, W, C) whose hole, bool (H, W), is grey."""
     cut = image.clone()
     cut[hole] = WHITE
     return cut

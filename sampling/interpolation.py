@@ -1,4 +1,4 @@
-"""Interpolation: the way from the samples of one seed to those of another."""
+"""Interpolation between the samples of two seeds."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from sampling.trained import Trained
 from system.console import shows_bars
 from utils import SeededNoise
 
-FRAMES = 41  # of an interpolation
-STRIP = 9  # how many of them the still shows
+FRAMES = 41  # frames of an interpolation
+STRIP = 9  # number of frames in the still picture
 
 
 def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """Spherical interpolation (Shoemake 1985) from a (share 0) to b (1), each one long vector.
+    """Spherical interpolation (Shoemake 1985) from a (share 0) to b (share 1), taken as vectors.
 
-    Between two draws of normal noise a straight line would pass through noise that is too weak:
-    half way it has 0.7 of the standard deviation. The arc keeps it.
+    On a straight line between two draws of normal noise, the noise would be too weak: halfway, its
+    standard deviation is 0.7. On the arc it stays 1.
     """
     angle = torch.arccos(torch.cosine_similarity(a.flatten(), b.flatten(), dim=0)).item()
     if math.sin(angle) < 1e-4:
-        return torch.lerp(a, b, share)  # the same direction: the arc is a line
+        return torch.lerp(a, b, share)  # for the same direction, the arc is a line
     return (math.sin((1 - share) * angle) * a + math.sin(share * angle) * b) / math.sin(angle)
 
 
 def interpolate(
     trained: Trained, settings: SampleSettings, seeds: tuple[int, int], labels: Tensor | None
 ) -> list[Tensor]:
-    """Samples from noise on the arc between the noises of two seeds: `FRAMES` times (N, ...).
+    """Samples from noise on the arc between the noise of two seeds: `FRAMES` times (N, ...).
 
     Args:
-        settings: of a sampler that adds no fresh noise; their seed is not used.
+        settings: they must have a sampler without fresh noise; their seed is not used.
         labels: of the samples, int64 (N,); None for samples of no class.
     """
     labels = None if labels is None else labels.to(trained.device)
@@ -59,7 +59,7 @@ def interpolate(
 def draw_interpolation(
     trained: Trained, frames: list[Tensor], title: str, path: Path, labels: Tensor | None
 ) -> Path:
-    """A strip, and beside it an animation there and back again, whose path is returned."""
+    """Draw a strip of frames, and beside it an animation back and forth; return its path."""
     shares = [i / (FRAMES - 1) for i in range(FRAMES)]
     shown = evenly_spaced(STRIP, FRAMES)
     captions = [f"{shares[i]:.3g}" for i in shown]

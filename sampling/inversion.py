@@ -1,4 +1,4 @@
-"""Data as noise and back: the noise from which `ddim` makes them, and what else it makes of it.
+"""Inversion: the noise from which `ddim` reproduces given data, and samples from that noise.
 
 Song et al. 2021          Denoising Diffusion Implicit Models, arXiv:2010.02502
 """
@@ -26,12 +26,13 @@ from utils import SeededNoise
 
 
 class Inversion(NamedTuple):
-    """Data (N, ...), as the dataset has them, and what became of them.
+    """The result of an inversion, with all parts (N, ...) in the units of the data.
 
     Attributes:
-        noise: from which the model makes them, as far as it can.
-        back: what it makes of that.
-        edits: and what under each of some labels.
+        data: the given data.
+        noise: the noise from which the model should reproduce them.
+        back: the samples from that noise.
+        edits: the samples from that noise under each of several labels.
     """
 
     data: Tensor
@@ -43,11 +44,11 @@ class Inversion(NamedTuple):
 def invert(
     trained: Trained, settings: SampleSettings, data: Tensor, labels: Sequence[int] = ()
 ) -> Inversion:
-    """Encode data without a class and decode them, without one and under each label.
+    """Encode data without a class, and decode them both without a class and under each label.
 
     Args:
-        settings: whose steps are taken there and back, and whose seed is that of the noise of the
-            first.
+        settings: their steps are used in both directions, and their seed for the noise of the first
+            step.
     """
     schedule, units, device = trained.diffusion.schedule, trained.units, trained.device
     timesteps = settings.timesteps(schedule)
@@ -65,7 +66,7 @@ def invert(
 
 
 def error_of(found: Inversion, trained: Trained) -> str:
-    """How far what came back is from the data, in words."""
+    """The error of the reproduced data, in words."""
     away = (found.back.double() - found.data.double()).square()
     if isinstance(trained.units, PointUnits):
         spread = trained.units.scale
@@ -76,7 +77,7 @@ def error_of(found: Inversion, trained: Trained) -> str:
 def draw_inversion(
     found: Inversion, trained: Trained, labels: Sequence[int], path: Path, title: str
 ) -> None:
-    """The data, their noise and what came back, side by side."""
+    """Draw the data, their noise and the samples from it, side by side."""
     captions = ["given", "as noise", "and back"]
     if isinstance(trained.pictures, PointPictures):
         limits = trained.pictures.limits

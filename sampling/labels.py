@@ -1,4 +1,4 @@
-"""Which classes to make: what a person asked for, by label or by name, as labels."""
+"""Which classes to sample: the user's choice, by label or by name, as labels."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Sequence
 
 from system.errors import InputError
 
-SHOWN = 30  # classes that a message names
+SHOWN = 30  # the most classes that a message lists
 
 
 def choose_labels(
     wanted: Sequence[str] | None, known: Sequence[int], class_names: Sequence[str] = ()
 ) -> list[int]:
-    """The labels asked for, or all that the model knows.
+    """The requested labels, or all that the model knows.
 
     Args:
-        wanted: names of classes, labels such as `3`, and ranges such as `0-9`. A name goes before
-            a label, where a class is named after a number.
-        known: the labels that the model has seen examples of.
-        class_names: a name for each label, or none.
+        wanted: names of classes, labels such as `3`, and ranges such as `0-9`. If the name of a
+            class is a number, the name takes precedence over the label.
+        known: the labels of which the model has seen examples.
+        class_names: a name for each label, or no names.
 
     Raises:
-        InputError: the model does not know one of them.
+        InputError: the model does not know one of the requested classes.
     """
     if wanted is None:
         return list(known)
@@ -39,12 +39,12 @@ def choose_labels(
 
 
 def labels_of(part: str, class_names: Sequence[str]) -> Sequence[int]:
-    """The labels of one name, label or range.
+    """The labels given by one name, label or range.
 
     Raises:
-        InputError: it is none of these.
+        InputError: it is not a known name, nor a label or a range.
     """
-    part = unicodedata.normalize("NFC", part)  # as the names of classes are
+    part = unicodedata.normalize("NFC", part)  # like the class names
     names = {name.casefold(): label for label, name in enumerate(class_names)}
     if part.casefold() in names:
         return [class_names.index(part) if part in class_names else names[part.casefold()]]
@@ -63,5 +63,5 @@ def labels_of(part: str, class_names: Sequence[str]) -> Sequence[int]:
 
 
 def is_label(text: str) -> bool:
-    """Whether a text is a label, of a class of the largest model at most."""
+    """Whether a text is a label, with no more digits than the largest possible label."""
     return text.isdecimal() and len(text) <= 4

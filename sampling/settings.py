@@ -1,4 +1,4 @@
-"""How samples are to be made: the settings of the reverse process, with defaults for a notebook."""
+"""The settings of sampling, with defaults for use in a notebook."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from names import SAMPLERS, names_of
 from samplers import timesteps_of
 from system.errors import InputError
 
-LARGEST_BATCH = {"images": 256, "points": 10_000}  # by default
+LARGEST_BATCH = {"images": 256, "points": 10_000}  # the defaults
 
 
 @dataclass(frozen=True)
 class SampleSettings:
-    """What decides which samples a trained network makes, and how many at a time.
+    """The settings that determine the samples from a trained network, and the batch size.
 
     Attributes:
-        count: how many samples to make.
+        count: the number of samples.
         sampler: a name in `names.SAMPLERS`.
-        steps: how many denoising steps to take, or the timesteps to visit, decreasing; None for
-            the sampler's default.
-        eta: share of fresh noise, 0 to 1, for samplers that take it; None for the default.
+        steps: the number of denoising steps, or the decreasing timesteps to visit; None for the
+            sampler's default.
+        eta: share of fresh noise, 0 to 1, for samplers with this option; None for the default.
         momentum: of ddim with eta 0; None for the default.
-        guidance: the scale w of guidance by labels, or by a worse network; None for no guidance.
-        guidance_interval: the first and the last timestep at which to guide; None for all.
+        guidance: the scale of guidance by labels, or by a worse network; None for no guidance.
+        guidance_interval: the first and the last timestep with guidance; None for all timesteps.
         seed: of all noise.
-        batch_size: the most samples to make at a time; None for `LARGEST_BATCH`. It changes memory
-            and speed, not the samples.
+        batch_size: the largest number of samples per batch; None for `LARGEST_BATCH`. It affects
+            memory and speed, not the samples.
 
     Raises:
-        InputError: the sampler is not known, or does not take one of the options.
+        InputError: the sampler is unknown, or does not have one of the options.
     """
 
     count: int = 64
@@ -56,24 +56,26 @@ class SampleSettings:
         if self.momentum is not None and self.eta:
             raise InputError("momentum needs eta 0")
         if self.count < 1 or self.steps == 0:
-            raise InputError("there must be at least one sample, and one step")
+            raise InputError("there must be at least one sample and one step")
 
     @property
     def sampler_options(self) -> dict[str, float]:
-        """The options of the sampler that differ from its defaults, as keywords."""
+        """The given options of the sampler, as keywords."""
         found = {name: getattr(self, name) for name in names_of(SAMPLERS[self.sampler].options)}
         return {name: value for name, value in found.items() if value is not None}
 
     def timesteps(self, schedule: NoiseSchedule) -> list[int]:
-        """The decreasing timesteps of a process to visit.
+        """The decreasing timesteps to visit in a process.
 
         Raises:
-            InputError: more steps than the process has timesteps.
+            InputError: there are more steps than timesteps, or the given timesteps are not valid.
         """
         total = len(schedule)
         if isinstance(self.steps, Sequence):
             if any(s >= t for t, s in pairwise((total, *self.steps))) or min(self.steps) < 0:
-                raise InputError(f"timesteps must fall, from at most {total - 1}: {self.steps}")
+                raise InputError(
+                    f"timesteps must decrease, from at most {total - 1} to at least 0: {self.steps}"
+                )
             return list(self.steps)
         steps = self.steps or min(SAMPLERS[self.sampler].steps or total, total)
         try:
@@ -82,6 +84,6 @@ class SampleSettings:
             raise InputError(f"--steps: {error}") from None
 
     def batch(self, kind: str) -> int:
-        """The size of the fewest equal batches that are enough and are not too large."""
+        """The batch size for the fewest equal batches that are not too large."""
         largest = self.batch_size or LARGEST_BATCH[kind]
         return math.ceil(self.count / math.ceil(self.count / largest))

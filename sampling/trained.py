@@ -1,4 +1,4 @@
-"""From a checkpoint to a trained network, with its process, its units and its pictures."""
+"""Loading a trained network from a checkpoint, with its process, its units and its pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from plots.pictures import ImagePictures, PointPictures, make_pictures
 from system.errors import InputError
 
 DEFAULT_CHECKPOINT = Path("outputs/model_final.pt")
-# What a guide must share with the model that it guides, beside the dataset.
+# The settings that a guide must share with the guided model, besides the dataset.
 SHARED_WITH_GUIDE = (
     "objective",
     "prediction",
@@ -37,10 +37,10 @@ SHARED_WITH_GUIDE = (
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network with all that its checkpoint says about it.
+    """A trained network with everything that its checkpoint says about it.
 
     Attributes:
-        guide: a worse network of the same data, whose answers guidance goes away from.
+        guide: a worse network for the same data; guidance moves away from its predictions.
     """
 
     path: Path
@@ -57,12 +57,12 @@ class Trained:
 
     @property
     def classes(self) -> int:
-        """How many classes the network was trained with; 0 for a network without labels."""
+        """The number of classes of the network; 0 for a network without labels."""
         return len(self.config["label_counts"])
 
     @property
     def labels(self) -> list[int]:
-        """The classes that it has seen examples of."""
+        """The classes of which the network has seen examples."""
         return with_examples(self.config["label_counts"])
 
     @property
@@ -80,10 +80,10 @@ class Trained:
 
 
 def locate(path: Path | None) -> tuple[Path, dict[str, Any]]:
-    """A checkpoint and where it is; None looks in the default places.
+    """A checkpoint and its path; None looks in the default places.
 
     Raises:
-        InputError: there is no checkpoint, or it is not a valid one.
+        InputError: there is no checkpoint, or it is not valid.
     """
     path = pretrained.find(path or find_checkpoint(DEFAULT_CHECKPOINT))
     return path, load_checkpoint(path)
@@ -92,7 +92,7 @@ def locate(path: Path | None) -> tuple[Path, dict[str, Any]]:
 def restore(
     path: Path | None = None, device: torch.device | str = "cpu", use_ema: bool = True
 ) -> Trained:
-    """The network, process and units of a checkpoint, see `locate`."""
+    """The network, process, units and pictures of a checkpoint, found by `locate`."""
     path, checkpoint = locate(path)
     config = checkpoint["config"]
     try:
@@ -108,10 +108,10 @@ def restore(
 
 
 def with_guide(trained: Trained, path: Path, use_ema: bool = True) -> Trained:
-    """The same, guided by the network of another checkpoint.
+    """The same model, guided by the network of another checkpoint.
 
     Raises:
-        InputError: it is not of the same data, process and labels.
+        InputError: the other network has different data, process or labels.
     """
     guide = restore(path, trained.device, use_ema)
     found, wanted = meaning_of_x(guide.config), meaning_of_x(trained.config)
@@ -121,14 +121,16 @@ def with_guide(trained: Trained, path: Path, use_ema: bool = True) -> Trained:
                 reprlib.repr(one) if isinstance(one, list) else one
                 for one in (found[name], wanted[name])
             )
-            raise InputError(f"--guide {path}: its {name} is {its}, the model's {models}")
+            raise InputError(f"--guide {path}: its {name} is {its}, but the model's is {models}")
     if (guide.labels, guide.knows_unlabelled) != (trained.labels, trained.knows_unlabelled):
-        raise InputError(f"--guide {path}: it and the model must have learned the same labels")
+        raise InputError(
+            f"--guide {path}: the guide and the model must have learned the same labels"
+        )
     return replace(trained, guide=guide.network)
 
 
 def meaning_of_x(config: dict[str, Any]) -> dict[str, Any]:
-    """All that decides what x means to a network, and what the network answers."""
-    # Where somebody's drawing is says nothing, and exported weights do not tell it.
+    """The settings that determine the meaning of x and of the network's output."""
+    # The folder of a user's drawing does not matter, and exported weights do not contain it.
     data = {"dataset": Path(config["dataset"]).name}
     return data | {name: config.get(name) for name in SHARED_WITH_GUIDE}

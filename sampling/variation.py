@@ -1,4 +1,4 @@
-"""Variations of an image: noise up to some timestep, and from there back to an image.
+"""Variations of an image: noise is added up to some timestep, and removed again by sampling.
 
 Meng et al. 2022          SDEdit: Guided Image Synthesis and Editing ..., arXiv:2108.01073
 """
@@ -22,14 +22,14 @@ from utils import SeededNoise
 def timesteps_from(
     schedule: NoiseSchedule, strength: float, sampler: str, steps: int | None
 ) -> list[int]:
-    """The decreasing timesteps to visit: evenly spaced over the share `strength` of all.
+    """The decreasing timesteps to visit: evenly spaced over the first `strength` share of all.
 
     Args:
-        sampler: whose number of steps it is where `steps` is None, or fewer if there are not as
-            many timesteps.
+        sampler: its default number of steps applies if `steps` is None, or fewer if there are fewer
+            timesteps.
 
     Raises:
-        InputError: there are not so many timesteps.
+        InputError: there are fewer timesteps than `steps`.
     """
     total = max(1, round(strength * len(schedule)))
     try:
@@ -43,15 +43,15 @@ def timesteps_from(
 def vary(
     trained: Trained, settings: SampleSettings, image: Tensor, labels: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """`settings.count` images that share with `image` what noise has left of it.
+    """`settings.count` variations of `image`, which keep what the noise has left of it.
 
     Args:
-        settings: whose steps are those of `timesteps_from`; the first says how much noise.
-        image: one image of the model's data, uint8 (H, W) or (H, W, C).
+        settings: their steps are those of `timesteps_from`; the first sets the amount of noise.
+        image: one image in the units of the model's data, uint8 (H, W) or (H, W, C).
         labels: of the samples, int64 (count,); None for samples of no class.
 
     Returns:
-        The images with their noise, and what was made of them: both (count, *image.shape), uint8.
+        The noisy images and the samples made from them, both (count, *image.shape), uint8.
     """
     device, units, count = trained.device, trained.units, settings.count
     labels = None if labels is None else labels.to(device)

@@ -14,15 +14,15 @@ Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 
 def reason_not_to_compile(name: str, device: torch.device, worthwhile: bool) -> str:
-    """Why `--compile auto` or `on` cannot or should not compile here; empty if it should.
+    """Why not to compile under this `--compile` setting; empty if compiling is right.
 
     Args:
-        worthwhile: compiling will save more time in this run than it takes.
+        worthwhile: whether compiling saves more time in this run than it takes.
     """
     if name == "off":
         return "--compile off"
     if name == "auto" and not worthwhile:
-        return "it would not pay off in this run"
+        return "it would take longer than it saves in this run"
     if device.type == "mps":
         return "no compiler for mps"
     if device.type == "cpu" and not any(
@@ -37,10 +37,10 @@ def compile_or_fall_back(
 ) -> Function:
     """`function` compiled, after `trial` has called it once; `function` itself if that fails.
 
-    A compiler can fail in very many ways (no headers, no disk space, a bug), and none of them
-    should end a run that does as well without it.
+    Compiling can fail in many ways (no headers, no disk space, a bug). None of them should end the
+    run, since it works without compiling.
     """
-    # On a GPU the kernels of a step are recorded once and replayed as one, as a CUDA graph.
+    # On a GPU, the kernels of a step are recorded once and replayed together, as a CUDA graph.
     mode = "reduce-overhead" if device.type == "cuda" else None
     compiled = cast(Function, torch.compile(function, dynamic=False, mode=mode))
     try:
@@ -49,6 +49,6 @@ def compile_or_fall_back(
         if isinstance(error, torch.OutOfMemoryError):
             raise
         text = str(error).strip() or repr(error)
-        print(f"compiling failed, going on without: {text.splitlines()[0]}")
+        print(f"compiling failed, continuing without it: {text.splitlines()[0]}")
         return function
     return compiled

@@ -1,6 +1,6 @@
-"""What this process prints: how much, and where to; and whether it is one of several.
+"""Output of this process: how much it prints and where; and whether it is one of several.
 
-Imports nothing heavy, so that `--help` and wrong usage answer at once.
+Imports nothing heavy, so that `--help` and usage errors appear at once.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import TextIO
 
 
 class Verbosity:
-    """How much this process prints; the options `--quiet` and `--verbose` set it."""
+    """How much this process prints, as set by `--quiet` and `--verbose`."""
 
     quiet = False
     verbose = False
 
 
 def nowhere() -> TextIO:
-    """A stream of which nothing is kept."""
+    """A stream that discards all output."""
     return open(os.devnull, "w", errors="backslashreplace")
 
 
 class Output(io.TextIOWrapper):
-    """Standard output or error of which the rest is left out when nobody reads it any more, as in
+    """Standard output or error that discards text after its reader is gone, as in
     `train.py | head -1`."""
 
     def write(self, text: str) -> int:
@@ -38,10 +38,10 @@ class Output(io.TextIOWrapper):
 
 
 def shows_bars(stream: TextIO) -> bool:
-    """Whether progress bars belong on this stream: not in files, and not with `--quiet`."""
+    """Whether to show progress bars on this stream: not in files, and not with `--quiet`."""
     return stream.isatty() and not Verbosity.quiet
 
 
 def is_one_of_several() -> bool:
-    """Whether this process was started together with others, as torchrun does it."""
+    """Whether this process was started together with others, for example by torchrun."""
     return os.environ.get("WORLD_SIZE", "") not in ("", "1")

@@ -1,4 +1,4 @@
-"""Several processes at one task, started by torchrun: who this one is, and what they exchange."""
+"""Several processes started by torchrun for one task: the rank of this one, and their exchange."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from system.console import is_one_of_several, nowhere
 from system.errors import InputError
 from system.threads import fit_threads_to_cores
 
-MEETING = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets beside WORLD_SIZE
+MEETING = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # torchrun sets these besides WORLD_SIZE
 
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a job. One that was started without torchrun is alone.
+    """The processes of a job. A process started without torchrun is the only one.
 
     Attributes:
-        rank: the number of this process, from 0; process 0 alone prints and writes.
-        size: how many there are.
+        rank: the number of this process, from 0; only process 0 prints and writes.
+        size: the number of processes.
     """
 
     rank: int = 0
@@ -36,14 +36,14 @@ class Group:
         return self.rank == 0
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean over all processes, on each of them."""
+        """The mean over all processes, for each of them."""
         if self.size > 1:
             dist.all_reduce(values)
             values /= self.size
         return values
 
     def largest(self, value: int) -> int:
-        """The largest value of all processes, on each of them."""
+        """The largest value over all processes, for each of them."""
         if self.size == 1:
             return value
         values = torch.tensor(value, device=exchange_device())
@@ -51,13 +51,13 @@ class Group:
         return int(values)
 
     def wait(self) -> None:
-        """Until all processes have come this far."""
+        """Wait until all processes have reached this point."""
         if self.size > 1:
             dist.barrier()
 
     @contextmanager
     def leader_first(self) -> Iterator[None]:
-        """The block runs in process 0, and then in all others."""
+        """Run the block in process 0 first, and then in all others."""
         if not self.leads:
             self.wait()
         yield
@@ -65,7 +65,7 @@ class Group:
             self.wait()
 
     def gather(self, part: Tensor, counts: list[int]) -> Tensor:
-        """The parts of all processes, in order, on each of them.
+        """The parts of all processes, in order, for each of them.
 
         Args:
             part: (counts[rank], ...), on the CPU.
@@ -73,7 +73,7 @@ class Group:
         """
         if self.size == 1:
             return part
-        # Equal lengths are what every backend can exchange.
+        # Not every backend can exchange parts of different lengths.
         longest = max(counts)
         padded = part.new_zeros(longest, *part.shape[1:])
         padded[: len(part)] = part
@@ -84,39 +84,39 @@ class Group:
 
 
 def exchange_device() -> str:
-    """Where tensors must be for the processes to exchange them."""
+    """The device on which tensors must be for the exchange between processes."""
     return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
 @contextmanager
 def join(device: torch.device) -> Iterator[Group]:
-    """Be one of the processes that torchrun started, if it started several, for as long as the
-    block lasts. Those but the first are silent.
+    """Join the other processes that torchrun started, if any, for the duration of the block. All
+    but the first are silent.
 
     Raises:
-        InputError: the environment speaks of several processes, but not of where they meet.
+        InputError: the environment says that there are several processes, but not how to connect.
     """
     if not is_one_of_several():
         yield Group()
         return
     if missing := [name for name in MEETING if name not in os.environ]:
         raise InputError(
-            f"WORLD_SIZE is set as for one of several processes, but {', '.join(missing)} not;"
-            " start them with torchrun, or unset WORLD_SIZE to use this one alone"
+            f"WORLD_SIZE is set as for several processes, but {', '.join(missing)} not; start the"
+            " processes with torchrun, or unset WORLD_SIZE to run a single one"
         )
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     group = Group(dist.get_rank(), dist.get_world_size())
     out = nullcontext() if group.leads else redirect_stdout(nowhere())
     with out:
         yield group
-    group.wait()  # who left earlier would take the others' connections along
-    gc.collect()  # what still holds the connections, in cycles
+    group.wait()  # a process that leaves early would break the others' connections
+    gc.collect()  # frees reference cycles that still hold connections
     dist.destroy_process_group()
 
 
 @contextmanager
 def start(device: torch.device) -> Iterator[Group]:
-    """What every script begins with: the other processes, and no more threads than cores."""
+    """The start of every script: join the other processes, and limit threads to cores."""
     with join(device) as group:
         if warning := fit_threads_to_cores():
             print(warning)

@@ -1,15 +1,15 @@
-"""The ways in which a script ends without a traceback. All carry a message for the user."""
+"""The errors that end a script without a traceback. Each has a message for the user."""
 
 
 class InputError(Exception):
-    """What the user gave cannot be used: an option, a file, a dataset. Exit code 2."""
+    """The user's input cannot be used: an option, a file, a dataset. Exit code 2."""
 
 
 class Stopped(Exception):
     """The user or the system asked the run to stop, and its state is saved.
 
     Args:
-        signal: the number of the signal that asked; the exit code is 128 more.
+        signal: the number of the signal; the exit code is 128 plus this number.
     """
 
     def __init__(self, signal: int, message: str) -> None:
@@ -25,8 +25,7 @@ LONGEST = 1000  # characters of a message
 
 
 def one_line(message: str) -> str:
-    """A message fit for a terminal, whatever names from files it repeats: without line breaks and
-    control characters, and of a bounded length."""
+    """A message as one printable line of limited length, whatever names from files it contains."""
     plain = "".join(
         mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in message
     )

@@ -1,4 +1,4 @@
-"""Files that are whole at every moment: either the old one or the new one, however a write ends."""
+"""Atomic writes: at any moment a file is either the complete old one or the complete new one."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import Any, BinaryIO
 from system.errors import InputError
 from system.locks import UNSUPPORTED, check_still_held
 
-ATTEMPTS, PAUSE = 5, 0.1  # to replace a file that another program has open; seconds in between
+ATTEMPTS, PAUSE = 5, 0.1  # to replace a file that another program has open; PAUSE in seconds
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Write a file so that it is at every moment either the old one or the new one, whole.
+    """Write a file so that it is at any moment either the complete old one or the complete new one.
 
-    Yields a temporary path in the same folder. When the block ends well, that file is flushed to
-    disk and renamed to `path` (see `move_into_place`); when it fails, it is removed and `path`
+    Yields a temporary path in the same folder. If the block succeeds, that file is flushed to disk
+    and renamed to `path` (see `move_into_place`). If it fails, that file is removed and `path`
     stays as it was.
 
     Raises:
-        RunError: `path` is in a folder that this process has locked, and that is no longer there.
+        RunError: `path` is in a folder that this process has locked and that no longer exists.
     """
     check_still_held(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,22 +39,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
         move_into_place(temporary, path)
         flush_folder(path.parent)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a failed write does not say where
+        error.filename = error.filename or str(path)  # errors of writing do not name the file
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def temporary_name(path: Path, process: str) -> Path:
-    """Where a process, given by its number, writes what is to become `path`."""
+    """The temporary file in which a process, given by its number, writes `path`."""
     return path.with_name(f".{path.stem}.{process}.tmp{path.suffix}")
 
 
 def move_into_place(temporary: Path, path: Path) -> None:
-    """Rename a finished file to `path`, or to a name beside it if `path` cannot be replaced.
+    """Rename a finished file to `path`, or to a similar name if `path` cannot be replaced.
 
-    Windows replaces no file that another program has open: a virus scanner for a moment, a
-    spreadsheet for hours. Neither should cost a run what it has to write.
+    Windows does not replace a file that another program has open: a virus scanner for a moment, a
+    spreadsheet for hours. The run should not lose the file in either case.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -68,7 +68,8 @@ def move_into_place(temporary: Path, path: Path) -> None:
 
 
 def flush(file: int) -> None:
-    """Make an open file or folder last through a power cut, where the file system can."""
+    """Flush an open file or folder to disk, so that it survives a power cut, if the file system
+    supports that."""
     try:
         os.fsync(file)
     except OSError as error:
@@ -77,7 +78,7 @@ def flush(file: int) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make a renaming last through a power cut, where the system lets folders be flushed."""
+    """Flush a folder, so that a renamed file survives a power cut, if the system supports that."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -87,9 +88,9 @@ def flush_folder(folder: Path) -> None:
 
 
 def write_through_memory(path: Path, save: Callable[[BinaryIO], object]) -> None:
-    """Write a file with a library's own writer, which is given a file in memory.
+    """Write a file with a library's own function, which writes to memory first.
 
-    On disk such writers turn a lack of space into obscure errors.
+    On a full disk, such functions raise obscure errors.
     """
     content = io.BytesIO()
     save(content)
@@ -106,7 +107,7 @@ def check_writable(folder: Path) -> None:
     """Make sure, before hours of work, that files can be written into `folder`.
 
     Raises:
-        InputError: the folder cannot be made or cannot be written to.
+        InputError: the folder cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

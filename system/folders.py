@@ -1,4 +1,4 @@
-"""A run's folder: earlier runs are set aside, and what killed runs left half-written goes."""
+"""A run's folder: earlier runs are moved aside, and half-written files of killed runs deleted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN_FILES = (
     "checkpoints",
     "tensorboard",
 )
-# The names under which `atomic_write` can have left something half-written there.
+# The files that `atomic_write` writes there, and may have left half-written.
 WRITTEN = (
     "config.json",
     "history.csv",
@@ -36,10 +36,10 @@ def set_earlier_run_aside(folder: Path) -> Path | None:
     """Move an earlier run's files in `folder` to `folder/earlier_001` (or the next free number).
 
     Returns:
-        The folder they are now in, or None if there was no earlier run.
+        Their new folder, or None if there was no earlier run.
 
     Raises:
-        InputError: one of them cannot be moved; then all are where they were.
+        InputError: one of the files cannot be moved; then none is.
     """
     found = [folder / name for name in RUN_FILES if os.path.lexists(folder / name)]
     if not found:
@@ -64,7 +64,7 @@ def set_earlier_run_aside(folder: Path) -> Path | None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what runs that were killed while they wrote have left in their folder."""
+    """Delete the half-written files of runs that were killed while writing."""
     for name in WRITTEN:
         for path in folder.glob(str(temporary_name(Path(name), "*"))):
             number = path.stem.removesuffix(".tmp").rpartition(".")[2]
@@ -76,11 +76,11 @@ def remove_leftovers(folder: Path) -> None:
 
 def is_running(process: int) -> bool:
     if os.name != "posix":
-        return True  # os.kill would end it there; a leftover does no harm
+        return True  # os.kill would end the process there, and a leftover does no harm
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # of another user
+        pass  # it belongs to another user
     return True

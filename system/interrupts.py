@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks the training to stop, the second ends it at once."""
+"""Ctrl-C and SIGTERM: the first signal asks the training to stop, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 
 class StopRequests:
-    """While in use (`with`), remembers that the process was asked to stop instead of stopping it.
+    """While in use (`with`), records a request to stop instead of ending the process.
 
     Attributes:
-        received: the number of the signal that came, or None.
+        received: the number of the signal received, or None.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -22,7 +22,7 @@ class StopRequests:
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequests:
-        # Python lets only the main thread set handlers; in another one signals stay as they are.
+        # Python lets only the main thread set handlers; in other threads nothing changes.
         if threading.current_thread() is threading.main_thread():
             self.before = {number: signal.signal(number, self.note) for number in self.SIGNALS}
         return self

@@ -1,4 +1,4 @@
-"""Locks: a run's folder belongs to one run at a time, for as long as that run goes on."""
+"""Locks: only one run at a time may use a folder."""
 
 from __future__ import annotations
 
@@ -17,27 +17,29 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-# The errors of file systems that cannot lock or flush, as some of networks and clusters cannot.
+# The errors of file systems that cannot lock or flush, such as some network file systems.
 UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
-# The folder that this process has locked, as it was then.
+# The folder that this process has locked, with its status at that time.
 held: dict[Path, os.stat_result] = {}
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other runs out of `folder` for as long as the block lasts.
+    """Keep other runs out of `folder` while the block runs.
 
-    The operating system holds the lock and lets go of it when the process ends, however it ends:
-    the file itself, which stays, means nothing. Where the file system has no locks, nothing keeps
-    others out, and a line says so.
+    The operating system holds the lock and releases it when the process ends in any way. The lock
+    file stays, but its existence means nothing. If the file system has no locks, a message says
+    that the folder is not protected.
 
     Raises:
-        InputError: another process has it, or it is no file that could be ours.
+        InputError: another process holds the lock, or the lock file is not a plain file.
     """
     path = folder / ".lock"
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise InputError(f"{path} is not a plain file, so no lock; choose another --output_dir")
+        raise InputError(
+            f"{path} is not a plain file, so it cannot be a lock; choose another --output_dir"
+        )
     with path.open("a+") as file:
         if not take_lock(file):
             file.seek(0)
@@ -56,23 +58,24 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def check_still_held(path: Path) -> None:
-    """Make sure that `path` does not bring back a locked folder that was deleted or renamed: with
-    neither lock nor settings, and maybe in the midst of another run's files.
+    """Make sure that writing `path` does not recreate a locked folder that was deleted or renamed.
+
+    The new folder would have neither lock nor settings, and might mix with another run's files.
 
     Raises:
-        RunError: it would.
+        RunError: the folder was deleted or renamed.
     """
     for folder, before in held.items():
         is_the_same = folder.exists() and os.path.samestat(folder.stat(), before)
         if folder in path.parents and not is_the_same:
-            raise RunError(f"{folder} was deleted or renamed while this run wrote into it")
+            raise RunError(f"{folder} was deleted or renamed while this run was writing into it")
 
 
 def take_lock(file: IO[str]) -> bool:
     """Whether this process now holds the lock on an open file."""
     try:
         if sys.platform == "win32":
-            file.seek(1 << 30)  # beyond the text, which others should be able to read
+            file.seek(1 << 30)  # beyond the text, so that others can read it
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,5 +84,5 @@ def take_lock(file: IO[str]) -> bool:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-        print(f"{file.name} cannot be locked here: start no second run in its folder", flush=True)
+        print(f"{file.name} cannot be locked: do not start a second run in its folder", flush=True)
     return True

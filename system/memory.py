@@ -1,4 +1,4 @@
-"""How much memory there is, and how much of it a data set may take."""
+"""How much memory there is, and how much of it a dataset may take."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 
 CONTAINER = Path("/sys/fs/cgroup/memory.max")  # of cgroup v2: bytes, or the word max
-COPIES = 3  # of the images, at most, while they are read and fitted
+COPIES = 3  # the most copies of the images at a time, while they are read and resized
 
 
 def total_memory() -> float:
-    """Bytes of memory of this machine, or of the container that this process is in; infinite where
-    the system does not tell."""
+    """The memory, in bytes, of this machine or of the container of this process; infinite if
+    unknown."""
     try:
         machine = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
@@ -24,5 +24,5 @@ def total_memory() -> float:
 
 
 def most_for_data() -> float:
-    """Bytes that a data set may take, so that all copies of it fit into the memory."""
+    """The most bytes that a dataset may take, so that all its copies fit into memory."""
     return total_memory() / COPIES

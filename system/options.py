@@ -1,6 +1,6 @@
-"""What an option of a script is: all that there is to say about it, in one place.
+"""The definition of a script's option, all in one place.
 
-The parser, the checks and what a checkpoint may say are made from it. Imports nothing heavy.
+The parser, its checks and the checks of checkpoints are made from it. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -11,28 +11,29 @@ from system.values import Kind, Maybe
 
 
 class ByData(NamedTuple):
-    """A default that depends on what the data are."""
+    """A default that depends on the kind of data."""
 
     images: Any
     points: Any
 
 
 class Option(NamedTuple):
-    """One option of a script, all that there is to say about it.
+    """An option of a script.
 
     Attributes:
-        metavar: what stands for its value in `--help`, where that is not what its kind has.
-        default: what holds where it is not given; a `ByData` is filled in once the data are known.
-        needs: why it is refused, where something else must hold for it to be of use. Its default
-            is filled in only where that holds.
-        default_text: the default in words, where another part of the program computes it.
-        bare: the value of the option where it is given without one.
-        changeable: whether it may be different when a run is resumed.
+        metavar: the placeholder for its value in `--help`, if it is not that of its kind.
+        default: the value if the option is not given; a `ByData` is resolved once the data are
+            known.
+        needs: the message when the option is given but the condition under which it applies does
+            not hold. Its default is filled in only if the condition holds.
+        default_text: the default in words, if another part of the program computes it.
+        bare: the value if the option is given without one.
+        changeable: whether it may change when a run is resumed.
         optional: whether a run, and so a checkpoint, may have no value for it.
-        stored: what a checkpoint may say, where earlier releases took more than can be typed now.
-        points_only: whether it is of no use to images.
-        short_for: the option that it is another way to give; nothing fills it in or stores it.
-        dest: its name in the parsed arguments, where that is another.
+        stored: the kind of value in a checkpoint, if earlier releases allowed more than now.
+        points_only: whether it applies to points only.
+        short_for: the option for which it is a shorthand; it has no default and is not stored.
+        dest: its name in the parsed arguments, if that differs.
     """
 
     name: str
@@ -53,18 +54,18 @@ class Option(NamedTuple):
 
     @property
     def late(self) -> bool:
-        """Whether its default is filled in only after the command line is read."""
+        """Whether its default is filled in only after the command line has been parsed."""
         return bool(self.needs) or isinstance(self.default, ByData)
 
     @property
     def rule(self) -> Kind:
-        """What a checkpoint may say about it."""
+        """The kind of value that a checkpoint may have for it."""
         kind = self.stored or self.kind
         return Maybe(kind) if self.optional else kind
 
     @property
     def full_help(self) -> str:
-        """The help with the default; argparse adds those that it fills in itself."""
+        """The help with the default, unless argparse fills it in and so adds it itself."""
         shown = self.late and self.default is not None and self.default is not False
         default = self.default_text or (in_words(self.default) if shown else "")
         return f"{self.help} (default: {default})" if default else self.help
@@ -75,7 +76,7 @@ class Option(NamedTuple):
 
 
 def in_words(default: Any) -> str:
-    """A default for a line of help."""
+    """A default as text for `--help`."""
     if not isinstance(default, ByData):
         return f"{default:g}" if isinstance(default, float) else str(default)
     images, points = in_words(default.images), in_words(default.points)

@@ -1,7 +1,7 @@
 """The precision in which a network is computed.
 
-The machine and the kind of data decide, unless the user chooses. Weights, samples and the
-mathematics between two evaluations of the network are float32 in every case.
+By default it depends on the machine and the kind of data. Weights, samples and the mathematics
+between evaluations of the network are always float32.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from system.errors import InputError
 
-# TensorFloat-32 is float32 but for products on a GPU, which take ten bits of mantissa.
+# TensorFloat-32 is float32, except that matrix products on a GPU use ten bits of the mantissa.
 DTYPES = {
     "fp32": torch.float32,
     "tf32": torch.float32,
@@ -24,8 +24,8 @@ DTYPES = {
 
 
 def features_of_cpu() -> set[str]:
-    """What this processor can do, by names that Linux and PyTorch share; empty if neither knows."""
-    if hasattr(torch.cpu, "get_capabilities"):  # younger than the oldest PyTorch that will do
+    """This processor's features, by names that Linux and PyTorch share; empty if unknown."""
+    if hasattr(torch.cpu, "get_capabilities"):  # missing in the oldest supported PyTorch
         return {name for name, there in torch.cpu.get_capabilities().items() if there is True}
     try:
         return set(Path("/proc/cpuinfo").read_text().split())
@@ -34,11 +34,11 @@ def features_of_cpu() -> set[str]:
 
 
 def has_bf16_matrix_unit(device: torch.device) -> bool:
-    """Whether this processor multiplies matrices in bfloat16 much faster than in float32.
+    """Whether this processor multiplies matrices much faster in bfloat16 than in float32.
 
-    On a CPU that takes AMX (Intel, since 2023) or the bfloat16 products of AVX-512 (AMD, since Zen
-    4: measured there, a training step takes 0.6 of the time). Without them PyTorch emulates
-    bfloat16, which is slower than float32.
+    A CPU needs AMX (Intel, since 2023) or the bfloat16 products of AVX-512 (AMD, since Zen 4, where
+    a training step takes 0.6 of the time). Otherwise PyTorch emulates bfloat16, which is slower
+    than float32.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -46,14 +46,14 @@ def has_bf16_matrix_unit(device: torch.device) -> bool:
 
 
 def choose_precision(name: str, kind: str, device: torch.device) -> str:
-    """One of `DTYPES`. `auto` is bf16 for images where the processor is made for it, else fp32.
+    """One of `DTYPES`. `auto` is bf16 for images if the processor supports it, and fp32 otherwise.
 
-    Points stay in float32: three digits are too few for thin lines, and so small a network gains
-    nothing. For the same reason `auto` is never tf32 for them; and for images every GPU that has
-    TensorFloat-32 has the faster bfloat16 (NVIDIA since Ampere).
+    Points stay in float32: three digits are too few for thin lines, and so small a network gains no
+    speed. For the same reason, `auto` is never tf32 for points. For images, every GPU with
+    TensorFloat-32 also has the faster bfloat16 (NVIDIA since Ampere).
 
     Raises:
-        InputError: tf32 elsewhere than on a GPU of CUDA.
+        InputError: tf32 is requested on a device other than cuda.
     """
     if name == "tf32" and device.type != "cuda":
         raise InputError(f"--precision tf32 is for cuda only; on {device.type} use fp32")
@@ -65,9 +65,9 @@ def choose_precision(name: str, kind: str, device: torch.device) -> str:
 def in_precision(
     network: Callable[..., Tensor], precision: str, device: torch.device
 ) -> Callable[..., Tensor]:
-    """`network` computed in that precision; it takes and answers float32 all the same."""
+    """`network` computed in that precision; its inputs and outputs are still float32."""
     if device.type == "cuda":
-        # For the whole process, and set in every case: cuDNN's is on unless it is turned off.
+        # These apply to the whole process. They are always set, since cuDNN's default is True.
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
     if DTYPES[precision] == torch.float32:

@@ -1,4 +1,4 @@
-"""As many threads as there are cores to run them."""
+"""The number of threads, limited to that of the usable cores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: a container or taskset can allow fewer than there are."""
+    """The number of cores that this process may use, which a container or taskset can limit."""
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
@@ -23,15 +23,15 @@ def usable_cores() -> int:
 
 
 def fit_threads_to_cores() -> str:
-    """Let PyTorch use no more threads than cores; what to tell the user, empty if nothing.
+    """Limit PyTorch's threads to the usable cores; return a warning for the user, or "".
 
-    Threads beyond the cores wait for each other in every operation, and a step takes many times
-    as long. A number that the user has set is left alone, but they are told.
+    With more threads than cores, threads wait for each other in every operation, and a step takes
+    many times as long. A number set by the user is kept, with a warning.
     """
     threads, cores = torch.get_num_threads(), usable_cores()
     if threads <= cores:
         return ""
     if "OMP_NUM_THREADS" in os.environ:
-        return f"OMP_NUM_THREADS asks for {threads} threads on {cores} usable cores: expect it slow"
+        return f"OMP_NUM_THREADS is {threads}, but only {cores} cores are usable: this will be slow"
     torch.set_num_threads(cores)
     return ""

@@ -1,9 +1,9 @@
-"""Kinds of values: what can be typed as an option, and what a file may say of it.
+"""Kinds of values for options, both on the command line and in files.
 
-One declaration bounds both. `parse` makes a value of what was typed, and says what is wrong with
-it; `fits` tells whether something read from a file is such a value, and `text` says what that is.
+One declaration defines both. `parse` converts typed text to a value, or says what is wrong with it;
+`fits` tells whether something read from a file is such a value, and `text` describes such a value.
 
-Imports nothing heavy, so that `--help` and wrong usage answer at once.
+Imports nothing heavy, so that `--help` and usage errors appear at once.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 
 class Kind:
-    """What the value of an option is.
+    """The kind of an option's value.
 
     Attributes:
-        text: what a value must be, in words.
-        metavar: what stands for it in `--help`.
+        text: a description of such a value.
+        metavar: the placeholder for the value in `--help`.
     """
 
     text = ""
@@ -30,15 +30,15 @@ class Kind:
         raise NotImplementedError
 
     def parse(self, text: str) -> Any:
-        """The value that was typed.
+        """The value of typed text.
 
         Raises:
-            ArgumentTypeError: saying what is wrong.
+            ArgumentTypeError: the text is not such a value; the message says why.
         """
         raise NotImplementedError
 
     def arguments(self) -> dict[str, Any]:
-        """What tells argparse of this kind, for its `add_argument`."""
+        """The keywords for argparse's `add_argument`."""
         return {"type": self.parse}
 
 
@@ -69,12 +69,12 @@ class Whole(Kind):
         return value
 
     def holds(self, value: int) -> bool:
-        """Whether a whole number is within the limits."""
+        """Whether an integer is within the limits."""
         return self.low <= value and (self.high is None or value <= self.high)
 
 
 class Real(Kind):
-    """A finite number in (low, high], or with `low_included` in [low, high]."""
+    """A finite number in (low, high], or in [low, high] with `low_included`."""
 
     def __init__(self, low: float, high: float, low_included: bool = False) -> None:
         self.low, self.high, self.low_included = low, high, low_included
@@ -95,17 +95,17 @@ class Real(Kind):
         return value
 
     def holds(self, value: float) -> bool:
-        """Whether a number is within the limits; none is where it is not finite."""
+        """Whether a number is finite and within the limits."""
         above = value >= self.low if self.low_included else value > self.low
         return above and value <= self.high and value != math.inf
 
 
 class OneOf(Kind):
-    """One of some names; an unknown one is answered with the nearest.
+    """One of several names; the message about an unknown name suggests a similar one.
 
     Args:
-        what: they name.
-        besides: ends the list of the known names in the message about an unknown one.
+        what: the things that the names denote.
+        besides: the end of the list of known names in that message.
     """
 
     metavar = "NAME"
@@ -121,7 +121,7 @@ class OneOf(Kind):
         name = text.lower().replace("-", "_")
         if name in self.names:
             return name
-        import difflib  # only now: it is rarely needed
+        import difflib  # here, since it is rarely needed
 
         near = difflib.get_close_matches(name, self.names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -130,7 +130,7 @@ class OneOf(Kind):
 
 
 class ListOf(Kind):
-    """Several values of one kind, typed with commas between them."""
+    """Several values of one kind, separated by commas."""
 
     metavar = "N,N,..."
 
@@ -150,7 +150,7 @@ class ListOf(Kind):
 
 
 class Text(Kind):
-    """A line of text, of at most so many characters if that is bounded."""
+    """A line of text, of at most `longest` characters if that is given."""
 
     def __init__(self, longest: int | None = None) -> None:
         self.longest = longest
@@ -166,7 +166,7 @@ class Text(Kind):
 
 
 class Colour(Kind):
-    """A colour by its name, or as #rrggbb."""
+    """A colour, by name or as #rrggbb."""
 
     text = "a colour"
     metavar = "COLOUR"
@@ -181,7 +181,7 @@ class Colour(Kind):
 
     def holds(self, text: str) -> bool:
         """Whether Pillow knows the colour."""
-        from PIL import ImageColor  # only now: it is rarely needed
+        from PIL import ImageColor  # here, since it is rarely needed
 
         try:
             channels = ImageColor.getrgb(text)
@@ -191,7 +191,7 @@ class Colour(Kind):
 
 
 class Flag(Kind):
-    """True where the option is given; it takes no value."""
+    """True if the option is given; it takes no value."""
 
     text = "true or false"
 
@@ -203,7 +203,7 @@ class Flag(Kind):
 
 
 class Maybe(Kind):
-    """In a file: a value of some kind, or none."""
+    """In a file: a value of some kind, or null."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind, self.text = kind, kind.text
@@ -216,7 +216,7 @@ class Maybe(Kind):
 
 
 class Choice(Kind):
-    """One of a few words, which `--help` lists in the place of the value."""
+    """One of a few words, which `--help` lists in place of a placeholder."""
 
     def __init__(self, words: tuple[str, ...]) -> None:
         self.words = words
@@ -243,7 +243,7 @@ class Switch(Kind):
 
 
 class File(Kind):
-    """Where a file or a folder is."""
+    """The path of a file or a folder."""
 
     metavar = "FILE"
 
@@ -252,20 +252,20 @@ class File(Kind):
 
 
 class Labels(Kind):
-    """Class labels or their names, such as `3`, `0-3,7` or `cat,dog`; in double quotes where a name
-    holds a comma. What they are is known only with the model."""
+    """Class labels or class names, such as `3`, `0-3,7` or `cat,dog`. A name with a comma is put in
+    double quotes. Their meaning depends on the model, so they are checked later."""
 
     metavar = "LABELS"
 
     def parse(self, text: str) -> list[str]:
-        import csv  # only now: it is rarely needed
+        import csv  # here, since it is rarely needed
 
         try:
             parts = [part.strip() for part in next(csv.reader([text], skipinitialspace=True))]
         except (csv.Error, StopIteration):
             parts = []
         if not all(parts) or not parts:
-            raise ArgumentTypeError(f"expected labels such as 3, 0,1,7, 0-9 or names: {text!r}")
+            raise ArgumentTypeError(f"expected labels such as 3, 0,1,7, 0-9 or names, not {text!r}")
         return parts
 
 

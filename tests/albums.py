@@ -1,4 +1,4 @@
-"""Pictures on disk, as a person has them, for the tests of `--dataset FOLDER`."""
+"""Pictures on disk, for the tests of `--dataset FOLDER`."""
 
 import struct
 import zipfile
@@ -12,7 +12,7 @@ from datasets.sources import Source, find_pictures
 
 
 def paint(seed: int, width: int = 40, height: int = 32, bands: int = 3) -> Image.Image:
-    """A smooth picture, another for each seed, in as many bands: 1 grey, 3 colour, 4 with alpha."""
+    """A smooth picture that depends on the seed, with 1 (grey), 3 (colour) or 4 (alpha) bands."""
     rng = np.random.default_rng(seed)
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     waves = [np.sin(rng.normal() * 6 * x + rng.normal() * 6 * y + seed) for _ in range(bands)]
@@ -21,7 +21,7 @@ def paint(seed: int, width: int = 40, height: int = 32, bands: int = 3) -> Image
 
 
 def write_album(folder: Path, count: int = 12, classes: tuple[str, ...] = (), **details: int):
-    """So many pictures as .png below a folder, in each class if there are any; the folder."""
+    """Write .png pictures into a folder, or into one subfolder per class; return the folder."""
     for k, name in enumerate(classes or ("",)):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for n in range(count):
@@ -39,12 +39,12 @@ def pack(folder: Path, path: Path) -> Path:
 
 
 def source_of(path: Path) -> Source:
-    """One picture file, as it is found in its folder."""
+    """The source of one picture file in its folder."""
     return next(one for one in find_pictures(path.parent) if one.name == path.name)
 
 
 def expected(picture: Image.Image, side: int) -> np.ndarray:
-    """What Pillow alone makes of a picture: its middle square, with sides of so many pixels."""
+    """The central square of a picture, resized by Pillow alone."""
     width, height = picture.size
     short = min(width, height)
     left, upper = (width - short) // 2, (height - short) // 2
@@ -53,7 +53,7 @@ def expected(picture: Image.Image, side: int) -> np.ndarray:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that says how large it is, and has no pixels."""
+    """A PNG whose header gives a size, but which has no pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         check = zlib.crc32(kind + content)

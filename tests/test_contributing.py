@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md: its diffs apply, what they add works, and its picture of the layers is right."""
+"""CONTRIBUTING.md: its diffs apply, the added code works, and its list of layers is right."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ def block_after(title: str) -> str:
 
 
 def recipes() -> list:
-    """What each section with a diff adds: the diff, and the commands that try it."""
+    """The diff of each section that has one, and the commands that try it."""
     found = []
     for section in re.split(r"^#+ ", GUIDE, flags=re.MULTILINE):
         title = section.partition("\n")[0]
@@ -32,7 +32,7 @@ RECIPES = recipes()
 
 
 def test_each_idea_has_its_recipe():
-    assert [recipe.id for recipe in RECIPES] == ["sampler", "network", "set", "objective"]
+    assert [recipe.id for recipe in RECIPES] == ["sampler", "network", "dataset", "objective"]
     assert all(commands for _, commands in (recipe.values for recipe in RECIPES))
 
 

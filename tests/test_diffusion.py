@@ -204,7 +204,7 @@ def test_every_example_gets_its_own_timestep():
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("t", [0, 300, 999])
 def test_estimates_undo_target(prediction, t, name):
-    """A network that answers exactly the target yields exactly x_0 and eps."""
+    """A network that predicts exactly the target gives exactly x_0 and eps."""
     if (prediction, name) == ("eps", "flow"):
         pytest.skip("refused, see above")
     torch.manual_seed(0)

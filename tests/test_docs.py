@@ -52,7 +52,7 @@ LINKS = sorted(
 
 
 def anchors(text: str) -> set[str]:
-    """Those of the headings of a page, as GitHub makes them."""
+    """The anchors of the headings of a page, as GitHub makes them."""
     headings = re.findall(
         r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE
     )
@@ -175,7 +175,7 @@ def test_pictures_are_built_by_name(tmp_path):
 
 
 def test_the_page_to_publish_is_that_of_today():
-    """Its data are of `make docs`; the rest is what explorer/ makes of them now."""
+    """Its data are from `make docs`; the rest must be what explorer/ makes from them now."""
     text = (REPOSITORY / "docs" / "index.html").read_text(encoding="utf-8")
     assert len(text) < 6_000_000
     data = re.search(r'type="application/json">(.*)</script>', text)[1]
@@ -187,7 +187,7 @@ def test_every_arrow_is_a_reference():
 
 
 def statements(code: str) -> list[str]:
-    """All statements of some code, also those within others, without layout and comments."""
+    """All statements in some code, including nested ones, without layout and comments."""
     return [ast.dump(node) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.stmt)]
 
 

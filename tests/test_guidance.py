@@ -1,4 +1,4 @@
-"""Class labels: who gets which; guidance of both kinds; and all of it from the command line."""
+"""Class labels, both kinds of guidance, and all of it from the command line."""
 
 import argparse
 import json
@@ -94,7 +94,7 @@ def test_both_answers_come_from_one_batch():
 
 
 def exact_network(diffusion, variance: float):
-    """What a perfect network answers for data N(0, variance)."""
+    """The output of a perfect network for data from N(0, variance)."""
     schedule = diffusion.schedule
 
     def network(x, t):
@@ -287,7 +287,7 @@ def test_guides_that_do_not_fit_are_refused(ring, tmp_path):
         assert says in refuse("evaluate.py", *options, cwd=ring)
     train = ("train.py", "--dataset", "gaussians", "--epochs", 1, "--timesteps")
     for timesteps, says in (
-        (100, "its timesteps is 200, the model's 100"),
+        (100, "its timesteps is 200, but the model's is 100"),
         (200, "must have learned the same labels"),
     ):
         succeed(*train, timesteps, cwd=tmp_path)
@@ -298,7 +298,7 @@ def test_guides_that_do_not_fit_are_refused(ring, tmp_path):
 
 
 def class_conditional(folder, *options):
-    """A model of digits in a folder, trained for a moment with these options."""
+    """A folder with a model of digits, trained briefly with these options."""
     run = "--dataset digits --batch_size 10 --epochs 1 --model mlp --hidden_size 4 --num_samples 12"
     args = train.parse_arguments(
         [*run.split(), "--class_conditional", "--output_dir", str(folder), *options]

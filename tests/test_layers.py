@@ -1,4 +1,4 @@
-"""The imports run one way: downwards, without a circle, and heavy ones only where they belong.
+"""Imports go downwards only, without cycles, and heavy packages are imported only where allowed.
 
 All imports are read from the code, those within functions and under TYPE_CHECKING as well.
 """
@@ -57,7 +57,7 @@ class Import(NamedTuple):
 
 
 def paths() -> dict[str, Path]:
-    """Every module of the house, by its name."""
+    """Every module of the project, by name."""
     known = set().union(*ROWS, {"cli"})
     files = {path for name in known for path in (REPOSITORY / name).rglob("*.py")}
     files |= set(REPOSITORY.glob("*.py"))
@@ -69,12 +69,12 @@ def name_of(path: Path) -> str:
 
 
 def part_of(module: str) -> str:
-    """The script, module at the top, or package that a module belongs to."""
+    """The script, top-level module or package to which a module belongs."""
     return module.partition(".")[0]
 
 
 def imports_of(module: str, code: str, known: set[str]) -> Iterator[Import]:
-    """All imports in some code; of ours the module that is meant, not a name within it."""
+    """All imports in some code; for our own, the module rather than a name within it."""
     tree = ast.parse(code)
     late = {
         inner
@@ -106,7 +106,7 @@ def all_imports() -> list[Import]:
 
 
 def may_import(upper: str, lower: str) -> bool:
-    """Whether one of our parts may import another of them."""
+    """Whether one part of the project may import another."""
     if upper == lower:
         return True
     if upper == "cli":

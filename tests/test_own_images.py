@@ -1,4 +1,4 @@
-"""The scripts on a person's own pictures, from a folder to samples."""
+"""The scripts with the user's own pictures, from a folder to samples."""
 
 import base64
 import json
@@ -59,7 +59,7 @@ def test_from_a_folder_to_samples_by_the_names_of_its_classes(tmp_path):
     more = ("--class_conditional", "--flip", "--num_samples", 4, "--batch_size", 8)
     out = succeed("train.py", *options, *more, cwd=tmp_path)
     assert out.splitlines()[0] == (
-        "1 of 37 pictures in album cannot be read: 7/bad.png (it is no picture)"
+        "1 of 37 pictures in album cannot be read: 7/bad.png (it is not a picture)"
     )
     config = json.loads((tmp_path / "outputs" / "config.json").read_text())
     assert config["class_names"] == sorted(CLASSES)
@@ -85,8 +85,8 @@ def test_from_a_folder_to_samples_by_the_names_of_its_classes(tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({}, "album holds no pictures"),
-        ({f"{k}.png": b"x" for k in range(9)}, "holds only 9 pictures"),
+        ({}, "album has no pictures"),
+        ({f"{k}.png": b"x" for k in range(9)}, "has only 9 pictures"),
         ({f"{k}.png": b"x" for k in range(12)}, "12 of 12 pictures in album cannot be read"),
     ],
 )
@@ -155,7 +155,7 @@ def test_a_folder_on_its_way_to_noise(place, figures):
 
 
 def page_of(*options):
-    """What the page of --html says of its data."""
+    """The data in the page of --html."""
     more = ("--checkpoint", "model.pt", "--html", "page.html")
     in_process(visualize_diffusion, *more, *options)
     text = Path("page.html").read_text(encoding="utf-8")

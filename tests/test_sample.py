@@ -169,7 +169,7 @@ def test_a_part_of_a_test_image_is_made_anew(name, rows, columns, model, figures
         (("9" * 5000, "--mask", "centre"), "test images of digits are 0-9999; there is no 9"),
         (
             (0, "--mask", "middle"),
-            "--mask: middle is no picture and none of upper_half, lower_half",
+            "--mask: middle is neither a picture nor one of upper_half, lower_half",
         ),
         ((0, "--mask", "x" * 5000), "--mask: x+ is no picture"),
         ((0,), "--inpaint needs a --mask: upper_half"),
@@ -265,8 +265,8 @@ def test_a_tuned_model_is_sampled_in_two_steps_unless_told_otherwise(tuned, figu
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("--guidance 3", "with guidance 2 in it"),
-        ("--guide outputs/consistency/model_final.pt", "with guidance 2 in it"),
+        ("--guidance 3", "with guidance 2;"),
+        ("--guide outputs/consistency/model_final.pt", "with guidance 2;"),
         ("--guide outputs/model_final.pt", "its objective is denoising"),
         ("--eta 0.5", "--eta applies to --sampler ddim and dpmpp only"),
         ("--interpolate 1 2 --steps 2", "takes one step here"),

@@ -1,4 +1,4 @@
-"""samplers.py against the papers' formulas, and against Gaussian data, where all is known."""
+"""samplers.py against the papers' formulas, and against exact results for Gaussian data."""
 
 import inspect
 import math
@@ -396,7 +396,7 @@ def test_evaluations_of_the_network(sampler, evaluations):
 @pytest.mark.parametrize("prediction", ["x0", "v"])
 @pytest.mark.parametrize("sampler", [ddim, heun, dpmpp])
 def test_a_network_may_overwrite_its_answers(sampler, prediction):
-    """As a CUDA graph does, which writes every answer into the same memory."""
+    """Like a CUDA graph, which writes every output into the same memory."""
     schedule, memory = make_schedule("cosine"), torch.empty_like(NOISE)
     diffusion = Diffusion(schedule, prediction)
     timesteps = trailing_timesteps(1000, 6)

@@ -1,1 +1,1 @@
-"""Training: the loop, its batches, objectives and optimisers, the record, and saving."""
+"""Training: the loop, its batches, objectives and optimizers, the record, and saving."""

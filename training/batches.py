@@ -1,4 +1,4 @@
-"""Batches of a data set that stays on the device, in an order that a checkpoint can hold."""
+"""Batches of a dataset that stays on the device, in an order that a checkpoint can store."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from system.errors import InputError
 
 
 class Batch(NamedTuple):
-    """What an objective needs of a batch: all of its data, and all that is random about it."""
+    """A batch for an objective: its data, and all random numbers for it."""
 
-    examples: Tensor  # (B, ...), as data
+    examples: Tensor  # (B, ...), in the units of the data
     labels: Tensor | None  # int64 (B,); None for a network without classes
     t: Tensor  # timesteps, int64 (B,), or pairs of them (B, 2)
     eps: Tensor  # noise, float32 (B, *shape)
 
 
 class Process(Protocol):
-    """Where timesteps come from: a `Diffusion`, or what an objective draws from instead."""
+    """The source of timesteps: a `Diffusion`, or one that an objective has instead."""
 
     @property
     def device(self) -> torch.device: ...
@@ -35,28 +35,28 @@ class Process(Protocol):
 
 
 def mirror(images: Tensor, chosen: Tensor) -> Tensor:
-    """Images (B, H, W) or (B, H, W, C), those chosen, bool (B,), with left and right exchanged."""
+    """Images (B, H, W) or (B, H, W, C), mirrored left to right where `chosen`, bool (B,)."""
     return torch.where(chosen.view(-1, *[1] * (images.dim() - 1)), images.flip(2), images)
 
 
 class Batches:
     """Shuffled batches with their timesteps and noise.
 
-    Several processes draw the same numbers for the whole batch, and each takes its equal part. So
-    what is learned depends on the size of the whole batch and not on how many processes there are.
+    All processes draw the same random numbers for the whole batch, and each takes an equal part. So
+    the result depends on the size of the whole batch, but not on the number of processes.
 
     Args:
         process: draws the timesteps; the batches are on its device.
-        batch_size: of one process, at most; with fewer examples it is smaller.
-        classes: how many the network knows, which is also the label for none; 0 for batches
+        batch_size: the largest batch of one process; with few examples batches are smaller.
+        classes: the number of classes, which is also the label for "no class"; 0 for batches
             without labels.
-        label_dropout: the share of examples without their label.
-        flip: whether half of the images are mirrored.
+        label_dropout: the share of the examples whose label is dropped.
+        flip: whether a random half of the images are mirrored.
 
     Attributes:
-        size: examples in a batch, of all processes together.
+        size: examples in a batch, over all processes.
         per_epoch: batches in an epoch.
-        position: batches of the current epoch that have been taken.
+        position: batches already taken in the current epoch.
 
     Raises:
         InputError: there are fewer examples than processes.
@@ -90,8 +90,8 @@ class Batches:
     def of_epoch(self) -> Iterator[Batch]:
         """One pass over the shuffled data, or the rest of it if some batches have been taken.
 
-        Every batch is full, so that shapes never change: the few examples of an incomplete last one
-        are left out of this epoch (others in the next).
+        Every batch is full, so that shapes never change: the examples of an incomplete last batch
+        are left out of this epoch (the next epoch leaves out others).
         """
         if self.position == 0:
             self.order = torch.randperm(len(self), device=self.device)
@@ -103,11 +103,11 @@ class Batches:
         self.position = 0
 
     def draw(self, indices: Tensor, generator: torch.Generator | None = None) -> Batch:
-        """This process's part of the batch of these examples.
+        """This process's part of the batch with these examples.
 
         Args:
-            indices: of the whole batch, int64 (size,).
-            generator: None for PyTorch's default one.
+            indices: of all examples in the whole batch, int64 (size,).
+            generator: the random number generator; None for PyTorch's default.
         """
         t = self.process.draw_timesteps(self.size, generator)
         eps = torch.randn(self.size, *self.shape, generator=generator, device=self.device)
@@ -124,8 +124,8 @@ class Batches:
         return Batch(examples, labels, t[part], eps[part])
 
     def state(self) -> dict[str, Any]:
-        """Which examples are taken when, for a checkpoint."""
-        # In examples, since another number of processes may have other batches.
+        """The order of the examples and the position in it, for a checkpoint."""
+        # Counted in examples, since the size of a batch can depend on the number of processes.
         seen = self.position * self.size
         return {"seen": seen, "order": self.order.cpu(), "data": self.digest}
 

@@ -1,4 +1,4 @@
-"""The schedule `learned`: training finds out how many timesteps each noise level should have.
+"""The schedule `learned`: training determines how many timesteps each noise level gets.
 
 Dieleman et al. 2022      Continuous Diffusion for Categorical Data, arXiv:2211.15089
 Kingma et al. 2021        Variational Diffusion Models, arXiv:2107.00630
@@ -26,33 +26,33 @@ from names import PARTS
 from system.distributed import Group
 from utils import decay_of_average
 
-EVERY = 20  # steps between two moves
-EVENLY = 0.5  # share of the timesteps that stays spread as in `cosine`, so that no part is left out
-NEAR = (1, 2, 3, 2, 1)  # weights of a part's neighbours where slopes of errors are smoothed
+EVERY = 20  # training steps between updates of the schedule
+EVENLY = 0.5  # share of the timesteps that stays as in `cosine`, so that no part is left out
+NEAR = (1, 2, 3, 2, 1)  # weights of neighbouring parts for smoothing the slopes of errors
 ENDS = parts_of_cosine(PARTS)
 WIDTHS = np.diff(ENDS)
 
 
 class LearnedSchedule:
-    """Puts timesteps where noise takes most from the data, while a run trains.
+    """Moves timesteps, during training, to the noise levels where most information is lost.
 
-    Every timestep is to add as much to what is not known about the data as every other (Dieleman et
-    al. 2022, section 3.2, "time warping"). What is not known at a noise level is read off the loss
-    there: `cosine` has `PARTS`, and the squared error of x_0 in each averaged over
-    about the last eighth of the steps so far.
+    Every timestep should add the same amount to what is unknown about the data (Dieleman et al.
+    2022, section 3.2, "time warping"). That amount is measured by the loss: `cosine` is divided
+    into `PARTS`, and the squared error in each part is averaged over about the last eighth of the
+    steps so far.
 
-    Of images that error itself is what is not known. Of points it is the entropy, in which the
-    detail of thin drawings counts as much as their outline; a part adds to it the squared error of
-    eps times the fall of log(alpha / sigma) (Kingma et al. 2021, section 5). Of images most of
-    that is finer than what one sees.
+    For images, the unknown is the squared error of x_0. For points it is the entropy, in which the
+    detail of thin drawings counts as much as their outline; each part adds to it the squared error
+    of eps times the decrease of log(alpha / sigma) (Kingma et al. 2021, section 5). For images,
+    most of the entropy is in detail too fine to see.
 
     Args:
-        diffusion: its tables are moved in place, where compiled steps look for them.
-        networks: whose embeddings of time may depend on the noise levels, and follow them.
-        config: of the run, which keeps the density as `timestep_density`.
+        diffusion: its tables are updated in place, since compiled steps refer to them.
+        networks: their time embeddings, which may depend on the noise levels, are updated as well.
+        config: of the run; the density is stored there as `timestep_density`.
 
     Attributes:
-        density: of timesteps in each part, as multiples of that of `cosine`, float64 (PARTS,).
+        density: of timesteps in each part, relative to that of `cosine`, float64 (PARTS,).
         path: the density after each epoch, (epochs, PARTS).
     """
 
@@ -68,7 +68,7 @@ class LearnedSchedule:
         self.embeddings = [layer for layer in layers if isinstance(layer, TimeEmbedding)]
         self.of_points = config["kind"] == "points"
         self.steps, timesteps = 0, len(diffusion.schedule)
-        # Of squared errors, and of examples.
+        # Averages of the sum of squared errors and of the number of examples in each part.
         self.sums = torch.zeros(2, PARTS, device=diffusion.device)
         self.parts = torch.zeros(timesteps, dtype=torch.int64, device=diffusion.device)
         self.scales = torch.ones(timesteps, device=diffusion.device)
@@ -78,10 +78,10 @@ class LearnedSchedule:
 
     @torch.no_grad()
     def record(self, t: Tensor, losses: Tensor) -> None:
-        """Note the losses (B,) of this process's examples at the timesteps t (B,)."""
+        """Record the losses (B,) of this process's examples at the timesteps t (B,)."""
         self.steps += 1
         errors = losses * self.scales[t]
-        # By a product, since scattered sums are added up in any order on a GPU.
+        # A matrix product, since scattered sums are added in random order on a GPU.
         where = self.parts[t][:, None] == torch.arange(PARTS, device=t.device)
         sums = torch.stack([errors, torch.ones_like(errors)]) @ where.to(errors.dtype)
         self.sums.lerp_(self.group.mean(sums), 1 - decay_of_average(self.steps))
@@ -89,19 +89,19 @@ class LearnedSchedule:
             self.move()
 
     def move(self) -> None:
-        """Follow the errors so far."""
+        """Update the schedule from the errors so far."""
         totals, examples = self.sums.cpu().double().numpy()
         known = (examples > 0).nonzero()[0]
         errors = np.interp(np.arange(PARTS), known, totals[known] / examples[known])
-        # No estimate at all is off by no more than 1 on average, so a worse one knows nothing.
+        # An estimate of zero has an error of at most 1 on average, so a larger error means nothing.
         errors = errors.clip(max=1)
         slope = slope_of_entropy(errors) if self.of_points else slope_of_squares(errors)
         density = (1 - EVENLY) * slope / (slope * WIDTHS).sum() + EVENLY
-        if np.isfinite(density).all():  # else the record of the run ends it, and says why
+        if np.isfinite(density).all():  # otherwise the run's record ends the run with a message
             self.move_to(torch.from_numpy(density))
 
     def move_to(self, density: Tensor) -> None:
-        """Fill all tables anew."""
+        """Recompute all tables for this density."""
         self.density = density
         self.config["timestep_density"] = density.tolist()
         schedule = learned_schedule(len(self.parts), density.tolist())
@@ -121,7 +121,7 @@ class LearnedSchedule:
     # ------------------------------------------------------------------- saved and restored
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds, beside the number of steps."""
+        """The state for a checkpoint, besides the number of steps."""
         return {"sums": self.sums.cpu(), "density": self.density, "path": self.path}
 
     def restore(self, state: dict[str, Any], steps: int) -> None:

@@ -1,4 +1,4 @@
-"""The loss of a batch: an objective, computed in some precision, by several processes, compiled."""
+"""The loss of a batch: an objective with precision, several processes and compilation."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from system.precision import in_precision
 from training.objectives import Objective
 from training.run import Run
 
-COMPILE_EARNS = 200_000  # images from which on compiling for a GPU pays
+COMPILE_EARNS = 200_000  # images above which compiling for a GPU saves time
 
-# Of the fields of a `Batch`, in their order.
+# A function of the fields of a `Batch`, in their order.
 BatchLoss = Callable[[Tensor, Tensor | None, Tensor, Tensor], Tensor]
 
 
 def shared(model: nn.Module, group: Group) -> nn.Module:
-    """The network, whose gradients are averaged over all processes."""
+    """The network, with gradients averaged over all processes."""
     if group.size == 1:
         return model
     for layer in model.modules():
@@ -34,8 +34,8 @@ def shared(model: nn.Module, group: Group) -> nn.Module:
 
 
 def make_loss(run: Run, objective: Objective) -> BatchLoss:
-    """The loss of a batch as it is stored. All that depends on the network is in here, and no
-    randomness: it is what gets compiled."""
+    """The loss of a batch, from its stored examples. It includes all use of the network and no
+    random numbers, so that it can be compiled."""
     network = in_precision(shared(run.model, run.group), run.precision, run.device)
     if run.stages is not None:
         objective = partial(objective, stages=run.stages)
@@ -51,7 +51,7 @@ def make_loss(run: Run, objective: Objective) -> BatchLoss:
 
 
 def make_teacher(run: Run) -> Callable[[Tensor | None], Model] | None:
-    """From the labels of a batch to the teacher's answers, guided if that is to be tuned in."""
+    """A function from the labels of a batch to the teacher, guided if the run has guidance."""
     if run.teacher is None:
         return None
     network = in_precision(run.teacher, run.precision, run.device)
@@ -62,9 +62,9 @@ def make_teacher(run: Run) -> Callable[[Tensor | None], Model] | None:
 
 
 def compiled_if_worthwhile(loss: BatchLoss, run: Run) -> BatchLoss:
-    """The loss, compiled where that is possible and will save more time than it takes."""
+    """The loss, compiled if that is possible and saves more time than it takes."""
     images = run.total_steps * run.batches.size
-    # Not on a CPU: convolutions are two thirds of a step there, and the fused rest takes as
+    # Not on a CPU: convolutions take two thirds of a step there, and the fused rest takes as
     # long as PyTorch's own kernels (715 images/s compiled, 725 without; benchmarks/RESULTS.md).
     worthwhile = run.device.type == "cuda" and images >= COMPILE_EARNS
     wanted = run.settings.compile
@@ -79,5 +79,5 @@ def compiled_if_worthwhile(loss: BatchLoss, run: Run) -> BatchLoss:
         candidate(*run.batches.draw(indices, torch.Generator(run.device))).mean().backward()
         run.model.zero_grad()
 
-    print("compiling, half a minute or so ...", flush=True)
+    print("compiling, which takes about half a minute ...", flush=True)
     return compile_or_fall_back(loss, trial, run.device)

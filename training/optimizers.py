@@ -1,4 +1,4 @@
-"""What moves the weights: AdamW, or Muon for most of a network and AdamW for the rest.
+"""The optimizers: AdamW, or Muon for most of a network and AdamW for the rest.
 
 Loshchilov & Hutter 2019  Decoupled Weight Decay Regularization (AdamW), arXiv:1711.05101
 Jordan et al. 2024        Muon: an optimizer for hidden layers, kellerjordan.github.io/posts/muon
@@ -17,18 +17,18 @@ from torch import Tensor, nn
 from models.backbone import Backbone
 from training.settings import TrainSettings
 
-# Of x -> a x + b x^3 + c x^5, which takes every number in (0, 1] to one near 1 in a few rounds,
-# and the smallest of them fastest (Jordan et al. 2024).
+# The coefficients of x -> a x + b x^3 + c x^5, which moves every number in (0, 1] close to 1 in a
+# few rounds, with the steepest slope at 0 (Jordan et al. 2024).
 QUINTIC = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
 
 
 def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """Matrices (rows, columns) with their singular values brought near 1.
+    """Matrices (rows, columns) with their singular values moved close to 1.
 
-    U S V' becomes about U V', so that every direction that a gradient has counts about alike.
-    Singular values of at least 0.0015 of the root of the sum of their squares become 0.68 to 1.21.
-    Fainter ones do not get there in so few rounds: they become 450 to 485 times that share.
+    U S V' becomes approximately U V', so that all directions of a gradient count about equally.
+    Relative to the root of the sum of their squares, singular values of at least 0.0015 become 0.68
+    to 1.21. Smaller ones would need more rounds: they are multiplied by 450 to 485.
     """
     wide = [of_norm_one(x if len(x) <= x.shape[1] else x.mT) for x in matrices]
     alike: dict[int, list[int]] = {}
@@ -44,18 +44,18 @@ def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
 
 
 def of_norm_one(matrix: Tensor) -> Tensor:
-    """A multiple of a matrix, so that no singular value is above 1. Zeros stay."""
-    # Divided by the largest entry first: the squares of small gradients would round to zero.
+    """A multiple of a matrix with no singular value above 1. Zeros stay zero."""
+    # First divide by the largest entry: the squares of small gradients would underflow to zero.
     matrix = matrix / matrix.abs().amax().clamp(min=torch.finfo(matrix.dtype).tiny)
     return matrix / matrix.norm().clamp(min=1)
 
 
 def whitening(gram: Tensor) -> Tensor:
-    """For G = X X' (N, n, n) the Q that takes X to about U V'.
+    """For G = X X' (N, n, n), the matrix Q for which Q X is approximately U V'.
 
-    Each round takes X to P X with P = a + b G + c G^2, and so G to P G P; Q is the product of all
-    P. So a polynomial acts on the singular values, by products alone, and not of X itself, which is
-    many times as long as it is high.
+    Each round replaces X by P X with P = a + b G + c G^2, and so G by P G P; Q is the product of
+    all P. This applies a polynomial to the singular values using only products of the small
+    matrices G and P, not of X, which is many times wider than high.
     """
     step = factor = quintic(gram)
     for _ in range(ROUNDS - 1):
@@ -66,7 +66,7 @@ def whitening(gram: Tensor) -> Tensor:
 
 
 def quintic(gram: Tensor) -> Tensor:
-    """P of one round (N, n, n): x -> a x + b x^3 + c x^5 is x times this polynomial of x^2."""
+    """P of one round, (N, n, n): x -> a x + b x^3 + c x^5 is x times this polynomial in x^2."""
     a, b, c = QUINTIC
     even = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
     even.diagonal(dim1=1, dim2=2).add_(a)
@@ -74,11 +74,11 @@ def quintic(gram: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, made orthogonal, for the weights of hidden layers.
+    """Orthogonalised momentum, for the weights of hidden layers.
 
-    A convolution's weights (outputs, inputs, height, width) are a matrix (outputs, inputs * height
-    * width). A step is scaled to the size of AdamW's, so both can share a learning rate: its root
-    mean square is 0.2 times that (Liu et al. 2025, equation 4).
+    The weights of a convolution (outputs, inputs, height, width) are treated as a matrix (outputs,
+    inputs * height * width). A step is scaled to the size of AdamW's, so that both can share a
+    learning rate: its root mean square is 0.2 times that rate (Liu et al. 2025, equation 4).
     """
 
     def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
@@ -95,7 +95,7 @@ class Muon(torch.optim.Optimizer):
                 weight.sub_(step.view(weight.shape), alpha=group["lr"] * size)
 
     def averaged(self, weight: Tensor, momentum: float) -> Tensor:
-        """The moving average of the weight's gradients, a step ahead (Nesterov)."""
+        """The moving average of the weight's gradients, one step ahead (Nesterov momentum)."""
         assert weight.grad is not None
         state = self.state[weight]
         if not state:
@@ -105,10 +105,10 @@ class Muon(torch.optim.Optimizer):
 
 
 class Together:
-    """Several optimizers in the place of one, for a gradient scaler.
+    """Several optimizers presented as one, for a gradient scaler.
 
-    It looks for infinities in the gradients of one optimizer at a time and leaves out the step of
-    that one. The others would go on, with gradients that clipping by an infinite norm has ruined.
+    A scaler checks the gradients of each optimizer for infinities, and skips the step of that one
+    only. The others would step with gradients that were ruined by clipping to an infinite norm.
     """
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
@@ -126,11 +126,11 @@ class Together:
 def make_optimizers(
     name: str, model: Backbone, lr: float, device: torch.device
 ) -> list[torch.optim.Optimizer]:
-    """The optimisers that together move all weights of a network.
+    """The optimizers that together update all weights of a network.
 
     Args:
-        name: `adamw`, or `muon`, which leaves to AdamW what `model.hidden_weights()` does not name:
-            vectors, and the layers that see the image, the time or the label.
+        name: `adamw`, or `muon`, which updates `model.hidden_weights()` and leaves the rest to
+            AdamW: vectors, and the layers for the image, the timestep and the label.
     """
     hidden = model.hidden_weights() if name == "muon" else []
     chosen = {id(weight) for weight in hidden}
@@ -142,7 +142,7 @@ def make_optimizers(
 
 
 class Optimizers:
-    """The optimisers that together move all weights of a network, in one step of one rate.
+    """The optimizers of a network, which take each step together, with one learning rate.
 
     Args:
         precision: of the network; half precision loses small gradients, so they are scaled up.
@@ -158,8 +158,8 @@ class Optimizers:
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
     def step(self, loss: Tensor, lr: float) -> Tensor:
-        """Move the weights against the gradient of the loss; the norm of that gradient, still on
-        the device. In half precision a step with an infinite gradient is left out."""
+        """Take a step down the gradient of the loss, and return the norm of that gradient, on the
+        device. In half precision, a step with an infinite gradient is skipped."""
         for group in self.together.param_groups:
             group["lr"] = lr
         self.scaler.scale(loss).backward()
@@ -171,7 +171,7 @@ class Optimizers:
         return norm
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return {
             "optimizers": [optimizer.state_dict() for optimizer in self.all],
             "scaler": self.scaler.state_dict(),
@@ -183,7 +183,7 @@ class Optimizers:
         self.scaler.load_state_dict(state["scaler"])
 
     def fill_state(self) -> None:
-        """Give new optimisers the state that they have after a step, by one that moves nothing."""
+        """Initialise the state of new optimizers, by a step with gradients of zero."""
         for group in self.together.param_groups:
             for weight in group["params"]:
                 weight.grad = torch.zeros_like(weight)

@@ -1,4 +1,4 @@
-"""What a training run is: all that changes in training, which checkpoints save and restore."""
+"""A training run: the state that changes in training, which checkpoints save and restore."""
 
 from __future__ import annotations
 
@@ -29,23 +29,24 @@ from utils import EMA, random_state, set_random_state
 
 
 class Run:
-    """A network in training, with everything that decides how it goes on.
+    """A network in training, with all state that determines how training continues.
 
     Args:
-        config: what is stored with the weights; it rebuilds the network and its process.
-        diffusion: that process; the run is on its device.
+        config: the configuration stored with the weights, which rebuilds the network and its
+            process.
+        diffusion: that process; the run uses its device.
         group: the processes that train together.
 
     Attributes:
-        step: optimiser steps so far.
-        epoch: the one that is going on, from 1.
-        stages: of the objective `consistency`; None for another.
-        learned: what moves the noise schedule; None for one that stays.
-        teacher: the network before tuning, whose path that one learns to jump along.
+        step: optimizer steps so far.
+        epoch: the current epoch, from 1.
+        stages: those of the objective `consistency`; None for other objectives.
+        learned: the learned noise schedule; None for a fixed schedule.
+        teacher: the network before tuning, for `consistency`; None without a teacher.
 
     Raises:
-        InputError: too few examples, or a precision that this device does not have.
-        ValueError: the network of the configuration is not possible for these data.
+        InputError: there are too few examples, or the device does not support the precision.
+        ValueError: the configured network cannot be built for these data.
     """
 
     def __init__(
@@ -78,13 +79,13 @@ class Run:
         self.start_clock()
 
     def make_teacher(self) -> torch.nn.Module | None:
-        """The network before tuning, if there is to be one; its weights come later."""
+        """The network for the teacher, if the run has one; its weights are loaded later."""
         if not self.settings.tunes or self.settings.no_teacher:
             return None
         return build_model(self.config).to(self.device).eval().requires_grad_(False)
 
     def make_learned_schedule(self) -> LearnedSchedule | None:
-        """What moves the noise schedule, if that is to be learned."""
+        """The learned noise schedule, if the run has one."""
         if self.config["schedule"] != LEARNED or self.settings.tunes:
             return None
         networks = (self.model, self.ema.model)
@@ -102,26 +103,26 @@ class Run:
 
     @property
     def steps_done(self) -> int:
-        """Batches taken so far, counted in those of now; `step` counts what was done before with
-        batches of another size, too."""
+        """Batches taken so far, in batches of the current size; `step` also counts steps taken with
+        batches of another size."""
         return (self.epoch - 1) * self.batches.per_epoch + self.batches.position
 
     @property
     def progress(self) -> float:
-        """The share of all steps that came before that of the batch just taken, from 0 to 1."""
+        """The share of all steps before that of the current batch, from 0 to 1."""
         return (self.steps_done - 1) / self.total_steps
 
     @property
     def seconds(self) -> float:
-        """Of training, as if it had never been interrupted."""
+        """Seconds of training, without interruptions."""
         return time.perf_counter() - self.started
 
     def start_clock(self) -> None:
-        """Count the seconds from now on, after those of an earlier process."""
+        """Start to count seconds, in addition to those of earlier processes."""
         self.started = time.perf_counter() - self.elapsed
 
     def remaining_epochs(self) -> Iterator[int]:
-        """The numbers of the epochs that are left; each has ended when the next begins."""
+        """The numbers of the remaining epochs, while the caller advances `epoch`."""
         while self.epoch <= self.settings.epochs:
             yield self.epoch
 
@@ -132,7 +133,7 @@ class Run:
     # ------------------------------------------------------------------- saved and restored
 
     def state(self) -> dict[str, Any]:
-        """All that a checkpoint holds beside the weights and their average."""
+        """The part of a checkpoint besides the weights and their average."""
         teacher = {} if self.teacher is None else {"teacher": self.teacher.state_dict()}
         learned = {} if self.learned is None else {"schedule": self.learned.state()}
         return {
@@ -149,10 +150,10 @@ class Run:
         }
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint, maybe in another number of processes.
+        """Resume from a checkpoint, possibly with a different number of processes.
 
         Raises:
-            InputError: the data were others, or it is no such checkpoint.
+            InputError: the data have changed, or the file is not a training checkpoint.
         """
         checkpoint = load_checkpoint(path)
         with reading(path):
@@ -172,22 +173,23 @@ class Run:
             set_random_state(state["random"], self.device)
 
     def checked(self, state: dict[str, Any]) -> dict[str, Any]:
-        """The state that a checkpoint holds, compared with what this run would write.
+        """The state in a checkpoint, after comparing it with what this run would write.
 
         Raises:
-            InputError: the data were others.
-            ValueError: it differs in form, or makes no sense; any other error: likewise.
+            InputError: the data have changed.
+            ValueError: the state differs in form or is inconsistent, which can also raise other
+                errors.
         """
         self.optimizers.fill_state()
         new = self.state()
         if state["data"] != new["data"]:
             raise InputError("--resume: the data are not those that the run began with")
-        # On another machine: only half precision has a scaler, and each device a generator.
+        # On another machine, there may be no scaler, or the generator of another device.
         if not (state["scaler"] and new["scaler"]):
             state["scaler"] = new["scaler"]
         found = {name: x for name, x in state["random"].items() if name in new["random"]}
         state["random"] = {**new["random"], **found} if "cpu" in found else {}
-        # What is constant in the code is as the code has it.
+        # Settings that are constants in the code are taken from the code.
         for held, fresh in zip(state["optimizers"], new["optimizers"], strict=True):
             held["param_groups"] = fresh["param_groups"]
         columns = new["history"].shape[1]
@@ -198,5 +200,5 @@ class Run:
         check_like(state, new, "training")
         order = state["order"].sort().values
         if state["seen"] > len(order) or not torch.equal(order, torch.arange(len(order))):
-            raise ValueError("training.order is not an order of the examples")
+            raise ValueError("training.order is not a permutation of the examples")
         return state

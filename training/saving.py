@@ -1,4 +1,4 @@
-"""When checkpoints are written, which are kept, and how a run stops when it is asked to."""
+"""When checkpoints are written, which are kept, and how a run stops on request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.run import Run
 
 
 class Saver:
-    """Writes the checkpoints of a run; the first of several processes does, for all of them.
+    """Writes the checkpoints of a run; among several processes, only the first one writes.
 
     Attributes:
         stop: while in use (`with`), Ctrl-C and SIGTERM ask the run to stop.
@@ -24,19 +24,19 @@ class Saver:
         self.start_clock()
 
     def start_clock(self) -> None:
-        """Count the minutes to the next saving from now on."""
+        """Start to count the minutes until the next save."""
         self.last_saving = time.perf_counter()
 
     @property
     def is_asked_to_stop(self) -> bool:
-        """Whether this process was, and has no others to agree with."""
+        """Whether the run was asked to stop, if this is its only process."""
         return self.group.size == 1 and self.stop.received is not None
 
     def save_or_stop_when_due(self) -> None:
-        """Save when it is time to, and stop when asked to; all processes alike.
+        """Save if it is time, and stop if requested, in all processes together.
 
         Raises:
-            Stopped: after saving; the text says how to go on.
+            Stopped: after saving; the message says how to resume.
         """
         minutes, run = self.settings.save_every_minutes, self.run
         due = minutes is not None and time.perf_counter() - self.last_saving > 60 * minutes
@@ -49,15 +49,15 @@ class Saver:
         if not asked:
             return
         if not self.group.leads:
-            raise Stopped(asked, "")  # process 0 says it
+            raise Stopped(asked, "")  # process 0 prints the message
         raise Stopped(
             asked,
-            f"stopped after step {run.step:,}, in epoch {run.epoch}; all of it is in {path}."
-            f" To go on: python train.py --resume --output_dir {folder}",
+            f"stopped after step {run.step:,}, in epoch {run.epoch}; the state is saved in {path}."
+            f" To resume: python train.py --resume --output_dir {folder}",
         )
 
     def end_of_epoch(self, epoch: int) -> None:
-        """Save what is due after this epoch; stop when asked to, unless it was the last."""
+        """Save if it is due after this epoch; stop if requested, unless it was the last epoch."""
         last = epoch == self.settings.epochs
         if self.group.leads and (last or epoch % self.settings.save_interval == 0):
             self.save(f"model_epoch_{epoch:03d}.pt")
@@ -65,16 +65,16 @@ class Saver:
             self.save_or_stop_when_due()
 
     def save(self, name: str) -> Path:
-        """Write a checkpoint from which `--resume` goes on as if nothing had happened.
+        """Write a checkpoint from which `--resume` continues as if without interruption.
 
         Raises:
-            RunError: the weights are not finite. Nothing is written.
+            RunError: the weights are not finite; nothing is written.
         """
         run = self.run
         if not run.weights_are_finite():
             raise RunError(
                 f"after step {run.step} the weights are not finite numbers; try a smaller --lr."
-                " Checkpoints from before are as they were"
+                " Earlier checkpoints are unchanged"
             )
         path = self.settings.output_dir / "checkpoints" / name
         save_checkpoint(path, run.config, run.model, run.ema, run.state())
@@ -91,7 +91,8 @@ class Saver:
 def remove_older(newest: Path, keep: int | None) -> None:
     """Delete checkpoints that `newest` makes superfluous.
 
-    Those within an epoch always are; of those after an epoch the last `keep` stay, or all.
+    These are all that were written within an epoch, and, if `keep` is given, all but the last
+    `keep` of those written after an epoch.
     """
     superfluous = [path for path in newest.parent.glob("model_step_*.pt") if path != newest]
     if keep is not None:

@@ -10,9 +10,9 @@ from names import CONSISTENCY
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The fields are the options of train.py of the same names, which `--help` explains.
+    """The fields are the options of train.py with the same names, which `--help` explains.
 
-    What the network and its process are is not here but in the run's configuration.
+    The settings of the network and its process are in the run's configuration instead.
     """
 
     output_dir: Path
@@ -39,5 +39,5 @@ class TrainSettings:
 
     @property
     def tunes(self) -> bool:
-        """Whether a trained network is tuned for few steps, by `consistency`."""
+        """Whether the run tunes a trained network for few steps, by `consistency`."""
         return self.objective == CONSISTENCY

@@ -1,4 +1,4 @@
-"""TensorBoard: the same record as history.csv and samples/, for those who have that tool."""
+"""TensorBoard: the same record as in history.csv and samples/, for users of that tool."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from system.locks import check_still_held
 
 
 class TensorBoard:
-    """Writes to `folder`, from where `tensorboard --logdir` reads.
+    """Writes to `folder`, which `tensorboard --logdir` reads.
 
     Args:
-        step: the last that is done; what an earlier process wrote of later ones is hidden.
+        step: the last step done; records of later steps by an earlier process are hidden.
 
     Raises:
         InputError: TensorBoard is not installed.
@@ -31,7 +31,7 @@ class TensorBoard:
         self.writer: Any = SummaryWriter(folder, purge_step=step + 1)
 
     def losses(self, rows: list[tuple[int, int, float, float, float, float]]) -> None:
-        """Rows as `History` holds them."""
+        """Write rows of `History`."""
         self.check_folder()
         for epoch, step, loss, lr, _, rate in rows:
             self.writer.add_scalar("loss", loss, step)
@@ -40,16 +40,16 @@ class TensorBoard:
             self.writer.add_scalar("images per second", rate, step)
 
     def picture(self, path: Path, step: int) -> None:
-        """A picture of samples, as it was written."""
+        """Write a picture of samples, from its file."""
         self.check_folder()
         self.writer.add_image("samples", read_picture(path), step, dataformats="HWC")
         self.writer.flush()
 
     def check_folder(self) -> None:
-        """Stop when the run's folder is gone, before TensorBoard's own thread ends in a traceback.
+        """Stop if the run's folder is gone, before TensorBoard's own thread prints a traceback.
 
         Raises:
-            RunError: it was deleted or renamed.
+            RunError: the folder was deleted or renamed.
         """
         check_still_held(self.folder / "events")
 

@@ -29,7 +29,7 @@ MODELS = [
 
 
 def assert_same_samples(found, expected):
-    """Equal but for the rounding of other machines: one grey level, or 1e-4 of a coordinate."""
+    """Equal up to rounding on other machines: one grey level, or 1e-4 of a coordinate."""
     found, expected = (np.load(path).astype(float) for path in (found, expected))
     images = found.ndim == 3
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1 if images else 1e-5)
@@ -86,7 +86,7 @@ def test_a_configuration_starts_the_same_run_again(release, name, tmp_path):
 
 
 def test_a_run_goes_on_in_its_own_folder(tmp_path):
-    """Although its config.json lacks what that release did not know."""
+    """Although its config.json lacks settings that did not exist in that release."""
     outputs = tmp_path / "outputs"
     (outputs / "checkpoints").mkdir(parents=True)
     shutil.copy(RELEASES / "release_2" / "points.json", outputs / "config.json")

@@ -159,7 +159,7 @@ def test_a_file_that_is_not_there_is_refused(name, tmp_path):
 
 
 def header(shape) -> bytes:
-    """A .npy that promises an array of this shape, and has ten bytes."""
+    """A .npy whose header gives this shape, but which has only ten bytes of data."""
     text = (
         repr({"descr": "|u1", "fortran_order": False, "shape": shape}).encode().ljust(117) + b"\n"
     )
@@ -177,7 +177,7 @@ def test_promises_of_more_than_there_is_are_refused(shape, tmp_path):
 
 
 def test_damaged_files_are_refused_whatever_is_wrong(tmp_path):
-    """Either other images come out or the file is refused in a line: never another error."""
+    """The result is either other images or a refusal in one line, never another error."""
     rng, refused = np.random.default_rng(1), 0
     for path in (npy(tmp_path, GREY, LABELS), npz(tmp_path, images=GREY, labels=LABELS)):
         content = path.read_bytes()

@@ -30,7 +30,7 @@ IN_A_FILE = 20  # images; 10,000 in the real ones
 
 
 def image_of(number: int) -> Image.Image:
-    """Known everywhere: red tells the column, green the row, and blue which image it is."""
+    """An image known at every pixel: red gives the column, green the row, and blue the image."""
     image = Image.new("RGB", (32, 32))
     for column in range(32):
         for row in range(32):
@@ -39,7 +39,7 @@ def image_of(number: int) -> Image.Image:
 
 
 def record_of(label: int, image: Image.Image) -> bytes:
-    """As the page of the data set describes one."""
+    """A record in the format described on the dataset's page."""
     return bytes([label]) + b"".join(plane.tobytes() for plane in image.split())
 
 
@@ -52,7 +52,7 @@ def contents() -> dict[str, bytes]:
 
 
 def unpacked(data_dir: Path) -> Path:
-    """A folder of data sets that has this one; the folder of its files."""
+    """A folder of datasets that contains this one; returns the folder of its files."""
     folder = data_dir / FOLDER
     folder.mkdir(parents=True)
     for name, content in contents().items():
@@ -78,7 +78,7 @@ def whole() -> bytes:
 
 @pytest.fixture
 def serve(tmp_path, monkeypatch):
-    """Serves an archive in the place of the real one, which is to have that checksum."""
+    """Serves an archive in place of the real one, with its checksum as the expected one."""
     folder = tmp_path / "server"
     folder.mkdir()
 
@@ -144,7 +144,7 @@ def test_a_subset_is_a_prefix_and_holds_no_more(tmp_path, count):
 
 
 def test_channels_and_rows_are_where_they_belong(tmp_path):
-    """For a person (N, H, W, C), for a network (N, C, H, W)."""
+    """Data are (N, H, W, C), and x for a network is (N, C, H, W)."""
     unpacked(tmp_path)
     data = load_images("cifar10", tmp_path)
     row, column, image = 5, 30, 42
@@ -171,8 +171,8 @@ def test_it_says_what_it_is(tmp_path):
         ("data_batch_1.bin", b"\0\1\2", "its 3 bytes are not a multiple of 3073"),
         ("data_batch_5.bin", bytes(2 * 3073 - 1), "not a multiple of 3073"),
         ("data_batch_2.bin", b"<html>not found</html>", "not a multiple of 3073"),
-        ("data_batch_4.bin", bytes(3073) + b"\x0a" + bytes(3072), "a label 10, above 9"),
-        ("test_batch.bin", b"\xff" + bytes(3072), "a label 255, above 9"),
+        ("data_batch_4.bin", bytes(3073) + b"\x0a" + bytes(3072), "the label 10, above 9"),
+        ("test_batch.bin", b"\xff" + bytes(3072), "the label 255, above 9"),
     ],
     ids="empty short truncated html label label-of-test".split(),
 )
@@ -224,7 +224,7 @@ def test_a_file_that_was_deleted_comes_again_and_no_other_is_touched(tmp_path, h
 
 
 def test_a_damaged_archive_leaves_nothing_behind(tmp_path, serve, whole):
-    """Cut off where the files are whole that would be unpacked first."""
+    """Truncated after the files that would be unpacked first."""
     data_dir = tmp_path / "data"
     serve(whole[: len(whole) * 3 // 4], checked=whole)
     with pytest.raises(DatasetUnavailable, match="corrupted") as caught:

@@ -1,4 +1,4 @@
-"""Downloads that are waited for, and that are given up."""
+"""Downloads that succeed, and downloads that are abandoned."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""drawings.py: tables and pictures that people bring, good and bad."""
+"""drawings.py: tables and pictures from users, valid and invalid."""
 
 import contextlib
 import struct
@@ -43,7 +43,7 @@ def test_tables_of_many_kinds(text, tmp_path):
     [
         (b"", "is empty"),
         (b"\n\n\n", "is empty"),
-        (b"x,y\n", "only a line of names"),
+        (b"x,y\n", "only a header"),
         (b"x,y\n1,2\n", "fewer than 3 different points"),
         (b"1,2\n1,2\n1,2\n1,2\n", "fewer than 3 different points"),
         (b"1,2\n3,4\n1,2\n", "fewer than 3 different points"),

@@ -1,4 +1,4 @@
-"""A person's own images as a data set: from the folder to the batch, the cache, the splits."""
+"""The user's own images as a dataset: from the folder to the batch, the cache, the splits."""
 
 import os
 from collections import Counter
@@ -129,7 +129,7 @@ def test_arrays_of_grey_in_three_channels_are_grey(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "says"), [(0, "holds no pictures"), (9, r"holds only 9 pictures .*; 10 are needed")]
+    ("count", "says"), [(0, "has no pictures"), (9, r"has only 9 pictures .*; 10 are needed")]
 )
 def test_too_few_pictures_are_refused(count, says, tmp_path):
     album = write_album(tmp_path / "album", count)
@@ -139,14 +139,14 @@ def test_too_few_pictures_are_refused(count, says, tmp_path):
     with pytest.raises(InputError, match=says):
         load(packed, tmp_path)
     np.save(tmp_path / "a.npy", np.zeros((9, 20, 20), dtype=np.uint8))
-    with pytest.raises(InputError, match="holds only 9 images; 10 are needed"):
+    with pytest.raises(InputError, match="has only 9 images; 10 are needed"):
         load(tmp_path / "a.npy", tmp_path)
 
 
 def test_too_few_that_can_be_read_are_refused(tmp_path):
     album = write_album(tmp_path / "album", 9)
     (album / "x.png").write_bytes(b"none")
-    with pytest.raises(InputError, match="holds only 9 images"):
+    with pytest.raises(InputError, match="has only 9 images"):
         load(album, tmp_path)
 
 
@@ -175,7 +175,7 @@ def test_unreadable_pictures_are_named_once_and_the_rest_is_taken(tmp_path, caps
 def test_if_no_picture_can_be_read_that_is_said(tmp_path):
     for n in range(12):
         (tmp_path / f"{n}.png").write_bytes(b"none")
-    with pytest.raises(InputError, match=r"^12 of 12 pictures .* 0\.png \(it is no picture\)"):
+    with pytest.raises(InputError, match=r"^12 of 12 pictures .* 0\.png \(it is not a picture\)"):
         load(tmp_path, tmp_path)
 
 
@@ -283,7 +283,7 @@ def test_where_no_cache_can_be_written_a_line_says_so(tmp_path, capsys):
     (tmp_path / "data").write_text("a file in its place")
     assert len(load(album, tmp_path)[0]) == 12
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"{tmp_path / 'data' / 'pictures'} cannot be written (")
+    assert line.startswith(f"cannot write into {tmp_path / 'data' / 'pictures'} (")
     assert line.endswith("): the next run reads the pictures again")
 
 
@@ -293,7 +293,7 @@ def test_a_full_disk_costs_a_line_and_leaves_nothing(tmp_path, capsys, monkeypat
 
     monkeypatch.setattr(datasets.own.np, "savez", full)
     assert len(load(write_album(tmp_path / "album"), tmp_path)[0]) == 12
-    assert "cannot be written (No space left on device)" in capsys.readouterr().out
+    assert "(No space left on device): the next run reads" in capsys.readouterr().out
     assert caches(tmp_path) == []
 
 
@@ -355,7 +355,7 @@ def test_the_splits_are_disjoint_complete_and_the_same_every_time(tmp_path, monk
 
 def test_where_nothing_is_held_out_there_is_no_test_split(tmp_path):
     album = write_album(tmp_path / "album")
-    with pytest.raises(InputError, match=r"no image of .* was held out from training"):
+    with pytest.raises(InputError, match=r"no image in .* was held out from training"):
         load(album, tmp_path, train=False)
 
 
@@ -370,7 +370,7 @@ def test_a_subset_is_the_first(tmp_path):
 
 
 def test_built_in_sets_of_another_size_and_channels(tmp_path):
-    """As Pillow makes them of the set's own images."""
+    """Equal to the images of the set, converted by Pillow."""
     from PIL import Image
 
     for name, side, channels, mode in (("digits", 32, "3", "RGB"), ("sprites", 32, "1", "L")):

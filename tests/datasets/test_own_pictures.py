@@ -1,4 +1,4 @@
-"""Pictures of every format as small squares, against what Pillow alone makes of them."""
+"""Pictures of every format as small squares, compared with the results of Pillow alone."""
 
 import io
 import os
@@ -252,7 +252,7 @@ def test_an_encrypted_member_cannot_be_read(tmp_path):
 
 def reader(source):
     if source.name.startswith("bad"):
-        raise ValueError("it is no picture")
+        raise ValueError("it is not a picture")
     return source.name
 
 
@@ -268,8 +268,8 @@ def test_up_to_a_tenth_may_be_unreadable(tmp_path, capsys):
     kept, found = read_all(sources(18, 2), reader, tmp_path)
     assert found == [source.name for source in kept] == [f"good{k}.png" for k in range(18)]
     assert capsys.readouterr().out == (
-        f"2 of 20 pictures in {tmp_path} cannot be read: bad0.png (it is no picture); bad1.png (it"
-        " is no picture)\n"
+        f"2 of 20 pictures in {tmp_path} cannot be read: bad0.png (it is not a picture); bad1.png"
+        " (it is not a picture)\n"
     )
     with pytest.raises(InputError, match=r"^3 of 20 pictures in .* cannot be read: bad0"):
         read_all(sources(17, 3), reader, tmp_path)
@@ -318,16 +318,16 @@ def test_damaged_pictures_are_counted_whatever_is_wrong(suffix, tmp_path, capsys
     assert len(kept) == len(images) >= 1000
     assert all(image.shape == (28, 28, 3) for image in images)
     line = capsys.readouterr().out
-    assert f"0.{suffix} (it is no picture); 1.{suffix} (it is no picture)" in line
+    assert f"0.{suffix} (it is not a picture); 1.{suffix} (it is not a picture)" in line
     assert " object at 0x" not in line
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts the open files in /proc")
 def test_no_file_stays_open(tmp_path):
-    """Unreadable pictures in their thousands would else use up all that a process may open."""
+    """Otherwise thousands of unreadable pictures would use up the files that a process may open."""
     for k in range(30):
         (tmp_path / f"{k}.png").write_bytes(b"none")
     before = len(os.listdir("/proc/self/fd"))
     results = attempt_all(find_pictures(tmp_path), short_side, "reading")
-    assert [str(one) for one in results] == ["it is no picture"] * 30
+    assert [str(one) for one in results] == ["it is not a picture"] * 30
     assert len(os.listdir("/proc/self/fd")) == before

@@ -46,7 +46,7 @@ def test_every_shape_gives_what_it_says(name):
 
 
 def lines_run(work) -> int:
-    """How many lines of Python `work()` runs: what it costs, on any machine and however busy."""
+    """The number of lines of Python that `work()` runs: its cost, independent of the machine."""
     count = 0
 
     def note(frame, event, argument):

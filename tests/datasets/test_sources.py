@@ -1,4 +1,4 @@
-"""Finding a person's pictures, and which class each belongs to."""
+"""Finding the user's pictures, and the class of each."""
 
 import os
 import unicodedata
@@ -176,14 +176,14 @@ def test_an_error_of_the_disk_is_one_line(tmp_path, monkeypatch):
 
 
 def not_utf8(content: bytes) -> bytes:
-    """An archive whose one name says that it is UTF-8, and is not."""
+    """An archive with a file name that is marked as UTF-8, but is not UTF-8."""
     changed = bytearray(content.replace(b"\xc3\xa9", b"\xff\xff"))
     assert changed != content
     return bytes(changed)
 
 
 def of_the_future(content: bytes) -> bytes:
-    """An archive that a later version of the format is needed for."""
+    """An archive that needs a later version of the format."""
     place = content.index(b"PK\1\2")
     return content[: place + 6] + b"\xff" + content[place + 7 :]
 

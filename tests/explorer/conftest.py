@@ -23,7 +23,7 @@ def browser():
 
 @pytest.fixture
 def visit(browser):
-    """Opens files; at the end, none of them has complained or asked for anything else."""
+    """Opens files; at the end, checks that no page reported an error or requested anything else."""
     complaints, requests = [], []
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Small pages to test, with networks whose answers are not trivial."""
+"""Small test pages, with networks whose outputs are not trivial."""
 
 import base64
 import json
@@ -48,13 +48,13 @@ def config_of(**changes):
 
 
 def images_config(**changes):
-    """Of a U-Net on grey images of 16 x 16 pixels, quick to run."""
+    """The configuration of a fast U-Net for grey images of 16 x 16 pixels."""
     known = {"kind": "images", "dataset": "digits", "model": "unet", "shape": [1, 16, 16]}
     return config_of(**{**known, "value_range": [-1, 1], "prediction": "x0", **changes})
 
 
 def random_network(config):
-    """A network whose answers are not all zero, as they are before training."""
+    """A network with random weights, since an untrained network outputs only zeros."""
     torch.manual_seed(1)
     model = build_model(config).eval().requires_grad_(False)
     for name, weight in model.named_parameters():
@@ -64,7 +64,7 @@ def random_network(config):
 
 
 def in_half(model):
-    """The network with the weights that a page of images has."""
+    """The network with weights in half precision, as in a page of images."""
     return model.half().float()
 
 

@@ -57,7 +57,7 @@ WEIGHT = "const weight = (data, ...shape) => ({ data: Float32Array.from(data), s
 
 
 def rows(x):
-    """A feature map (1, C, H, W) as the page has it: position by position."""
+    """A feature map (1, C, H, W) in the layout of the page: position by position."""
     return x[0].permute(1, 2, 0).flatten()
 
 
@@ -125,7 +125,7 @@ def test_sinusoidal_embedding(t, layers):
 
 
 def test_half_precision(layers):
-    """All 65,536 numbers that there are, but for those that are none."""
+    """All 65,536 half-precision numbers, except those that are not finite."""
     every = torch.arange(65536, dtype=torch.int32).to(torch.int16).view(torch.float16)
     every = every[every.isfinite()]
     found = layers("halves", explorer.encode(every, np.float16))
@@ -207,7 +207,7 @@ def test_the_mlp_of_points(time_embedding, coordinates, counts, objective, visit
     ],
 )
 def test_networks_of_images(shape, changes, visit, tmp_path):
-    """With their weights in half precision, as the page has them."""
+    """With weights in half precision, as in the page."""
     config = images_config(shape=shape, **changes)
     model = in_half(random_network(config))
     path = write_images(tmp_path / "page.html", config, model)
@@ -262,7 +262,7 @@ SAMPLERS = [
     ],
 )
 def test_sampling_in_the_page_gives_pytorchs_points(schedule, prediction, visit, tmp_path):
-    """From the same noise; without a prediction, by the exact denoiser of the data."""
+    """From the same noise; without a prediction, with the exact denoiser of the data."""
     jumps = prediction == "jumps"
     config = config_of(schedule=schedule, prediction="v", sigma_max=3.0)
     if jumps:
@@ -290,7 +290,7 @@ def test_sampling_in_the_page_gives_pytorchs_points(schedule, prediction, visit,
 
 
 def test_each_step_of_a_sampler(visit, tmp_path):
-    """Not only where it ends: the states, and that dpmpp shows the network's own estimate."""
+    """All states are compared, not only the last; and dpmpp shows the network's own estimate."""
     config = config_of()
     diffusion = make_diffusion(config)
     x = torch.randn(15, 2)

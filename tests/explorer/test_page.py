@@ -1,4 +1,4 @@
-"""The page of `--html`: as a file, and what all pages have in common in a browser."""
+"""The page of `--html`: as a file, and the parts common to all pages, in a browser."""
 
 import math
 import re
@@ -251,7 +251,7 @@ def test_everything_has_a_name_and_a_sentence(kind, visit, tmp_path):
         page.locator("#sampler").focus()
         assert "same estimates" in page.locator("#hint").inner_text()
         page.locator("#steps").hover()
-        assert "less exact" in page.locator("#hint").inner_text()
+        assert "less accurate" in page.locator("#hint").inner_text()
         told = page.evaluate(
             "[...document.querySelectorAll('[data-hint]')].map((i) => i.dataset.hint)"
         )
@@ -265,7 +265,7 @@ def test_everything_has_a_name_and_a_sentence(kind, visit, tmp_path):
 
 
 def test_no_control_moves_away_from_a_finger(visit, tmp_path):
-    """Whatever sentence is shown, and whether or not the network is at work."""
+    """For all sentences, and whether or not the network is running."""
     write, config = PAGES["images"]
     path = write(tmp_path / "page.html", config, random_network(config))
     for size in ({"width": 360, "height": 740}, {"width": 1280, "height": 800}):

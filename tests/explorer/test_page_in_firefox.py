@@ -19,7 +19,7 @@ def browser():
 
 @pytest.fixture
 def visit(browser):
-    """Opens files; at the end, none of them has complained or asked for anything else."""
+    """Opens files; at the end, checks that no page reported an error or requested anything else."""
 
     def visiting(path, width=1000, height=800):
         browser.resize(width, height)
@@ -49,7 +49,7 @@ def made(page, mode="reverse"):
 
 
 def at_drawing(page, *places):
-    """Where shares of the drawing's sides are in the window."""
+    """The places in the window of points given as shares of the drawing's sides."""
     left, top, width, height = page.evaluate(
         """() => {
           const box = document.getElementById("picture").getBoundingClientRect();

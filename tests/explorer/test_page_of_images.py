@@ -15,7 +15,7 @@ def picture(page):
 
 
 def made(page, mode="reverse"):
-    """The pixels of the samples, once all are made."""
+    """The pixels of the samples, when all are done."""
     page.wait_for_function(f"view.modes.{mode}.run?.done")
     found = page.evaluate(f"Array.from(view.modes.{mode}.run.frames.at(-1).x)")
     return torch.tensor(found, dtype=torch.uint8)
@@ -37,7 +37,7 @@ def set_number(page, box, number):
     ],
 )
 def test_samples_are_those_of_pytorch(changes, sampler, steps, guidance, visit, tmp_path):
-    """To a pixel, from the noise of the page's seed, by way of all controls."""
+    """Equal to the pixel, from the noise of the page's seed, with all controls."""
     config = images_config(**changes)
     model, diffusion = in_half(random_network(config)), make_diffusion(config)
     with visit(write_images(tmp_path / "page.html", config, model)) as page:
@@ -112,7 +112,7 @@ def test_a_run_can_be_stopped_and_overtaken(visit, tmp_path):
 
 
 def test_looking_back_while_it_runs(visit, tmp_path):
-    """The slider stays where one put it, though newer states arrive."""
+    """The slider stays where the user put it, although newer states arrive."""
     config = images_config(timesteps=1000, shape=[1, 28, 28])
     with visit(write_images(tmp_path / "page.html", config, random_network(config))) as page:
         page.locator("#sampler").select_option("ddpm")
@@ -270,7 +270,7 @@ def test_drawing_by_the_keyboard(visit, tmp_path):
 
 @pytest.mark.parametrize("pinch", [False, True])
 def test_fingers_draw_and_pinch(pinch, visit, tmp_path):
-    """One finger draws; two are the browser's."""
+    """One finger draws; gestures with two fingers are left to the browser."""
     config = images_config()
     path = write_images(tmp_path / "page.html", config, random_network(config))
     touch = """([dx, pinch]) => {
@@ -362,7 +362,7 @@ def test_morphing_between_two_seeds(visit, tmp_path):
 
 
 def test_colour_images_that_are_not_square(visit, tmp_path):
-    """Each is of one colour, so each pixel of its place in the picture has that colour."""
+    """Each image has a single colour, and so has its place in the picture."""
     config = images_config(shape=[3, 4, 7])
     colours = [[250, 10, 0], [0, 200, 30], [40, 0, 220]]
     x0 = torch.tensor(colours)[:, :, None, None].expand(-1, -1, 4, 7) / 127.5 - 1

@@ -12,7 +12,7 @@ def picture(page):
 
 
 def sampled(page, crowd=0):
-    """The samples in the page, once all are made."""
+    """The samples in the page, when all are done."""
     page.wait_for_function(f"view.crowds[{crowd}].ends")
     found = page.evaluate(f"Array.from(view.crowds[{crowd}].frames.at(-1).x)")
     return np.array(found).reshape(-1, 2)
@@ -146,7 +146,7 @@ def test_two_samplers_from_the_same_noise(visit, tmp_path):
 
 
 def test_own_points_are_denoised_at_once(visit, tmp_path):
-    """Of two spots that were drawn, all samples are near one or the other."""
+    """All samples are near one of the two spots that were drawn."""
     config = config_of()
     path = write_points(tmp_path / "page.html", config, random_network(config))
     with visit(path, reduced_motion="reduce") as page:

@@ -17,7 +17,7 @@ def config_of(shape, **changes):
 
 
 def awake(model):
-    """With none of the weights that are zero before training."""
+    """A network without the zero weights of an untrained one."""
     torch.manual_seed(1)
     for weight in model.parameters():
         if not weight.any():
@@ -99,7 +99,7 @@ def test_all_patches_see_each_other_and_examples_do_not():
 
 
 def test_places_are_told_apart():
-    """The same patch everywhere gets other answers in other places."""
+    """The same patch gives different outputs in different places."""
     model = awake(DiT.from_config(config_of([1, 16, 16])))
     answer = model(torch.ones(1, 1, 16, 16), torch.tensor([3]))
     patches = to_patches(answer, 4)[0]

@@ -44,7 +44,7 @@ def test_output_has_the_shape_of_the_input(batch, base_channels):
 
 
 def test_a_new_network_answers_zero():
-    """The last layer starts at zero: the first loss is that of the mean answer, not of chaos."""
+    """The last layer starts at zero, so the first loss is that of predicting zero."""
     assert not UNet(base_channels=8)(torch.randn(2, 1, 28, 28), torch.tensor([0, 9])).any()
 
 
@@ -184,7 +184,7 @@ def test_load_model_takes_the_weights_asked_for():
 
 
 def test_a_network_without_memory_has_the_names_and_shapes_of_a_real_one():
-    """Also where that would take terabytes."""
+    """Even if the weights would take terabytes."""
     mlp = {
         "model": "mlp",
         "kind": "points",

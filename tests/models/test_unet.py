@@ -1,4 +1,4 @@
-"""The U-Net: two levels as they have always been, a third for larger sides, colour."""
+"""The U-Net: two levels as in all releases, a third level for larger images, and colour."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ OBLONG = ((16, 64), (50, 20), (32, 33), (16, 17), (31, 32))
 
 
 def build(*shape, **changes):
-    """A network with random numbers also where it starts at zero, so that every branch is alive."""
+    """A network with random weights instead of initial zeros, so that all branches are active."""
     torch.manual_seed(0)
     model = build_model({**CONFIG, "shape": list(shape), **changes})
     for parameter in model.parameters():
@@ -62,7 +62,7 @@ def layers_of_old(width):
 
 @pytest.mark.parametrize("width", [16, 64])
 def test_two_levels_have_the_weights_that_they_have_always_had(width):
-    """Names, order and random numbers, bit for bit: from a seed follow the runs of old releases."""
+    """Names, order and random numbers, bit for bit: a seed gives the run of old releases."""
     torch.manual_seed(0)
     expected = {}
     for name, layer in layers_of_old(width):
@@ -136,7 +136,7 @@ def test_attention_is_at_the_lowest_resolution_of_at_most_8x8(side, lowest):
 
 @pytest.mark.parametrize(("height", "width"), [(30, 30), (28, 29), (31, 16), (50, 50), (33, 64)])
 def test_the_border_is_repeated_on_the_way_in_and_cut_off_on_the_way_out(height, width):
-    """As if a picture with its last row and column repeated had been put in."""
+    """Equal to the result for a picture with its last row and column repeated."""
     model, x = build(3, height, width), torch.randn(2, 3, height, width)
     multiple = 8 if max(height, width) > 32 else 4
     rows, columns = (
@@ -160,7 +160,7 @@ def test_nothing_is_padded_where_the_sides_fit():
     ids=str,
 )
 def test_other_shapes_are_refused_with_the_rule(shape):
-    with pytest.raises(ValueError, match="1 or 3 channels whose sides are 16 to 64 pixels"):
+    with pytest.raises(ValueError, match="1 or 3 channels and sides of 16 to 64 pixels"):
         build_model({**CONFIG, "shape": shape})
 
 
@@ -222,7 +222,7 @@ def test_a_network_of_three_levels_comes_back_from_its_configuration():
 
 @pytest.mark.parametrize("shape", [(3, 30, 30), (3, 50, 64)], ids=str)
 def test_dropout_reaches_every_level(shape):
-    """In training the branch of each residual block loses numbers; in use none does."""
+    """In training, values in the branch of each residual block are dropped; in use, none are."""
     model, zeros = build(*shape, dropout=0.5).train(), {}
 
     def note(name):

@@ -1,4 +1,4 @@
-"""The model of images that the tests of the ways to sample share."""
+"""The model of images shared by the tests of sampling."""
 
 import imageio.v3 as iio
 import numpy as np

@@ -1,4 +1,4 @@
-"""Settings and batches: what a notebook needs; and what all ways to sample refuse."""
+"""Settings and batches, as used in a notebook, and what all ways of sampling refuse."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from system.errors import InputError
 
 @pytest.fixture
 def trained(tmp_path):
-    """Of points, of two classes; as it is before training."""
+    """An untrained model of points in two classes."""
     path = tmp_path / "model.pt"
     write_model(str(path), "--dataset", "moons", "--class_conditional", *POINTS)
     return restore(path)

@@ -1,4 +1,4 @@
-"""Inpainting: the mathematics, and `sample.py --inpaint` as a person runs it."""
+"""Inpainting: the mathematics, and `sample.py --inpaint` as a user runs it."""
 
 import math
 
@@ -32,7 +32,7 @@ def gaussian_denoiser(schedule, correlation):
 
 
 def filled(schedule_name, steps, visits, count=4000):
-    """The second coordinate, made by RePaint from the first, which is `KNOWN`."""
+    """The second coordinate, sampled by RePaint given the first, which is `KNOWN`."""
     torch.manual_seed(0)
     schedule = make_schedule(schedule_name, 1000)
     samples = final(
@@ -52,7 +52,7 @@ def filled(schedule_name, steps, visits, count=4000):
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "flow"])
 def test_holes_are_filled_with_what_belongs_there(schedule):
-    """Of normal data what belongs there is known: mean rho x, variance 1 - rho^2."""
+    """For normal data the answer is known: mean rho x, variance 1 - rho^2."""
     made = filled(schedule, steps=500, visits=10)
     mean, deviation = CORRELATION * KNOWN, math.sqrt(1 - CORRELATION**2)
     assert made.mean().item() == pytest.approx(mean, abs=0.04)

@@ -1,4 +1,4 @@
-"""Interpolation: the mathematics, and `sample.py --interpolate` as a person runs it."""
+"""Interpolation: the mathematics, and `sample.py --interpolate` as a user runs it."""
 
 from itertools import pairwise
 

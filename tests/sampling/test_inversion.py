@@ -1,4 +1,4 @@
-"""sample.py --inversion: data become noise, and the noise becomes the data again."""
+"""sample.py --inversion: from data to noise, and from the noise back to the data."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from system.errors import InputError
 
 
 def gaussian_denoiser(schedule, variance):
-    """The mean of normal data of these variances, given x_t."""
+    """The mean of normal data with these variances, given x_t."""
 
     def denoise(x, t):
         alpha, sigma = schedule.at(t)
@@ -37,7 +37,7 @@ def test_gaussian_data_become_normal_noise_and_come_back(schedule):
 
 
 def test_each_step_back_undoes_one():
-    """From any state but the data: ddim leads from where the inverse came to where it was."""
+    """From any state except the data, ddim returns from the result of its inverse."""
     schedule, timesteps = make_schedule("cosine", 1000), trailing_timesteps(1000, 50)
     torch.manual_seed(0)
     variance = torch.tensor([0.5, 1.5]).double()

@@ -1,4 +1,4 @@
-"""Which classes are meant by what was typed: labels, ranges and names."""
+"""The classes that typed labels, ranges and names mean."""
 
 import unicodedata
 

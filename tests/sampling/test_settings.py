@@ -1,4 +1,4 @@
-"""settings.py: what a notebook can ask for, and what is refused."""
+"""settings.py: the settings that a notebook can use, and those that are refused."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_timesteps_are_a_number_or_a_falling_row():
     assert SampleSettings(steps=2).timesteps(SCHEDULE) == [9, 4]
     assert SampleSettings(steps=[7, 3]).timesteps(SCHEDULE) == [7, 3]
     for wrong in ([3, 7], [10, 3], [5, -1], [5, 5]):
-        with pytest.raises(InputError, match="timesteps must fall"):
+        with pytest.raises(InputError, match="timesteps must decrease"):
             SampleSettings(steps=wrong).timesteps(SCHEDULE)
     with pytest.raises(InputError, match="11 denoising steps are not possible"):
         SampleSettings(steps=11).timesteps(SCHEDULE)

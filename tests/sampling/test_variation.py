@@ -1,4 +1,4 @@
-"""sampling/variation.py: an image goes into noise, and comes back as far as it is still there."""
+"""sampling/variation.py: an image gets noise, and samples keep what is still visible of it."""
 
 import re
 
@@ -21,7 +21,7 @@ SHAPE = (1, 8, 8)
 
 
 def trained(network, schedule="cosine", timesteps=1000):
-    """A model of images whose network is that function."""
+    """A model of images with that function as its network."""
     diffusion = Diffusion(make_schedule(schedule, timesteps), "x0", value_range=(-1, 1))
     config = {"kind": "images", "label_counts": [], "objective": "denoising"}
     return Trained(None, config, network, diffusion, ImageUnits(SHAPE), None)

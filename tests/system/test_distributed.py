@@ -1,4 +1,4 @@
-"""Several processes at one task, as torchrun starts them."""
+"""Several processes for one task, as started by torchrun."""
 
 import csv
 import os
@@ -82,7 +82,7 @@ def test_all_processes_end_with_the_same_weights(tmp_path):
 
 
 def test_two_processes_train_like_one_with_twice_the_batch(tmp_path):
-    """With dropout too: each takes its part of one mask."""
+    """With dropout too: each process takes its part of one mask."""
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):
         folder.mkdir()
@@ -146,7 +146,7 @@ def test_too_few_examples_for_the_processes_are_refused(monkeypatch):
 
 @pytest.mark.slow
 def test_a_process_that_dies_ends_the_job(tmp_path):
-    """With torchrun itself, which ends the others."""
+    """With torchrun itself, which ends the other processes."""
     (tmp_path / "dies.py").write_text(
         "import os, sys\n"
         "import cli.terminal, train\n"

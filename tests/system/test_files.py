@@ -1,4 +1,4 @@
-"""files.py: whole files, also where the file system cannot do all that is asked of it."""
+"""files.py: complete files, even if the file system does not support every operation."""
 
 import errno
 import json
@@ -48,7 +48,7 @@ def test_json_is_readable_by_people(tmp_path):
 
 
 def failing(number: int, times: float = math.inf, kind: type[OSError] = OSError):
-    """What stands in for a system call: it fails so many times, then does nothing."""
+    """A substitute for a system call, which fails a number of times and then does nothing."""
     calls = []
 
     def call(*_: object) -> None:
@@ -79,7 +79,7 @@ def test_a_disk_that_fails_while_flushing_is_an_error(tmp_path, monkeypatch):
 def test_a_file_that_is_open_elsewhere_is_replaced_later_or_written_beside(
     moments, tmp_path, monkeypatch, capsys
 ):
-    """As on Windows, where a spreadsheet keeps others from replacing the file that it shows."""
+    """As on Windows, where a file that is open in a spreadsheet cannot be replaced."""
     path, beside = tmp_path / "history.csv", tmp_path / "history.new.csv"
     path.write_text("old")
     replace, busy = os.replace, failing(errno.EACCES, moments, PermissionError)

@@ -1,4 +1,4 @@
-"""folders.py: earlier runs are kept, and what killed processes leave behind is removed."""
+"""folders.py: earlier runs are kept, and files left by killed processes are removed."""
 
 import errno
 import os
@@ -71,7 +71,7 @@ def test_leftovers_of_the_dead_go_and_all_else_stays(tmp_path):
 
 
 def test_what_a_killed_run_leaves_is_removed(tmp_path):
-    """The names that are looked for are those that `atomic_write` makes."""
+    """The names that are searched for are those that `atomic_write` uses."""
     for name in WRITTEN:
         path = tmp_path / name.replace("*", "001")
         write = (

@@ -1,4 +1,4 @@
-"""locks.py: folders that belong to one run, and that are not made anew when they are gone."""
+"""locks.py: folders are used by one run at a time, and are not recreated when deleted."""
 
 import errno
 import os

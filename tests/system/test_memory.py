@@ -1,4 +1,4 @@
-"""How much memory there is, of the machine and of a container."""
+"""The amount of memory, of the machine and of a container."""
 
 import math
 import os
@@ -13,7 +13,7 @@ PAGE, PAGES = 4096, 1_000_000
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """A machine with 4 GB, whose container says what the test writes."""
+    """A machine with 4 GB, and a container whose limit the test writes."""
     sizes = {"SC_PAGE_SIZE": PAGE, "SC_PHYS_PAGES": PAGES}
     monkeypatch.setattr(os, "sysconf", sizes.__getitem__, raising=False)
     monkeypatch.setattr(system.memory, "CONTAINER", tmp_path / "memory.max")

@@ -1,4 +1,4 @@
-"""precision.py, compilation.py, threads.py: the machine chooses; only the speed changes."""
+"""precision.py, compilation.py, threads.py: choices for the machine, which change only speed."""
 
 import inspect
 from operator import attrgetter
@@ -170,4 +170,4 @@ def test_a_compiler_that_fails_is_done_without(monkeypatch, capsys):
     monkeypatch.setattr(torch, "compile", broken)
     function = compile_or_fall_back(double, lambda f: f(torch.ones(1)), CPU)
     assert function is double
-    assert capsys.readouterr().out == "compiling failed, going on without: no Python.h\n"
+    assert capsys.readouterr().out == "compiling failed, continuing without it: no Python.h\n"

@@ -1,4 +1,4 @@
-"""values.py: what can be typed, what is said of the rest, and what a file may say."""
+"""values.py: what can be typed, the messages about other text, and the values allowed in files."""
 
 import math
 from argparse import ArgumentTypeError
@@ -58,8 +58,8 @@ def test_what_is_typed_becomes_a_value(kind, text, value):
         (NAMES, "?", "unknown sampler '?'; known: ddpm, ddim, log_linear."),
         (ListOf(Whole(1, 5), longest=2), "1,2,3", "at most 2 values, not 3"),
         (ListOf(Whole(1, 5), longest=2), "1,9", "must be 1 to 5, not 9"),
-        (Labels(), "", "expected labels such as 3, 0,1,7, 0-9 or names: ''"),
-        (Labels(), "cat,,dog", "expected labels such as 3, 0,1,7, 0-9 or names: 'cat,,dog'"),
+        (Labels(), "", "expected labels such as 3, 0,1,7, 0-9 or names, not ''"),
+        (Labels(), "cat,,dog", "expected labels such as 3, 0,1,7, 0-9 or names, not 'cat,,dog'"),
     ],
 )
 def test_the_rest_is_refused_with_the_reason(kind, text, said):

@@ -39,7 +39,7 @@ def process(name="cosine", timesteps=1000, prediction="x0"):
 
 
 def affine(x, t):
-    """Some network that is different at each t."""
+    """A network whose output depends on t."""
     return 0.3 * x + 0.001 * t.view(-1, 1) - 0.2
 
 
@@ -98,7 +98,7 @@ def test_the_stages_are_of_equal_length():
 
 
 def test_the_tables_stay_where_they_are():
-    """A compiled loss reads them from there."""
+    """A compiled loss reads the tables in place."""
     stages = Stages(process())
     before = stages.earlier.data_ptr(), stages.weights.data_ptr(), stages.earlier.clone()
     stages.advance(0.9)
@@ -283,7 +283,7 @@ POINTS = "--dataset moons --num_points 2000 --hidden_size 16 --batch_size 100 --
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A folder with models of images and of points, hardly trained."""
+    """A folder with barely trained models of images and of points."""
     folder = tmp_path_factory.mktemp("models")
     for name, options in (("images", f"{IMAGES} {EXACT}"), ("points", POINTS)):
         command = (*options.split(), "--epochs", 1, "--output_dir", folder / name)

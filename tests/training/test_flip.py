@@ -39,7 +39,7 @@ def drawn(seed=0, **options):
 
 
 def mirrored(data, batch):
-    """Which examples of a batch of all data are mirrored; the others are as they were."""
+    """Which examples of a batch of all data are mirrored; the others must be unchanged."""
     same = (batch.examples == data.examples).flatten(1).all(1)
     turned = (batch.examples == data.examples.flip(2)).flatten(1).all(1)
     assert bool((same ^ turned).all())
@@ -58,7 +58,7 @@ def test_which_half_changes_with_every_batch():
 
 @pytest.mark.parametrize("classes", [0, 3])
 def test_the_rest_of_a_batch_is_as_without(classes):
-    """Also the random numbers of a run without it, which are those of earlier releases."""
+    """The random numbers of a run without --flip are also those of earlier releases."""
     data, plain = drawn(flip=False, classes=classes)
     _, flipped = drawn(flip=True, classes=classes)
     assert torch.equal(plain.examples, data.examples)

@@ -1,4 +1,4 @@
-"""The schedule `learned`: its table, what moves it and where to, and runs that go on with it."""
+"""The schedule `learned`: its table, how training changes it, and resumed runs."""
 
 import json
 
@@ -105,7 +105,7 @@ def test_of_points_every_timestep_adds_as_much_to_the_entropy(prediction, weight
 
 
 def added_by_stretches(unknown):
-    """What is unknown at each timestep (2000,), as what each of 22 stretches of them adds."""
+    """What is unknown at each timestep (2000,), as the amount added by each of 22 ranges."""
     return unknown.diff()[:1980].view(22, 90).sum(1)
 
 
@@ -239,7 +239,7 @@ def test_a_run_moves_its_schedule_and_goes_on_bit_for_bit(options, tmp_path, mon
 
 
 def test_a_compiled_loss_may_look_into_tables_that_then_move(tmp_path, monkeypatch):
-    """What its backward pass needs can be the tables themselves, where these are small."""
+    """The backward pass may keep the tables themselves, if they are small."""
     monkeypatch.setattr(training.learned_schedule, "EVERY", 1)
     options = f"{POINTS} --batch_size 300 --timesteps 50 --output_dir {tmp_path}"
     trainer, other = (make_trainer(parse_arguments(options.split())) for _ in range(2))

@@ -155,7 +155,7 @@ def test_a_compiled_sampler_has_one_graph(tmp_path):
 
 
 def test_the_objective_asked_for_is_what_is_minimised(tmp_path, monkeypatch):
-    """A new network answers zero, so its error is the data themselves."""
+    """A new network outputs zero, so its error is the data themselves."""
     args = train.parse_arguments(f"{RUN} --objective denoising --output_dir {tmp_path}".split())
     trainer = train.make_trainer(args)
     batch = trainer.run.batches.draw(torch.arange(32))

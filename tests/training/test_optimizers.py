@@ -1,4 +1,4 @@
-"""Muon against singular value decompositions, and who moves which weights."""
+"""Muon against singular value decompositions, and which optimizer updates which weights."""
 
 import json
 

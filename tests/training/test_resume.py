@@ -1,4 +1,4 @@
-"""Runs that end early, in every way, and go on as if nothing had happened."""
+"""Runs that end early, in every way, and are resumed as if without interruption."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ POINTS = "--dataset line --num_points 2000 --batch_size 10 --hidden_size 16".spl
 
 
 def losses(folder) -> list[tuple[str, ...]]:
-    """What history.csv says of every step, but for the times."""
+    """The rows of history.csv without the times."""
     with (folder / "outputs" / "history.csv").open() as file:
         return [tuple(row[:4]) for row in csv.reader(file)]
 
@@ -48,7 +48,7 @@ def assert_same_end(folder, other) -> None:
 
 
 def wait_for(folder, name: str) -> None:
-    """Until there is a file in the folder whose name fits the pattern."""
+    """Wait until the folder contains a file whose name matches the pattern."""
     deadline = time.monotonic() + 120
     while not list(folder.glob(name)):
         assert time.monotonic() < deadline
@@ -61,7 +61,7 @@ RUN = (*IMAGES, *EXACT, "--epochs", 4, "--save_interval", 1, "--lr_schedule", "c
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A folder with a run that nothing interrupted."""
+    """A folder with an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
     succeed("train.py", *RUN, cwd=folder)
     return folder
@@ -245,7 +245,7 @@ def test_resuming_builds_nothing_larger_than_the_file(change, says, state, tmp_p
 @pytest.mark.parametrize("keep", [None, *range(1, 11)])
 @pytest.mark.parametrize("last", ["model_epoch_012.pt", "model_step_0000130.pt"])
 def test_only_the_newest_checkpoints_are_kept(keep, last, tmp_path):
-    """Whatever is written in turn, of those after epochs the last `keep` stay."""
+    """In any order of writing, the last `keep` checkpoints written after an epoch are kept."""
     epochs = [f"model_epoch_{k:03d}.pt" for k in range(1, 12)]
     for k, name in enumerate((*epochs[:6], "model_step_0000065.pt", *epochs[6:], last)):
         (tmp_path / name).write_text("")
@@ -276,7 +276,7 @@ SHORT = "--dataset line --num_points 40 --batch_size 20 --hidden_size 4 --num_sa
 
 
 def run_in_process(*options):
-    """What train.py does in the folder that it is in."""
+    """Run train.py in the current folder."""
     args = train.parse_arguments(list(map(str, options)))
     train.train(args, Group())
 
@@ -343,7 +343,7 @@ def steps_recorded(folder) -> list[int]:
 
 
 def test_the_record_is_written_after_every_epoch(tmp_path, monkeypatch):
-    """Not only when samples are drawn, which of points is rare; unless it would take long."""
+    """Not only when samples are drawn, which is rare for points, unless it would take long."""
     options = (*SHORT, "--epochs", 4, "--sample_interval", 4, "--output_dir", tmp_path)
     found = []
     draw = History.draw

@@ -36,7 +36,7 @@ def test_without_the_package_a_line_says_what_to_do(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_gone_ends_a_run_in_a_line(tmp_path):
-    """And not in a traceback of the thread that writes for TensorBoard."""
+    """And not with a traceback from the thread that writes for TensorBoard."""
     pytest.importorskip("tensorboard")
     (tmp_path / "run").mkdir()
     with locked(tmp_path / "run"):

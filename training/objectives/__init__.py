@@ -1,9 +1,9 @@
-"""What a network is trained to minimise: one file for each objective, all with one signature.
+"""The objectives that training minimises: one file for each, all with the same signature.
 
 An objective maps (diffusion, model, x0, t, eps), the last three of shapes (B, ...), (B,) and
-(B, ...), to the loss of each example (B,). It draws nothing itself: it can be compiled, and the
-same numbers give the same loss. `consistency` takes one argument more, what changes in the course
-of its run, and `shortcut` pairs of timesteps (B, 2).
+(B, ...), to the loss of each example (B,). It draws no random numbers: it can be compiled, and the
+same inputs give the same loss. `consistency` takes further arguments, such as the stages of its
+run; `shortcut` takes pairs of timesteps (B, 2).
 """
 
 from __future__ import annotations

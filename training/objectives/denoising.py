@@ -1,4 +1,4 @@
-"""The objective of DDPM: predict what was added to the data, by a weighted squared error."""
+"""The objective of DDPM: the weighted squared error of the prediction."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from diffusion import Diffusion, Model
 def denoising(diffusion: Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
     """The mean of w_t |f(x_t, t) - target|^2 of each example, with x_t = alpha_t x_0 + sigma_t eps.
 
-    With uniform weights and eps prediction it is L_simple of Ho et al. 2020, equation 14; the
-    weights w_t are those of `diffusion.loss_weights`.
+    The weights w_t are those of `diffusion.loss_weights`. With uniform weights and eps prediction
+    this is L_simple of Ho et al. 2020, equation 14.
 
     Args:
-        x0: data as the network sees them (B, ...).
+        x0: data in the units of the network (B, ...).
         t: timesteps, int64 (B,), as `Diffusion.draw_timesteps` draws them.
         eps: normal noise, of the shape of x0.
     """

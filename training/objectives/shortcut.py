@@ -15,21 +15,21 @@ from diffusion import CLEAN, Diffusion, Model
 from guidance import Conditioned
 from samplers import SHORTEST
 
-SHARE = 4  # one in so many examples learns a jump, the others to denoise
+SHARE = 4  # one in SHARE examples learns a jump, the others to denoise
 AT_THE_LAST = 1 / 16  # share of the examples at the noisiest timestep
 
 
 def shortcut(diffusion: Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """The mean of w_t |f(x_t, t, s) - target|^2 of each example; for three in four s is t.
+    """The mean of w_t |f(x_t, t, s) - target|^2 of each example; for three in four, s is t.
 
-    A network is told where it is to jump, from t to s, and answers the x_0 with which one step of
-    `ddim` gets there. For s = t that is the ordinary estimate of x_0, learned as in `denoising`.
-    For the first example of `SHARE`, the fifth and so on it is the one that two jumps of half the
-    length add up to (Frans et al. 2024, section 3.2).
+    The network is told to jump from t to s, and predicts the x_0 with which one step of `ddim` gets
+    there. For s = t that is the ordinary estimate of x_0, learned as in `denoising`. One example in
+    `SHARE` (the first, the fifth and so on) learns a jump instead: its target is the x_0 of the
+    jump to which two jumps of half the length add up (Frans et al. 2024, section 3.2).
 
     Args:
-        x0: data as the network sees them (B, ...).
-        t: pairs of timesteps, from where and to where, int64 (B, 2), as `Jumps` draws them.
+        x0: data in the units of the network (B, ...).
+        t: pairs of timesteps (t, s), int64 (B, 2), as `Jumps` draws them.
         eps: normal noise, of the shape of x0.
     """
     (t, s), some = t.unbind(1), slice(None, None, SHARE)
@@ -47,18 +47,18 @@ def shortcut(diffusion: Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Ten
 
 
 def two_jumps(diffusion: Diffusion, model: Model, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """The estimate of x_0 whose step from t to s ends where those from t to m and m to s do.
+    """The estimate of x_0 whose step from t to s ends where the steps from t to m to s end.
 
-    The m is halfway. In y = x / alpha and the noise level l = sigma / alpha a step of `ddim` is a
-    line towards x_0, y_s = x_0 + (l_s / l_t) (y_t - x_0). Two of them, towards A and then B, are
-    one towards w B + (1 - w) A with w = (1 - l_s / l_m) / (1 - l_s / l_t).
+    Here m is halfway. In y = x / alpha and the noise level l = sigma / alpha, a step of `ddim` is a
+    line towards x_0: y_s = x_0 + (l_s / l_t) (y_t - x_0). Two steps, towards A and then B, equal
+    one step towards w B + (1 - w) A with w = (1 - l_s / l_m) / (1 - l_s / l_t).
 
     Args:
         x: states at t (B, ...).
-        t, s: from where and to where, int64 (B,), s < t; `CLEAN` for the data.
+        t, s: start and end of the jumps, int64 (B,), with s < t; s can be `CLEAN`, the data.
     """
     middle = (t + s + 1) // 2
-    # Half of the shortest jump is not learned; there the ordinary estimate serves.
+    # Jumps of half the shortest length are not learned; the ordinary estimate replaces them.
     is_short = t - middle < SHORTEST * len(diffusion.schedule)
     first = diffusion.estimate_x0(model, x, t, torch.where(is_short, t, middle))
     alphas, sigmas = ends(diffusion)
@@ -73,23 +73,23 @@ def two_jumps(diffusion: Diffusion, model: Model, x: Tensor, t: Tensor, s: Tenso
 
 
 def ends(diffusion: Diffusion) -> tuple[Tensor, Tensor]:
-    """Alpha and sigma of all timesteps, and as the last, which -1 = CLEAN picks, of the data."""
+    """Alpha and sigma of all timesteps, followed by those of the data, at index -1 = CLEAN."""
     one, zero = diffusion.alphas.new_ones(1), diffusion.alphas.new_zeros(1)
     return torch.cat([diffusion.alphas, one]), torch.cat([diffusion.sigmas, zero])
 
 
 class Jumps:
-    """Where the jumps begin and how far they go that are learned."""
+    """Draws the start and the end of the jumps to learn."""
 
     def __init__(self, diffusion: Diffusion) -> None:
         self.diffusion, self.device = diffusion, diffusion.device
 
     def draw_timesteps(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Random pairs (t, s), int64 (count, 2), with t as for denoising, but for a share at the
-        last timestep, where sampling begins.
+        """Random pairs (t, s), int64 (count, 2). t is drawn as for denoising, except for a share at
+        the last timestep, where sampling begins.
 
-        The way from t to s is 1 / 2^k of all timesteps, with k uniform from -1 to 7, or as far as
-        there are any: all go to `CLEAN` with k below 0.
+        The length t - s is 1 / 2^k of all timesteps, with k uniform from -1 to 7, but at most the
+        way to `CLEAN`, which is where all jumps with k below 0 end.
         """
         t = self.diffusion.draw_timesteps(count, generator)
         timesteps, kinds = len(self.diffusion.schedule), 1 - math.log2(SHORTEST)

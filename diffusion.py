@@ -47,7 +47,7 @@ Factor = float | Tensor  # one for the whole batch, or (B, 1, ...)
 
 MIN_SNR_GAMMA = 5.0
 COSINE_STEPS = 1000  # timesteps of the `cosine` that `learned` starts from, for any T of its own
-LOGIT_MEAN = 1.0  # favours noisier timesteps, which improves samples (benchmarks/RESULTS.md)
+LOGIT_MEAN = 1.0  # favours noisier timesteps, which improves samples (docs/RESULTS.md)
 
 # The timestep "before" t = 0: the data itself, alpha = 1 and sigma = 0. It makes the last denoising
 # step like any other.

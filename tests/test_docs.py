@@ -89,7 +89,7 @@ def test_pictures_are_there_small_and_described(text, name, suffix):
 
 def test_every_picture_is_shown_somewhere_and_every_one_shown_is_there():
     shown = {f"{name}.{suffix}" for _, name, suffix in PICTURES}
-    results = (REPOSITORY / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    results = (REPOSITORY / "docs" / "RESULTS.md").read_text(encoding="utf-8")
     ablations = (REPOSITORY / "docs" / "ABLATIONS.md").read_text(encoding="utf-8")
     shown |= (ablated := set(re.findall(r"\((ablation_\w+\.png)\)", ablations)))
     assert len(ablated) == 9

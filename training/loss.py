@@ -65,7 +65,7 @@ def compiled_if_worthwhile(loss: BatchLoss, run: Run) -> BatchLoss:
     """The loss, compiled if that is possible and saves more time than it takes."""
     images = run.total_steps * run.batches.size
     # Not on a CPU: convolutions take two thirds of a step there, and the fused rest takes as
-    # long as PyTorch's own kernels (715 images/s compiled, 725 without; benchmarks/RESULTS.md).
+    # long as PyTorch's own kernels (715 images/s compiled, 725 without; docs/RESULTS.md).
     worthwhile = run.device.type == "cuda" and images >= COMPILE_EARNS
     wanted = run.settings.compile
     if reason := reason_not_to_compile(wanted, run.device, worthwhile):

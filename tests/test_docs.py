@@ -236,3 +236,14 @@ def test_ddim_is_eulers_method_for_equation_17():
     ddim = on_x0 * x0 + on_eps * (x - alpha_t * x0) / sigma_t
     euler = sigma_s * (x / sigma_t + (alpha_s / sigma_s - alpha_t / sigma_t) * x0)
     torch.testing.assert_close(ddim, euler)
+
+
+@pytest.mark.parametrize("script", ["train.py", "sample.py"])
+def test_the_common_options_of_the_readme_are_those_of_the_help(script):
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    table = re.search(rf"^\| `{script}` \| default.*?(?=\n\n)", readme, re.MULTILINE | re.DOTALL)[0]
+    first_cells = "".join(line.split("|")[1] for line in table.splitlines()[2:])
+    parser = options.parsers()[script]
+    shown = {parser._option_string_actions[name].dest for name in re.findall(r"--\w+", first_cells)}
+    left_out = {"resume"}  # has a section of its own
+    assert shown == set(parser.common) - left_out

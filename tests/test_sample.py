@@ -171,7 +171,7 @@ def test_a_part_of_a_test_image_is_made_anew(name, rows, columns, model, figures
             (0, "--mask", "middle"),
             "--mask: middle is neither a picture nor one of upper_half, lower_half",
         ),
-        ((0, "--mask", "x" * 5000), "--mask: x+ is no picture"),
+        ((0, "--mask", "x" * 5000), "--mask: x+ is neither a picture"),
         ((0,), "--inpaint needs a --mask: upper_half"),
         (("./7", "--mask", "centre"), "7 cannot be read as a picture"),
     ],

@@ -326,7 +326,7 @@ def test_the_drawing_and_the_checkpoint_of_a_model_are_not_overwritten():
 )
 def test_a_schedule_that_leaves_nothing_of_the_data_is_refused(options, tmp_path):
     save = ["--dataset", "dino", "--save_path", str(tmp_path / "a.png")]
-    with pytest.raises(InputError, match=r"--schedule \w+: .* take smaller betas"):
+    with pytest.raises(InputError, match=r"--schedule \w+: .* use smaller betas"):
         visualize_diffusion.main([*save, *options.split()])
 
 

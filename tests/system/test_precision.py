@@ -125,7 +125,7 @@ def test_threads_are_kept_to_the_usable_cores(monkeypatch):
     try:
         torch.set_num_threads(4)
         monkeypatch.setenv("OMP_NUM_THREADS", "4")
-        assert "4 threads on 2 usable cores" in fit_threads_to_cores()
+        assert "is 4, but only 2 cores are usable" in fit_threads_to_cores()
         assert torch.get_num_threads() == 4
         monkeypatch.delenv("OMP_NUM_THREADS")
         assert fit_threads_to_cores() == ""
@@ -151,7 +151,7 @@ def test_when_to_compile(monkeypatch):
     )
     assert reason_not_to_compile("on", CPU, worthwhile=False) == ""
     assert reason_not_to_compile("auto", CPU, worthwhile=True) == ""
-    assert "pay off" in reason_not_to_compile("auto", CPU, worthwhile=False)
+    assert "longer than it saves" in reason_not_to_compile("auto", CPU, worthwhile=False)
     assert "off" in reason_not_to_compile("off", CPU, worthwhile=True)
     monkeypatch.setattr(system.compilation.shutil, "which", lambda name: None)
     assert "C++ compiler" in reason_not_to_compile("on", CPU, worthwhile=True)

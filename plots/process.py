@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 import plots.points
+import samplers
 from diffusion import Denoiser, Diffusion
+from names import PROCESSES
 from plots.figures import evenly_spaced
 from plots.pictures import Pictures, PointPictures
-from samplers import ddim, final, trailing_timesteps
+from samplers import ddim, final, timesteps_of, trailing_timesteps
 
 # For a process of 1000 timesteps; rescaled for another number.
 STILL_TIMESTEPS = (0, 50, 100, 200, 400, 600, 800, 999)
@@ -81,17 +83,17 @@ class ProcessPictures:
         Args:
             labels: those that the samples are made with, if any.
         """
-        schedule = self.diffusion.schedule
-        steps = min(GIF_FRAMES, len(schedule))
-        timesteps = trailing_timesteps(len(schedule), steps)
-        x = self.diffusion.starting_noise(torch.randn_like(self.x0))
-        states = [
-            self.pictures.units.to_data(x) for x in (x, *ddim(denoise, x, schedule, timesteps))
-        ]
+        schedule, data = self.diffusion.schedule, self.pictures.units.to_data
+        plan = PROCESSES.of(self.pictures.kind).within(len(schedule))
+        timesteps = timesteps_of(plan.sampler, schedule, plan.steps)
+        x = self.diffusion.starting_noise(torch.randn_like(self.x0), timesteps[0])
+        sampler = getattr(samplers, plan.sampler)
+        later = sampler(denoise, x, schedule, timesteps, **plan.options)
+        states = [data(x) for x in (x, *later)]
         captions = [*(self.caption(t) for t in timesteps), "sample"]
         still, animation = folder / "reverse_diffusion.png", folder / "there_and_back.gif"
         shown = evenly_spaced(8, len(states))
-        title = "Reverse process (ddim): from noise to samples"
+        title = f"Reverse process ({plan}): from noise to samples"
         above = [captions[i].replace("   ", "\n") for i in shown]
         self.pictures.draw_panels([states[i] for i in shown], above, still, title, labels)
         if not gif:

@@ -182,6 +182,17 @@ def test_the_reverse_process_of_a_model_of_classes_has_its_labels(figures, frame
     assert len(there_and_back) == 50 + 51
 
 
+@pytest.mark.parametrize(
+    ("data", "plan"),
+    [(("--dataset", "moons", *POINTS), "dpmpp, 50 steps, eta 1"), (IMAGES, "ddim, 50 steps")],
+)
+def test_the_reverse_process_says_its_sampler(data, plan, figures):
+    write_model("m.pt", *data)
+    visualize("--checkpoint", "m.pt")
+    text = f"Reverse process ({plan}): from noise to samples"
+    assert title(figures["reverse_diffusion"]) == text
+
+
 @pytest.mark.parametrize("options", [["digits"], ["dino", "--num_points", 300]])
 def test_schedules_side_by_side(options, figures):
     visualize("--compare_schedules", "--timesteps", 50, "--dataset", *options)

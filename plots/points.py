@@ -10,10 +10,10 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from plots.animation import GIF_HEADER, animate
 from plots.figures import DPI, save_figure, wrapped
 
 INK = "#1f4e79"
+SHORTEST = 100  # times shorter than the longest: scores below that share a colour
 MAX_POINTS = 20_000  # points in one panel; more would only hide each other
 Limits = tuple[float, float, float, float]  # left, right, bottom, top
 
@@ -159,30 +160,48 @@ def save_arrows(
 def save_field(
     grid: Tensor,
     scores: Sequence[Tensor],
-    samples: Tensor,
+    densities: Sequence[Tensor],
     labels: Sequence[str],
     path: Path,
     title: str,
     limits: Limits,
 ) -> None:
-    """The score field on a grid, one panel a noise level, over the density of samples.
+    """The score field on a grid over the density of the noisy data, one panel a noise level.
 
     Args:
         grid: where the arrows stand, (K, 2).
-        scores: the field there for each panel, (K, 2); arrows are drawn with a common length,
-            since near the data the score is many times longer than far from it.
-        samples: points from the trained model, (N, 2), whose density is the background.
+        scores: the field there for each panel, (K, 2). Arrows are drawn with a common length, since
+            far from the data the score is many times longer than among them; their colours say how
+            long it is, on one scale for all panels.
+        densities: of each panel at the `plots.density.places`, from 0 to 1, (SIDE^2,).
     """
-    figure, axes = large_panels(len(scores), title)
-    left, right, bottom, top = limits
-    density, xs, ys = np.histogram2d(
-        samples[:, 0].numpy(), samples[:, 1].numpy(), bins=80, range=[[left, right], [bottom, top]]
-    )
-    for one, score, label in zip(axes, scores, labels, strict=True):
-        new_axes(one, limits, label)
-        one.pcolormesh(xs, ys, np.sqrt(density.T), cmap="Oranges", rasterized=True)
-        direction = score / score.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        one.quiver(*grid.T, *direction.T, angles="xy", scale=32, width=0.003, color=INK)
+    figure, all_axes = large_panels(len(scores), title)
+    lengths = [score.norm(dim=1) for score in scores]
+    longest = max(length.max().item() for length in lengths)
+    scale = LogNorm(longest / SHORTEST, longest, clip=True)
+    for axes, score, length, density, label in zip(
+        all_axes, scores, lengths, densities, labels, strict=True
+    ):
+        new_axes(axes, limits, label)
+        side = math.isqrt(len(density))
+        # The square root shows where there are few, too.
+        shown = density.sqrt().view(side, side).numpy()
+        axes.imshow(shown, origin="lower", extent=limits, cmap="Greys", vmin=0, vmax=1.6)
+        direction = (score / length[:, None].clamp(min=1e-12)).T
+        arrows = axes.quiver(
+            *grid.T,
+            *direction,
+            length.numpy(),
+            cmap="viridis_r",
+            norm=scale,
+            angles="xy",
+            scale=28,
+            width=0.0045,
+        )
+    bar = figure.colorbar(arrows, ax=all_axes, fraction=0.03, pad=0.01)
+    bar.set_label("length of the score (1 / spread of the data)", fontsize=9)
+    bar.ax.tick_params(labelsize=7)
+    bar.ax.yaxis.set_major_formatter("{x:g}")
     save_figure(figure, path)
 
 

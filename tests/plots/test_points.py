@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_rgba
 from matplotlib.quiver import Quiver
 from studio import dots, picture, texts_above, title
@@ -12,6 +11,7 @@ from datasets.shapes import make_shape
 from datasets.units import ImageUnits, PointUnits
 from diffusion import make_schedule
 from names import datasets_of
+from plots.density import places
 from plots.pictures import make_pictures
 from plots.points import (
     INK,
@@ -110,25 +110,33 @@ def test_arrows_go_from_noisy_points_to_their_estimates(figures, tmp_path):
         assert has_the_limits(axes)
 
 
-def test_the_field_has_directions_of_one_length_over_the_density_of_samples(figures, tmp_path):
-    grid, samples = points(40), torch.tensor([[1.0, 1.0], [1.0, 1.0], [-2.0, 3.0]])
-    scores = [points(40, 1) * 100, points(40, 2) / 100]
-    save_field(grid, scores, samples, ["little", "much"], tmp_path / "f.png", "title", LIMITS)
-    for axes, score in zip(figures["f"].axes, scores, strict=True):
+def test_the_field_has_directions_of_one_length_over_the_density_of_its_own_panel(
+    figures, tmp_path
+):
+    grid, scores = points(40), [points(40, 1), points(40, 2) / 10]
+    x, y = places(LIMITS).T
+    densities = [(-((x - 1) ** 2)).exp(), (-((y - 2) ** 2)).exp()]
+    save_field(grid, scores, densities, ["little", "much"], tmp_path / "f.png", "title", LIMITS)
+    *panels, bar = figures["f"].axes
+    lengths = [score.norm(dim=1) for score in scores]
+    for axes, score, length, density in zip(panels, scores, lengths, densities, strict=True):
         arrows = the_only(Quiver, axes)
         assert arrows.get_offsets() == pytest.approx(grid.numpy())
         direction = np.stack([arrows.U, arrows.V], axis=1)
-        assert direction == pytest.approx((score / score.norm(dim=1, keepdim=True)).numpy())
-        mesh = the_only(QuadMesh, axes)
-        density = np.asarray(mesh.get_array())
-        assert density.shape == (80, 80)
-        assert (density > 0).sum() == 2
-        # The brightest cell is where two of the samples are.
-        row, column = np.unravel_index(density.argmax(), density.shape)
-        corners = mesh.get_coordinates()
-        assert (corners[row, column] <= 1).all()
-        assert (corners[row + 1, column + 1] >= 1).all()
+        assert direction == pytest.approx((score / length[:, None]).numpy())
+        # The colours say how long, on one scale.
+        assert np.asarray(arrows.get_array()) == pytest.approx(length.numpy())
+        assert arrows.norm.vmax == pytest.approx(max(map(torch.max, lengths)).item())
+        assert arrows.norm.vmin == pytest.approx(arrows.norm.vmax / 100)
+        shown = picture(axes)
+        assert shown.ravel() ** 2 == pytest.approx(density.numpy(), abs=1e-6)
+        assert axes.get_images()[0].get_extent() == list(LIMITS)
         assert has_the_limits(axes)
+    # Rows are y, from the lowest.
+    assert np.ptp(picture(panels[0]), axis=0).max() == 0
+    assert np.ptp(picture(panels[1]), axis=1).max() == 0
+    assert picture(panels[1])[:, 0].argmax() == pytest.approx(100 * 4 / 6, abs=1)
+    assert "length of the score" in bar.get_ylabel()
 
 
 def test_paths_lead_from_noise_to_samples(figures, tmp_path):

@@ -154,7 +154,7 @@ class PointPictures:
                 )
 
     def draw_small(self, axes: Axes, data: Tensor) -> None:
-        plots.points.scatter(plots.points.new_axes(axes, self.limits), data)
+        plots.points.draw_density(plots.points.bare_axes(axes, self.limits), data, self.limits)
 
     def draw_panels(
         self,

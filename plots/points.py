@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
@@ -18,11 +19,16 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from plots.animation import GIF_HEADER, animate
-from plots.figures import DPI, save_figure, wrapped
+from plots.figures import DPI, LINE, save_figure, wrapped
 
 INK = "#1f4e79"
 SHORTEST = 100  # times shorter than the longest: scores below that share a colour
 MAX_POINTS = 20_000  # points in one panel; more would only hide each other
+DENSEST = 900  # points in a square inch: likewise
+COVERED = 0.15  # share of a panel that its points may cover, which decides how large they are
+SMALLEST, LARGEST = 1.0, 4.0  # squares of diameters, in points of 1 / 72 inch
+LARGE, SMALL = 3.4, 2.1  # sides of panels, in inches
+BINS = 60
 Limits = tuple[float, float, float, float]  # left, right, bottom, top
 
 
@@ -36,15 +42,44 @@ def new_axes(axes: Axes, limits: Limits, title: str = "") -> Axes:
     return axes
 
 
-def scatter(axes: Axes, points: Tensor, labels: Tensor | None = None) -> PathCollection:
-    """Draw points, coloured by label where there is more than one."""
-    points = points[:MAX_POINTS]
-    size = min(6.0, max(0.6, 4000 / max(1, len(points))))
-    x, y = points.T
+def bare_axes(axes: Axes, limits: Limits, title: str = "") -> Axes:
+    """The same without ticks, for many small panels of one view."""
+    new_axes(axes, limits, title).set(xticks=[], yticks=[])
+    return axes
+
+
+def most_shown(side: float) -> int:
+    """How many points a panel of so many inches shows at most. Sets of points have no order, so
+    these are the first."""
+    return min(MAX_POINTS, int(DENSEST * side**2))
+
+
+def scatter(
+    axes: Axes, points: Tensor, labels: Tensor | None = None, side: float = 4.4
+) -> PathCollection:
+    """Draw points, coloured by label where there is more than one.
+
+    Args:
+        side: of the axes, in inches, on which it depends how many and how large points can be.
+    """
+    shown = min(len(points), most_shown(side))
+    x, y = points[:shown].T
+    size = min(LARGEST, max(SMALLEST, COVERED * (72 * side) ** 2 / max(1, shown)))
     if labels is None or labels.unique().numel() < 2:
         return axes.scatter(x, y, s=size, c=INK, linewidths=0)
-    colours = labels[:MAX_POINTS] % 10
+    colours = labels[:shown] % 10
     return axes.scatter(x, y, s=size, c=colours, cmap="tab10", vmin=-0.5, vmax=9.5, linewidths=0)
+
+
+def draw_density(axes: Axes, points: Tensor, limits: Limits) -> None:
+    """The density of points (N, 2) in a panel too small for themselves: counts in BINS x BINS
+    cells, each averaged with its neighbours. The darkest is the densest of this panel."""
+    (left, right, bottom, top), (x, y) = limits, points.T.numpy()
+    counts, _, _ = np.histogram2d(y, x, bins=BINS, range=((bottom, top), (left, right)))
+    for axis in (0, 1):
+        counts = np.apply_along_axis(np.convolve, axis, counts, (0.25, 0.5, 0.25), "same")
+    # The square root shows where there are few, too.
+    axes.imshow(np.sqrt(counts), origin="lower", extent=limits, cmap="Blues", vmin=0)
 
 
 def backdrop(axes: Axes, clean: Tensor) -> None:
@@ -53,13 +88,18 @@ def backdrop(axes: Axes, clean: Tensor) -> None:
     axes.scatter(x, y, s=1, c="0.75", linewidths=0)
 
 
-def panel_grid(count: int, columns: int, title: str) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` square panels, and its axes."""
+def panel_grid(
+    count: int, columns: int, title: str, side: float = SMALL
+) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` square panels, each with its caption about so many inches large, and
+    its axes."""
     columns = min(count, columns)
     rows = math.ceil(count / columns)
-    size = (max(3.6, 2.3 * columns), 2.4 * rows + 0.4)
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    width = max(3.6, (side + 0.2) * columns)
+    lines = wrapped(title, width)
+    height = (side + 0.3) * rows + 0.2 + LINE * len(lines)
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure.suptitle("\n".join(lines), fontsize=11)
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for unused in axes[count:]:
         unused.set_visible(False)
@@ -68,9 +108,7 @@ def panel_grid(count: int, columns: int, title: str) -> tuple[Figure, list[Axes]
 
 def large_panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
     """A row of `count` panels large enough for arrows."""
-    figure, axes = panel_grid(count, count, title)
-    figure.set_size_inches(3.6 * count, 4.0)
-    return figure, axes
+    return panel_grid(count, count, title, LARGE)
 
 
 def save_scatter(
@@ -91,10 +129,16 @@ def save_scatter_panels(
     limits: Limits,
     labels: Tensor | None = None,
 ) -> None:
-    """Points over time: one panel a time, `captions` above them, coloured by label."""
-    figure, axes = panel_grid(len(panels), 8 if len(panels) <= 8 else 5, title)
+    """Points over time: one panel a time, `captions` above them, coloured by label.
+
+    Up to four panels stand in one row, more in rows that are about as long as each other.
+    """
+    count = len(panels)
+    side = LARGE if count <= 3 else SMALL
+    rows = 1 if count <= 4 else math.ceil(count / 5)
+    figure, axes = panel_grid(count, math.ceil(count / rows), title, side)
     for one, points, caption in zip(axes, panels, captions, strict=True):
-        scatter(new_axes(one, limits, caption), points, labels)
+        scatter(bare_axes(one, limits, caption), points, labels, side)
     save_figure(figure, path)
 
 
@@ -115,7 +159,7 @@ def save_scatter_animation(
     dots = scatter(new_axes(axes, limits), frames[0], labels)
 
     def draw(i: int) -> None:
-        dots.set_offsets(frames[i][:MAX_POINTS])
+        dots.set_offsets(frames[i][: len(dots.get_offsets())])
 
     animate(figure, draw, captions, path, title, progress, hold=2.5)
 
@@ -233,5 +277,5 @@ def save_gallery(shapes: Sequence[tuple[str, Tensor, Tensor]], path: Path, title
         centre, reach = (low + high) / 2, 0.56 * (high - low).max().item()
         (x, y) = centre.tolist()
         new_axes(one, (x - reach, x + reach, y - reach, y + reach), name)
-        scatter(one, points, labels)
+        scatter(one, points, labels, LARGE)  # as many as in a large one: there is no noise
     save_figure(figure, path)

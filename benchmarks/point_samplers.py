@@ -10,7 +10,7 @@ again. Then 4,000 samples by each sampler, from three seeds, are compared with a
                seeds, and the least and the most of them. `data` has other fresh points instead
     ED         energy distance, as a multiple of that of other fresh points; the mean of the seeds
                and of two fresh sets
-    seconds    to make the samples, the least of the seeds
+    seconds    of computing that the samples take, on all cores together, the least of the seeds
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def rows(checkpoint: dict, points: Fresh) -> list[str]:
     for name, steps, options in PLANS:
         off, energy, seconds = [], [], []
         for seed in SEEDS:
-            begun = time.perf_counter()
+            begun = time.process_time()
             samples = draw_samples(checkpoint, COUNT, name, steps, seed, **options)
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.process_time() - begun)
             off.append(share_off(nearest(samples, fresh)))
             energy += [energy_distance(samples, a) / floor for a, _ in pairs]
         spread = f"{percent(mean(off))} ({percent(min(off))} to {percent(max(off))})"

@@ -18,7 +18,7 @@ import cli.options
 import cli.terminal
 from cli.parser import Parser
 from cli.parser import settings as settings_of
-from names import SEED
+from names import FIGURES, SEED
 from system.options import Option
 from system.values import File, Flag, OneOf, Whole
 
@@ -80,7 +80,7 @@ def make_parser() -> Parser:
     parser = Parser(__doc__, COMMON)
     parser.add_options((cli.options.CHECKPOINT,))
     parser.add_options(COMPARISON, "comparison")
-    parser.add_options(cli.options.sampling("dpmpp"), "sampling")
+    parser.add_options(cli.options.sampling_by_plan(FIGURES), "sampling")
     parser.add_options(cli.options.MACHINE, "machine")
     parser.add_options((SEED,), "randomness")
     cli.terminal.add_verbosity_options(parser)
@@ -89,7 +89,7 @@ def make_parser() -> Parser:
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     args = make_parser().parse_args(argv)
-    cli.options.check_sampler_options(args, default="dpmpp")
+    cli.options.check_sampler_options(args, default=FIGURES.images.sampler)
     cli.options.check_suffix(args.json, (".json",), "--json")
     return args
 
@@ -103,6 +103,7 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     check_writable(args.json.parent)
     trained = restore(args.checkpoint, device, use_ema=not args.no_ema)
     cli.options.suit_objective(args, trained.config)
+    cli.options.follow_plan(args, FIGURES, trained.config)
     inputs = [trained.path, args.guide, trained.config["dataset"]]
     cli.options.check_outputs([args.json, *pictures_of(args.json)], inputs)
     cli.options.fill_or_refuse(args, FEATURES, trained.kind == "images")

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from system.options import ByData, Option
 from system.values import ANY_SEED, Colour, Flag, ListOf, OneOf, Real, Whole
+from system.words import counted
 
 KINDS = ("images", "points")  # of data
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -440,6 +441,41 @@ SAMPLERS = {
     CONSISTENCY: Sampler(2, fresh_noise=True, by_level=True),
     SHORTCUT: Sampler(2, jumps=True),
 }
+
+
+class Plan(NamedTuple):
+    """A sampler in so many steps: how samples are made where nobody says how.
+
+    Attributes:
+        eta: share of fresh noise, of samplers that take it; None for none.
+    """
+
+    sampler: str
+    steps: int
+    eta: float | None = None
+
+    @property
+    def options(self) -> dict[str, float]:
+        """Of the sampler, as keywords."""
+        return {} if self.eta is None else {"eta": self.eta}
+
+    def within(self, timesteps: int) -> Plan:
+        """The same for a process of so many timesteps, which cannot have more steps."""
+        return self._replace(steps=min(self.steps, timesteps))
+
+    def __str__(self) -> str:
+        eta = f", eta {self.eta:g}" if self.eta else ""
+        return f"{self.sampler}, {counted(self.steps, 'step')}{eta}"
+
+
+POINTS_AT_BEST = Plan("dpmpp", 50, eta=1.0)
+PREVIEWS = ByData(Plan("ddim", 20), POINTS_AT_BEST)  # what a run draws while it trains
+FIGURES = ByData(Plan("dpmpp", 20), POINTS_AT_BEST)  # what evaluate.py judges
+PROCESSES = ByData(Plan("ddim", 50), POINTS_AT_BEST)  # what visualize_diffusion.py shows
+POINTS_AT_BEST = Plan("dpmpp", 50, eta=1.0)
+PREVIEWS = ByData(Plan("ddim", 20), POINTS_AT_BEST)  # what a run draws while it trains
+FIGURES = ByData(Plan("dpmpp", 20), POINTS_AT_BEST)  # what evaluate.py judges
+PROCESSES = ByData(Plan("ddim", 50), POINTS_AT_BEST)  # what visualize_diffusion.py shows
 
 # --------------------------------------------------------------- the options that describe a model
 

@@ -49,15 +49,24 @@ FRESH_SETS = 8
 
 
 def draw_samples(
-    checkpoint: dict, count: int, name: str = "ddpm", steps: int | None = None, seed: int = 1
+    checkpoint: dict,
+    count: int,
+    name: str = "ddpm",
+    steps: int | None = None,
+    seed: int = 1,
+    **options: float,
 ) -> Tensor:
-    """Samples of a trained model by the sampler `name`, float32 (count, 2), standardised."""
+    """Samples of a trained model by the sampler `name`, float32 (count, 2), standardised.
+
+    Args:
+        options: of the sampler, such as `eta`.
+    """
     diffusion = make_diffusion(checkpoint["config"])
     schedule, noise = diffusion.schedule, SeededNoise(seed, 0, count, "cpu")
     timesteps = timesteps_of(name, schedule, steps or len(schedule))
     x = diffusion.starting_noise(noise.draw(2), timesteps[0])
     denoise, sampler = diffusion.denoiser(load_model(checkpoint)), getattr(samplers, name)
-    return final(sampler(denoise, x, schedule, timesteps, randn_like=noise.randn_like))
+    return final(sampler(denoise, x, schedule, timesteps, randn_like=noise.randn_like, **options))
 
 
 class Fresh:

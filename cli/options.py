@@ -24,7 +24,7 @@ from names import (
     names_of,
 )
 from system.errors import InputError
-from system.options import Option
+from system.options import ByData, Option
 from system.values import POSITIVE, Choice, File, Flag, OneOf, Pair, Real, Whole
 from system.words import counted
 
@@ -173,6 +173,23 @@ def default_steps() -> str:
 
 def sampling(default: str) -> tuple[Option, ...]:
     """Options of the reverse process; `default` says which sampler runs when none is named."""
+    return sampler_options(default, default_steps(), OF_SAMPLERS)
+
+
+def sampling_by_plan(plans: ByData) -> tuple[Option, ...]:
+    """The same where a `Plan` for images or points holds unless a sampler is named."""
+    default = f"{plans.images}; for points {plans.points}"
+    otherwise = "as in --sampler's default; if one is named,"
+    eta = names.ETA.default_text
+    own = tuple(
+        option._replace(default_text=f"{otherwise} {eta}") if option.name == "eta" else option
+        for option in OF_SAMPLERS
+    )
+    return sampler_options(default, f"{otherwise} {default_steps()}", own)
+
+
+def sampler_options(default: str, steps: str, own: tuple[Option, ...]) -> tuple[Option, ...]:
+    """Options of the reverse process, with their defaults in words, and those of the samplers."""
     return (
         Option(
             "sampler",
@@ -185,10 +202,10 @@ def sampling(default: str) -> tuple[Option, ...]:
             POSITIVE,
             "denoising steps: how many of the model's timesteps are visited",
             aliases=("timesteps",),
-            default_text=default_steps(),
+            default_text=steps,
             dest="timesteps",
         ),
-        *OF_SAMPLERS,
+        *own,
         *SAMPLING,
     )
 
@@ -258,6 +275,17 @@ def suit_objective(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
     args.sampler = config["objective"]
     refuse_others(args, OF_SAMPLERS, SAMPLERS, args.sampler)
     print(f"trained for few steps, so sampled by --sampler {args.sampler}")
+
+
+def follow_plan(args: argparse.Namespace, plans: ByData, config: Mapping[str, Any]) -> None:
+    """Sample by the plan for a model's data, in all that was not given, unless a sampler was named
+    or the model has its own (`suit_objective`)."""
+    if args.sampler_given or config["objective"] in names.FEW_STEPS:
+        return
+    plan = plans.of(config["kind"]).within(config["timesteps"])
+    args.sampler = plan.sampler
+    args.timesteps = args.timesteps or plan.steps
+    args.eta = plan.eta if args.eta is None else args.eta
 
 
 def made_by(args: argparse.Namespace, steps: int) -> str:

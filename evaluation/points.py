@@ -74,7 +74,7 @@ def evaluate_points(
         [fresh, samples],
         ["data", "samples"],
         picture,
-        f"{count:,} points",
+        f"{count:,} fresh points of the data, and as many samples",
         pictures.limits,
     )
     samples, fresh, other = (pictures.units.to_model(x) for x in (samples, fresh, other))

@@ -45,7 +45,7 @@ def save_densities(
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11)
     all_axes = figure.subplots(1, count)
-    scatter(new_axes(all_axes[0], limits, "data"), points, None)
+    scatter(new_axes(all_axes[0], limits, "data"), points, side=PANEL)
     densest = max(found.max().item() for _, found in maps)
     for axes, (caption, found) in zip(all_axes[1:], maps, strict=True):
         image = new_axes(axes, limits, caption).imshow(

@@ -19,12 +19,15 @@ def ordinal(number: int) -> str:
     return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
-def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Path) -> None:
+def save_loss_curve(
+    losses: Sequence[float], epoch_ends: Sequence[int], path: Path, floor: float | None = None
+) -> None:
     """The loss of each step, its smoothed course, and where epochs end.
 
     Args:
         losses: one for each step, from step 1.
         epoch_ends: the steps after which an epoch ended.
+        floor: the least loss that is possible, if it is known.
     """
     figure = Figure(figsize=(7, 4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
@@ -37,6 +40,9 @@ def save_loss_curve(losses: Sequence[float], epoch_ends: Sequence[int], path: Pa
     reach = min(max(1, len(losses) // 100), (len(losses) - 1) // 2)
     label = f"mean over {2 * reach + 1} steps"
     axes.plot(steps[reach : len(steps) - reach], smooth(losses, reach), "tab:blue", label=label)
+    if floor is not None:
+        least = f"the least that any network can reach: {floor:.2g}"
+        axes.axhline(floor, color="tab:red", linestyle="--", linewidth=1, label=least)
     axes.set(title="Training loss", xlabel="step", ylabel="loss")
     axes.set_xlim(1, max(2, len(losses)))
     if max(losses) > 10 * min(losses):  # less has too few round numbers on a logarithmic scale

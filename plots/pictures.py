@@ -25,6 +25,7 @@ class Pictures(Protocol):
     """Draws data; pictures show the labels of the examples, int64 (N,), where they are given."""
 
     units: Units
+    kind: str  # `images` or `points`
     few: int  # examples that are enough to show a process side by side
     most: int  # examples that a picture of a process shows
     least: int | None  # examples that make a picture: one image, but of points all (None)
@@ -72,6 +73,7 @@ class ImagePictures:
         class_names: for pictures, where they say more than the label.
     """
 
+    kind = "images"
     few, most = 8, 100
     least: int | None = 1
 
@@ -123,6 +125,7 @@ class PointPictures:
         limits: of the axes: left, right, bottom, top, in the data's units.
     """
 
+    kind = "points"
     few, most = 2000, 2000
     least: int | None = None
     REACH = 2.9  # scales around the mean: all of the data, most of the noise
@@ -151,7 +154,7 @@ class PointPictures:
                 )
 
     def draw_small(self, axes: Axes, data: Tensor) -> None:
-        plots.points.scatter(plots.points.new_axes(axes, self.limits), data)
+        plots.points.draw_density(plots.points.bare_axes(axes, self.limits), data, self.limits)
 
     def draw_panels(
         self,

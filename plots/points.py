@@ -14,14 +14,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from plots.animation import GIF_HEADER, animate
-from plots.figures import DPI, save_figure, wrapped
+from plots.figures import DPI, LINE, save_figure, wrapped
 
 INK = "#1f4e79"
+SHORTEST = 100  # times shorter than the longest: scores below that share a colour
 MAX_POINTS = 20_000  # points in one panel; more would only hide each other
+DENSEST = 900  # points in a square inch: likewise
+COVERED = 0.15  # share of a panel that its points may cover, which decides how large they are
+SMALLEST, LARGEST = 1.0, 4.0  # squares of diameters, in points of 1 / 72 inch
+LARGE, SMALL = 3.4, 2.1  # sides of panels, in inches
+BINS = 60
 Limits = tuple[float, float, float, float]  # left, right, bottom, top
 
 
@@ -35,15 +42,44 @@ def new_axes(axes: Axes, limits: Limits, title: str = "") -> Axes:
     return axes
 
 
-def scatter(axes: Axes, points: Tensor, labels: Tensor | None = None) -> PathCollection:
-    """Draw points, coloured by label where there is more than one."""
-    points = points[:MAX_POINTS]
-    size = min(6.0, max(0.6, 4000 / max(1, len(points))))
-    x, y = points.T
+def bare_axes(axes: Axes, limits: Limits, title: str = "") -> Axes:
+    """The same without ticks, for many small panels of one view."""
+    new_axes(axes, limits, title).set(xticks=[], yticks=[])
+    return axes
+
+
+def most_shown(side: float) -> int:
+    """How many points a panel of so many inches shows at most. Sets of points have no order, so
+    these are the first."""
+    return min(MAX_POINTS, int(DENSEST * side**2))
+
+
+def scatter(
+    axes: Axes, points: Tensor, labels: Tensor | None = None, side: float = 4.4
+) -> PathCollection:
+    """Draw points, coloured by label where there is more than one.
+
+    Args:
+        side: of the axes, in inches, on which it depends how many and how large points can be.
+    """
+    shown = min(len(points), most_shown(side))
+    x, y = points[:shown].T
+    size = min(LARGEST, max(SMALLEST, COVERED * (72 * side) ** 2 / max(1, shown)))
     if labels is None or labels.unique().numel() < 2:
         return axes.scatter(x, y, s=size, c=INK, linewidths=0)
-    colours = labels[:MAX_POINTS] % 10
+    colours = labels[:shown] % 10
     return axes.scatter(x, y, s=size, c=colours, cmap="tab10", vmin=-0.5, vmax=9.5, linewidths=0)
+
+
+def draw_density(axes: Axes, points: Tensor, limits: Limits) -> None:
+    """The density of points (N, 2) in a panel too small for themselves: counts in BINS x BINS
+    cells, each averaged with its neighbours. The darkest is the densest of this panel."""
+    (left, right, bottom, top), (x, y) = limits, points.T.numpy()
+    counts, _, _ = np.histogram2d(y, x, bins=BINS, range=((bottom, top), (left, right)))
+    for axis in (0, 1):
+        counts = np.apply_along_axis(np.convolve, axis, counts, (0.25, 0.5, 0.25), "same")
+    # The square root shows where there are few, too.
+    axes.imshow(np.sqrt(counts), origin="lower", extent=limits, cmap="Blues", vmin=0)
 
 
 def backdrop(axes: Axes, clean: Tensor) -> None:
@@ -52,13 +88,18 @@ def backdrop(axes: Axes, clean: Tensor) -> None:
     axes.scatter(x, y, s=1, c="0.75", linewidths=0)
 
 
-def panel_grid(count: int, columns: int, title: str) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` square panels, and its axes."""
+def panel_grid(
+    count: int, columns: int, title: str, side: float = SMALL
+) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` square panels, each with its caption about so many inches large, and
+    its axes."""
     columns = min(count, columns)
     rows = math.ceil(count / columns)
-    size = (max(3.6, 2.3 * columns), 2.4 * rows + 0.4)
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    width = max(3.6, (side + 0.2) * columns)
+    lines = wrapped(title, width)
+    height = (side + 0.3) * rows + 0.2 + LINE * len(lines)
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure.suptitle("\n".join(lines), fontsize=11)
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for unused in axes[count:]:
         unused.set_visible(False)
@@ -67,9 +108,7 @@ def panel_grid(count: int, columns: int, title: str) -> tuple[Figure, list[Axes]
 
 def large_panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
     """A row of `count` panels large enough for arrows."""
-    figure, axes = panel_grid(count, count, title)
-    figure.set_size_inches(3.6 * count, 4.0)
-    return figure, axes
+    return panel_grid(count, count, title, LARGE)
 
 
 def save_scatter(
@@ -90,10 +129,16 @@ def save_scatter_panels(
     limits: Limits,
     labels: Tensor | None = None,
 ) -> None:
-    """Points over time: one panel a time, `captions` above them, coloured by label."""
-    figure, axes = panel_grid(len(panels), 8 if len(panels) <= 8 else 5, title)
+    """Points over time: one panel a time, `captions` above them, coloured by label.
+
+    Up to four panels stand in one row, more in rows that are about as long as each other.
+    """
+    count = len(panels)
+    side = LARGE if count <= 3 else SMALL
+    rows = 1 if count <= 4 else math.ceil(count / 5)
+    figure, axes = panel_grid(count, math.ceil(count / rows), title, side)
     for one, points, caption in zip(axes, panels, captions, strict=True):
-        scatter(new_axes(one, limits, caption), points, labels)
+        scatter(bare_axes(one, limits, caption), points, labels, side)
     save_figure(figure, path)
 
 
@@ -114,7 +159,7 @@ def save_scatter_animation(
     dots = scatter(new_axes(axes, limits), frames[0], labels)
 
     def draw(i: int) -> None:
-        dots.set_offsets(frames[i][:MAX_POINTS])
+        dots.set_offsets(frames[i][: len(dots.get_offsets())])
 
     animate(figure, draw, captions, path, title, progress, hold=2.5)
 
@@ -159,30 +204,48 @@ def save_arrows(
 def save_field(
     grid: Tensor,
     scores: Sequence[Tensor],
-    samples: Tensor,
+    densities: Sequence[Tensor],
     labels: Sequence[str],
     path: Path,
     title: str,
     limits: Limits,
 ) -> None:
-    """The score field on a grid, one panel a noise level, over the density of samples.
+    """The score field on a grid over the density of the noisy data, one panel a noise level.
 
     Args:
         grid: where the arrows stand, (K, 2).
-        scores: the field there for each panel, (K, 2); arrows are drawn with a common length,
-            since near the data the score is many times longer than far from it.
-        samples: points from the trained model, (N, 2), whose density is the background.
+        scores: the field there for each panel, (K, 2). Arrows are drawn with a common length, since
+            far from the data the score is many times longer than among them; their colours say how
+            long it is, on one scale for all panels.
+        densities: of each panel at the `plots.density.places`, from 0 to 1, (SIDE^2,).
     """
-    figure, axes = large_panels(len(scores), title)
-    left, right, bottom, top = limits
-    density, xs, ys = np.histogram2d(
-        samples[:, 0].numpy(), samples[:, 1].numpy(), bins=80, range=[[left, right], [bottom, top]]
-    )
-    for one, score, label in zip(axes, scores, labels, strict=True):
-        new_axes(one, limits, label)
-        one.pcolormesh(xs, ys, np.sqrt(density.T), cmap="Oranges", rasterized=True)
-        direction = score / score.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        one.quiver(*grid.T, *direction.T, angles="xy", scale=32, width=0.003, color=INK)
+    figure, all_axes = large_panels(len(scores), title)
+    lengths = [score.norm(dim=1) for score in scores]
+    longest = max(length.max().item() for length in lengths)
+    scale = LogNorm(longest / SHORTEST, longest, clip=True)
+    for axes, score, length, density, label in zip(
+        all_axes, scores, lengths, densities, labels, strict=True
+    ):
+        new_axes(axes, limits, label)
+        side = math.isqrt(len(density))
+        # The square root shows where there are few, too.
+        shown = density.sqrt().view(side, side).numpy()
+        axes.imshow(shown, origin="lower", extent=limits, cmap="Greys", vmin=0, vmax=1.6)
+        direction = (score / length[:, None].clamp(min=1e-12)).T
+        arrows = axes.quiver(
+            *grid.T,
+            *direction,
+            length.numpy(),
+            cmap="viridis_r",
+            norm=scale,
+            angles="xy",
+            scale=28,
+            width=0.0045,
+        )
+    bar = figure.colorbar(arrows, ax=all_axes, fraction=0.03, pad=0.01)
+    bar.set_label("length of the score (1 / spread of the data)", fontsize=9)
+    bar.ax.tick_params(labelsize=7)
+    bar.ax.yaxis.set_major_formatter("{x:g}")
     save_figure(figure, path)
 
 
@@ -214,5 +277,5 @@ def save_gallery(shapes: Sequence[tuple[str, Tensor, Tensor]], path: Path, title
         centre, reach = (low + high) / 2, 0.56 * (high - low).max().item()
         (x, y) = centre.tolist()
         new_axes(one, (x - reach, x + reach, y - reach, y + reach), name)
-        scatter(one, points, labels)
+        scatter(one, points, labels, LARGE)  # as many as in a large one: there is no noise
     save_figure(figure, path)

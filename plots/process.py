@@ -13,16 +13,21 @@ import torch
 from torch import Tensor
 
 import plots.points
+import samplers
+from datasets.densities import mixture
 from diffusion import Denoiser, Diffusion
+from names import PROCESSES
+from plots.density import places
 from plots.figures import evenly_spaced
 from plots.pictures import Pictures, PointPictures
-from samplers import ddim, final, trailing_timesteps
+from samplers import ddim, timesteps_of, trailing_timesteps
 
 # For a process of 1000 timesteps; rescaled for another number.
 STILL_TIMESTEPS = (0, 50, 100, 200, 400, 600, 800, 999)
 GIF_FRAMES = 50
 ARROW_LEVELS = (0.2, 0.6, 1.5)  # small, middle, large noise sigma / alpha
 ARROWS, PATHS, FIELD_SIDE = 150, 25, 22
+CENTRES = 8000  # points of the data whose noise makes up a density; more would look the same
 STILLS = re.compile(r"(step_\d{4,}|sample|process)\.png")  # what is written of a process
 STRIP_STILLS = 12  # most columns of process.png
 
@@ -81,17 +86,17 @@ class ProcessPictures:
         Args:
             labels: those that the samples are made with, if any.
         """
-        schedule = self.diffusion.schedule
-        steps = min(GIF_FRAMES, len(schedule))
-        timesteps = trailing_timesteps(len(schedule), steps)
-        x = self.diffusion.starting_noise(torch.randn_like(self.x0))
-        states = [
-            self.pictures.units.to_data(x) for x in (x, *ddim(denoise, x, schedule, timesteps))
-        ]
+        schedule, data = self.diffusion.schedule, self.pictures.units.to_data
+        plan = PROCESSES.of(self.pictures.kind).within(len(schedule))
+        timesteps = timesteps_of(plan.sampler, schedule, plan.steps)
+        x = self.diffusion.starting_noise(torch.randn_like(self.x0), timesteps[0])
+        sampler = getattr(samplers, plan.sampler)
+        later = sampler(denoise, x, schedule, timesteps, **plan.options)
+        states = [data(x) for x in (x, *later)]
         captions = [*(self.caption(t) for t in timesteps), "sample"]
         still, animation = folder / "reverse_diffusion.png", folder / "there_and_back.gif"
         shown = evenly_spaced(8, len(states))
-        title = "Reverse process (ddim): from noise to samples"
+        title = f"Reverse process ({plan}): from noise to samples"
         above = [captions[i].replace("   ", "\n") for i in shown]
         self.pictures.draw_panels([states[i] for i in shown], above, still, title, labels)
         if not gif:
@@ -139,31 +144,35 @@ def draw_arrows(
         pictures.limits,
     )
 
-    timesteps = trailing_timesteps(len(schedule), min(GIF_FRAMES, len(schedule)))
-    x = process.diffusion.starting_noise(torch.randn(len(process.x0), 2))
-    samples = data(final(ddim(denoise, x, schedule, timesteps)))
     ticks = torch.linspace(-pictures.REACH, pictures.REACH, FIELD_SIDE)
     grid = torch.cartesian_prod(ticks, ticks)
     # The score of the noisy density is -eps / sigma (Song et al. 2021b, section 3.3).
     scores = [-denoise(grid, t)[1] / schedule.at(t)[1] for t in times]
+    densities = [noisy_density(process, pictures, t) for t in times]
     field = folder / "score_field.png"
-    plots.points.save_field(
-        data(grid),
-        scores,
-        samples,
-        labels,
-        field,
-        f"Direction of the {by} score, over the density of samples",
-        pictures.limits,
-    )
+    title = rf"The {by} score $\nabla \log p_t$, over the density $p_t$ of the noisy data"
+    limits = pictures.limits
+    plots.points.save_field(data(grid), scores, densities, labels, field, title, limits)
 
-    few = x[:PATHS]
+    timesteps = trailing_timesteps(len(schedule), min(GIF_FRAMES, len(schedule)))
+    few = process.diffusion.starting_noise(torch.randn(PATHS, 2))
     states = torch.stack([data(x) for x in (few, *ddim(denoise, few, schedule, timesteps))])
     paths = folder / "trajectories.png"
     plots.points.save_paths(
         states, clean, paths, f"Paths of {PATHS} points from noise to data (ddim)", pictures.limits
     )
     return [arrows, field, paths]
+
+
+def noisy_density(process: ProcessPictures, pictures: PointPictures, t: int) -> Tensor:
+    """p_t at the `places` of a picture, as a share of its largest value there (SIDE^2,).
+
+    The noisy data are a mixture of normal distributions, N(alpha_t y, sigma_t^2 I) of each point y.
+    """
+    alpha, sigma = process.diffusion.schedule.at(t)
+    at = pictures.units.to_model(places(pictures.limits))
+    log_density = mixture(at, alpha * process.x0[:CENTRES].double(), sigma)
+    return (log_density - log_density.max()).exp()
 
 
 def shown_examples(pictures: Pictures, total: int, labels: Tensor | None) -> int:

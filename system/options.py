@@ -16,6 +16,10 @@ class ByData(NamedTuple):
     images: Any
     points: Any
 
+    def of(self, kind: str) -> Any:
+        """That of `images` or of `points`."""
+        return getattr(self, kind)
+
 
 class Option(NamedTuple):
     """An option of a script.
@@ -72,7 +76,7 @@ class Option(NamedTuple):
 
     def default_for(self, data: str) -> Any:
         """The default for `images` or `points`."""
-        return getattr(self.default, data) if isinstance(self.default, ByData) else self.default
+        return self.default.of(data) if isinstance(self.default, ByData) else self.default
 
 
 def in_words(default: Any) -> str:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from scripts import REPOSITORY
 
+import cli.options
 import diffusion
 import evaluate
 import models
@@ -27,11 +28,14 @@ from diffusion import make_schedule
 from models import build_model
 from names import (
     DATASETS,
+    FIGURES,
     KINDS,
     MASKS,
     MODELS,
     OBJECTIVES,
     OF_EVERY_MODEL,
+    PREVIEWS,
+    PROCESSES,
     SAMPLERS,
     SCHEDULES,
     SIGMA_MAX,
@@ -149,6 +153,19 @@ def test_every_sampler_samples_and_takes_its_own_options_alone(name, entry):
             else:
                 with pytest.raises(InputError, match=f"--{option} applies to --sampler ddim"):
                     script.parse_arguments(command)
+
+
+@pytest.mark.parametrize("plans", [PREVIEWS, FIGURES, PROCESSES])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_plan_is_one_that_can_be_asked_for(plans, kind):
+    plan = plans.of(kind)
+    command = ["--sampler", plan.sampler, "--steps", str(plan.steps)]
+    command += [word for name, value in plan.options.items() for word in (f"--{name}", str(value))]
+    args = evaluate.parse_arguments(command)
+    assert (args.sampler, args.timesteps, args.eta) == plan
+    assert cli.options.made_by(args, plan.steps) == f"{plan}, seed 0"
+    assert plan.within(1000) == plan
+    assert plan.within(7).steps == 7
 
 
 def test_every_mask_has_its_place():

@@ -1,5 +1,6 @@
 """visualize_diffusion.py: what it shows of which data, looked at before it becomes pixels."""
 
+import re
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -14,7 +15,7 @@ from datasets import load_images, load_points
 from datasets.densities import LOG_DENSITIES
 from datasets.units import PointUnits
 from diffusion import Diffusion, learned_schedule, make_schedule
-from names import SCHEDULES, datasets_of
+from names import POINTS_BETA_START, SCHEDULES, datasets_of
 from plots.images import GAP
 from plots.noise_map import Walk, colours, draw_noise_map
 from plots.pictures import PointPictures
@@ -25,6 +26,11 @@ from system.errors import InputError
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+def schedule_of_points():
+    """The default of sets of points."""
+    return make_schedule("quadratic", 200, beta_start=POINTS_BETA_START * 5)
 
 
 def visualize(*options):
@@ -170,6 +176,27 @@ def test_paths_end_at_the_data(figures):
     assert inwards[outside].min() > 0.9
 
 
+def test_the_field_stands_over_the_density_of_the_data_with_the_noise_of_its_panel(figures):
+    """Computed another way: by counting noisy points."""
+    visualize("--dataset", "dino", "--num_points", 2000, "--arrows")
+    diffusion = Diffusion(schedule_of_points(), "v")
+    data = load_points("dino", 2000, 0.0, 0)
+    units, correlations = data.units(), []
+    *panels, _ = figures["score_field"].axes
+    for axes in panels:
+        t = torch.tensor(int(re.match(r"t = (\d+) ", axes.get_title())[1]))
+        x0 = units.to_model(data.examples.repeat(100, 1))
+        noisy = units.to_data(diffusion.add_noise(x0, t.expand(len(x0)), torch.randn_like(x0)))
+        across, up = (axes.get_xlim(), axes.get_ylim())
+        counts, _, _ = np.histogram2d(*noisy.T.numpy(), bins=100, range=[across, up])
+        found = [picture(one) ** 2 for one in panels]
+        row = [np.corrcoef(counts.T.ravel(), density.ravel())[0, 1] for density in found]
+        correlations.append(row)
+    correlations = np.array(correlations)
+    assert np.diag(correlations).min() > 0.97
+    assert (correlations.argmax(1) == np.arange(3)).all()  # each is the density of its own t
+
+
 def test_the_reverse_process_of_a_model_of_classes_has_its_labels(figures, frames):
     write_model("m.pt", *IMAGES, "--class_conditional")
     visualize("--checkpoint", "m.pt", "--num_images", 12, "--gif")
@@ -182,6 +209,17 @@ def test_the_reverse_process_of_a_model_of_classes_has_its_labels(figures, frame
     assert len(there_and_back) == 50 + 51
 
 
+@pytest.mark.parametrize(
+    ("data", "plan"),
+    [(("--dataset", "moons", *POINTS), "dpmpp, 50 steps, eta 1"), (IMAGES, "ddim, 50 steps")],
+)
+def test_the_reverse_process_says_its_sampler(data, plan, figures):
+    write_model("m.pt", *data)
+    visualize("--checkpoint", "m.pt")
+    text = f"Reverse process ({plan}): from noise to samples"
+    assert title(figures["reverse_diffusion"]) == text
+
+
 @pytest.mark.parametrize("options", [["digits"], ["dino", "--num_points", 300]])
 def test_schedules_side_by_side(options, figures):
     visualize("--compare_schedules", "--timesteps", 50, "--dataset", *options)
@@ -189,7 +227,7 @@ def test_schedules_side_by_side(options, figures):
     fixed = [name for name in SCHEDULES if name != "learned"]
     assert [line.get_label() for line in right.lines] == fixed
     assert [axes.get_ylabel() for axes in cells[::9]] == fixed
-    firsts = [picture(axes) if options == ["digits"] else dots(axes)[0] for axes in cells[::9]]
+    firsts = [picture(axes) for axes in cells[::9]]
     # At t = 0 every schedule shows nearly the same, and linear, at last, hardly anything of it.
     for first in firsts:
         assert np.corrcoef(first.ravel(), firsts[0].ravel())[0, 1] > 0.95

@@ -19,10 +19,15 @@ LARGEST_SHARE = 0.05  # of the time, which goes into writing while the training 
 
 @dataclass
 class History:
-    """What was measured at each step; `seconds` are those since the start of the training."""
+    """What was measured at each step; `seconds` are those since the start of the training.
+
+    Attributes:
+        floor: the least loss that is possible, see `training.floor`; None where it is not known.
+    """
 
     COLUMNS = ("epoch", "step", "loss", "lr", "seconds", "images_per_second")
     rows: list[tuple[int, int, float, float, float, float]] = field(default_factory=list)
+    floor: float | None = None
 
     last_writing: tuple[float, float] = (0.0, 0.0)  # when it ended, seconds that it took
 
@@ -58,7 +63,7 @@ class History:
         ends = [a[1] for a, b in pairwise(self.rows) if a[0] != b[0]]
         losses = [row[2] for row in self.rows]
         path = folder / "training_loss.png"
-        plots.loss.save_loss_curve(losses, [*ends, self.rows[-1][1]], path)
+        plots.loss.save_loss_curve(losses, [*ends, self.rows[-1][1]], path, self.floor)
 
     def state(self) -> Tensor:
         """All rows as float64 (steps, columns), for a checkpoint."""

@@ -11,6 +11,7 @@ from plots.pictures import make_pictures
 from plots.schedules import save_moves
 from system.precision import in_precision
 from training.batches import Batch
+from training.floor import least_loss
 from training.loss import compiled_if_worthwhile, make_loss
 from training.objectives import OBJECTIVES
 from training.preview import Preview
@@ -50,6 +51,7 @@ class Trainer:
         """
         run, settings, record, saver = self.run, self.settings, self.record, self.saver
         self.loss = compiled_if_worthwhile(self.loss, run)
+        run.history.floor = least_loss(run) if run.group.leads else None
         run.start_clock()
         saver.start_clock()
         with saver.stop, record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -11,14 +12,11 @@ from torch import Tensor
 import samplers
 from diffusion import Diffusion
 from guidance import Conditioned, Network, cycle_labels
-from names import FEW_STEPS
+from names import FEW_STEPS, PREVIEWS, Plan
 from plots.pictures import Pictures
 from system.errors import RunError
-from system.words import counted
 from training.settings import TrainSettings
 from utils import SeededNoise
-
-STEPS = 20  # denoising steps: quick, and good enough to see progress
 
 
 class Preview:
@@ -42,7 +40,7 @@ class Preview:
         self.diffusion, self.pictures = diffusion, pictures
         self.stride, self.seed = settings.show_image_step, settings.seed
         # A model for few steps is sampled by the sampler named after its objective.
-        self.sampler = settings.objective if settings.objective in FEW_STEPS else None
+        self.jumps = settings.objective if settings.objective in FEW_STEPS else None
         device, count = diffusion.device, settings.num_samples
         if labels and count > len(labels):
             count = math.ceil(count / len(labels)) * len(labels)
@@ -59,13 +57,16 @@ class Preview:
             RunError: the samples are not finite.
         """
         path = folder / f"epoch_{epoch:03d}.png"
-        if self.sampler:
-            self.draw_states(epoch, 1, path.with_name(f"epoch_{epoch:03d}_one_step.png"))
-        steps = 2 if self.sampler else STEPS
-        steps = min(steps, len(self.diffusion.schedule))
-        timesteps, states, title = self.draw_states(epoch, steps, path)
+        plan = PREVIEWS.of(self.pictures.kind)
+        if self.jumps:
+            one = path.with_name(f"epoch_{epoch:03d}_one_step.png")
+            self.draw_states(epoch, Plan(self.jumps, 1), one)
+            plan = Plan(self.jumps, 2)
+        total = len(self.diffusion.schedule)
+        timesteps, states, title = self.draw_states(epoch, plan.within(total), path)
         if self.stride:
-            stride = max(1, round(self.stride * steps / len(self.diffusion.schedule)))
+            steps = len(timesteps)
+            stride = max(1, round(self.stride * steps / total))
             shown, few = range(0, steps, stride), self.pictures.few
             self.pictures.draw_panels(
                 [self.pictures.units.to_data(states[i][:few]) for i in (*shown, steps)],
@@ -77,22 +78,21 @@ class Preview:
         return path
 
     def draw_states(
-        self, epoch: int, steps: int, path: Path
+        self, epoch: int, plan: Plan, path: Path
     ) -> tuple[list[int], list[Tensor], str]:
-        """Sample in so many steps and draw the last state; the timesteps, all states, the title.
+        """Sample by a plan and draw the last state; the timesteps, all states, the title.
 
         Raises:
             RunError: the samples are not finite.
         """
         schedule = self.diffusion.schedule
         noise = SeededNoise(self.seed, 0, self.count, self.diffusion.device)
-        name = self.sampler or "ddim"
-        timesteps = samplers.timesteps_of(name, schedule, steps)
+        timesteps = samplers.timesteps_of(plan.sampler, schedule, plan.steps)
         x = self.diffusion.starting_noise(noise.draw(*self.pictures.units.shape), timesteps[0])
-        sampler = getattr(samplers, name)
+        sampler = partial(getattr(samplers, plan.sampler), **plan.options)
         states = [x, *sampler(self.denoise, x, schedule, timesteps, randn_like=noise.randn_like)]
         if not bool(states[-1].isfinite().all()):
             raise RunError(f"the samples after epoch {epoch} are not finite numbers")
-        title = f"Samples after epoch {epoch} ({name}, {counted(steps, 'step')})"
+        title = f"Samples after epoch {epoch} ({plan})"
         self.pictures.write(self.pictures.units.to_data(states[-1]), path, title, self.labels)
         return timesteps, states, title

@@ -11,11 +11,13 @@ import torch
 from scripts import assert_picture, refuse, succeed
 from studio import picture, texts_above, title, write_model
 
+import cli.options
 import evaluate
 import evaluation.classifier
 import evaluation.images
 from datasets import Dataset, load_images
 from datasets.digits import make_digits
+from diffusion import make_schedule
 from evaluation.classifier import (
     Classifier,
     Training,
@@ -26,7 +28,9 @@ from evaluation.classifier import (
     train_classifier,
 )
 from evaluation.images import Reference, draw_extremes, evaluate_images, load_reference
+from names import FIGURES
 from plots.images import GAP
+from sampling import SampleSettings
 from system.distributed import Group
 from system.errors import InputError
 
@@ -93,6 +97,30 @@ def test_evaluating_points(tmp_path):
     figures = json.loads((tmp_path / "outputs" / "evaluation.json").read_text())["figures"]
     assert figures["energy distance"]["samples"] > 5 * figures["energy distance"]["real"]
     assert figures["share of samples off the data"]["samples"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("options", "config", "expected"),
+    [
+        ("", {}, "dpmpp, 50 steps, eta 1"),
+        ("--steps 100", {}, "dpmpp, 100 steps, eta 1"),
+        ("--eta 0", {}, "dpmpp, 50 steps"),
+        ("", {"timesteps": 30}, "dpmpp, 30 steps, eta 1"),
+        ("--sampler dpmpp", {}, "dpmpp, 20 steps"),
+        ("--sampler ddpm", {}, "ddpm, 200 steps"),
+        ("", {"kind": "images"}, "dpmpp, 20 steps"),
+        ("--sampler ddim --momentum 2", {"kind": "images"}, "ddim, 50 steps"),
+        ("", {"objective": "shortcut"}, "shortcut, 2 steps"),
+    ],
+)
+def test_samples_are_made_as_suits_the_data_unless_a_sampler_is_named(options, config, expected):
+    config = {"kind": "points", "objective": "denoising", "timesteps": 200} | config
+    args = evaluate.parse_arguments(options.split())
+    cli.options.suit_objective(args, config)
+    cli.options.follow_plan(args, FIGURES, config)
+    settings = SampleSettings(sampler=args.sampler, steps=args.timesteps, eta=args.eta)
+    steps = len(settings.timesteps(make_schedule("cosine", config["timesteps"])))
+    assert cli.options.made_by(args, steps) == f"{expected}, seed 0"
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,18 @@ def test_the_loss_curve_shows_every_step_and_means_of_full_windows(count, figure
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", "loss")
 
 
+@pytest.mark.parametrize("floor", [None, 0.8161])
+def test_the_least_loss_is_a_labelled_dashed_line(floor, figures, tmp_path):
+    save_loss_curve([1.0, 0.9, 0.85], [3], tmp_path / "loss.png", floor)
+    (axes,) = figures["loss"].axes
+    dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert [set(line.get_ydata()) for line in dashed] == ([] if floor is None else [{floor}])
+    wanted = "the least that any network can reach: 0.82"
+    assert (wanted in texts) == (floor is not None)
+    assert all(axes.get_ylim()[0] < value < axes.get_ylim()[1] for value in (1.0, floor or 0.85))
+
+
 def test_the_smoothed_loss_does_not_jump_at_its_end(figures, tmp_path):
     losses = np.ones(1000)
     losses[-1] = 5.0  # one bad batch

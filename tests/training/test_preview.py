@@ -1,15 +1,21 @@
 """preview.py: the sheets of samples after an epoch."""
 
+import numpy as np
 import pytest
 import torch
-from studio import picture, texts_above, texts_beside, title
+from studio import dots, picture, texts_above, texts_beside, title
 
+import samplers
 from datasets.units import ImageUnits, PointUnits
 from diffusion import Diffusion, make_schedule
 from plots.pictures import make_pictures
+from samplers import exact_denoiser
 from system.errors import RunError
 from training.preview import Preview
 from training.settings import TrainSettings
+from utils import SeededNoise
+
+CORNERS = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
 
 
 def answers_with_the_label(x, t, labels=None):
@@ -58,6 +64,37 @@ def test_without_classes_there_are_as_many_as_asked_for(figures, tmp_path):
     axes = figures["epoch_003"].axes[0]
     assert picture(axes).shape == (8 * 30 + 2, 8 * 30 + 2)
     assert texts_beside(axes) == []
+
+
+def test_points_are_drawn_by_the_sampler_that_leaves_few_astray(figures, tmp_path):
+    """With fresh noise, but always from the same, whatever else has been drawn."""
+    exact = exact_denoiser(CORNERS, make_schedule("cosine", 100))
+
+    def network(x, t, labels=None):
+        return exact(x, t.item())[0]
+
+    units, drawn = PointUnits([0, 0], 1.0), []
+    for _ in range(2):
+        draw(tmp_path, units, count=300, network=network, stride=20)
+        drawn.append(dots(figures["epoch_003"].axes[0])[0])
+        torch.rand(7)
+    assert np.array_equal(*drawn)
+    assert title(figures["epoch_003"]) == "Samples after epoch 3 (dpmpp, 50 steps, eta 1)"
+    plan = samplers.dpmpp, samplers.trailing_timesteps(100, 50)
+    noise = SeededNoise(0, 0, 300, "cpu")
+    x, schedule = noise.draw(2), make_schedule("cosine", 100)
+    expected = plan[0](exact, x, schedule, plan[1], eta=1.0, randn_like=noise.randn_like)
+    assert drawn[0] == pytest.approx(samplers.final(expected).numpy(), abs=1e-5)
+    captions = [axes.get_title() for axes in figures["epoch_003_process"].axes]
+    assert captions == [*(f"t = {t}" for t in (99, 79, 59, 39, 19)), "sample"]
+
+
+def test_a_short_process_has_no_more_steps_than_timesteps(figures, tmp_path):
+    settings = TrainSettings(output_dir=tmp_path, epochs=9, batch_size=9, lr=0.1, num_samples=9)
+    diffusion = Diffusion(make_schedule("cosine", 7), "x0")
+    pictures = make_pictures(PointUnits([0, 0], 1.0))
+    Preview(answers_with_the_label, diffusion, pictures, (), settings).draw(3, tmp_path)
+    assert title(figures["epoch_003"]) == "Samples after epoch 3 (dpmpp, 7 steps, eta 1)"
 
 
 def test_samples_that_are_not_finite_are_not_drawn(figures, tmp_path):

@@ -159,7 +159,7 @@ def save_scatter_animation(
     dots = scatter(new_axes(axes, limits), frames[0], labels)
 
     def draw(i: int) -> None:
-        dots.set_offsets(frames[i][: len(dots.get_offsets())])
+        dots.set_offsets(frames[i][: len(np.asarray(dots.get_offsets()))])
 
     animate(figure, draw, captions, path, title, progress, hold=2.5)
 

@@ -1,7 +1,7 @@
-"""The least loss that any network can have, where that is known: for sets of points.
+"""The least loss that any network can have, where it is known: for sets of points.
 
-What a network sees, x_t, could have come from several points, so its best answer is a mean, and the
-loss of that is not zero (docs/MATH.md, section 3).
+A noisy point x_t could have come from several points, so the best prediction is a mean, whose loss
+is not zero (docs/MATH.md, section 3).
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from training.run import Run
 
 DRAWS = 10_000  # examples with their noise: the mean of their losses is off by about 1 %
 MOST_DISTANCES = 2 * 10**8  # between noisy and clean points, which take some seconds
-FEWEST = 2000  # draws, with fewer of which the mean would say little
+FEWEST = 2000  # draws; the mean of fewer would say little
 
 
 def exact_network(data: Tensor, labels: Tensor, classes: int, diffusion: Diffusion) -> Network:
-    """The best network there is for data that are exactly these points: `exact_denoiser`, which
-    answers what networks of this process predict.
+    """The best network for data that are exactly these points: `exact_denoiser`, converted to the
+    prediction of this process.
 
     Args:
-        data: as the network sees them, (N, D).
-        labels: theirs, int64 (N,).
-        classes: how many a network would know, which is also the label for none; 0 for a network
+        data: in the units of the network, (N, D).
+        labels: of the data, int64 (N,).
+        classes: their number, which is also the label that stands for no class; 0 for a network
             without labels.
     """
     schedule = diffusion.schedule
@@ -41,7 +41,7 @@ def exact_network(data: Tensor, labels: Tensor, classes: int, diffusion: Diffusi
         for time, label in torch.stack([t, wanted], dim=1).unique(dim=0).tolist():
             rows = (t == time) & (wanted == label)
             denoise = exact_denoiser(data if label == classes else data[labels == label], schedule)
-            x_t = math.hypot(*schedule.at(time)) * x[rows]  # which networks see divided by that
+            x_t = math.hypot(*schedule.at(time)) * x[rows]  # networks see x_t divided by this
             x0, eps = denoise(x_t, time)
             answers[rows] = diffusion.target(x0, t[rows], eps)
         return answers
@@ -50,7 +50,7 @@ def exact_network(data: Tensor, labels: Tensor, classes: int, diffusion: Diffusi
 
 
 def draw_batch(batches: Batches, count: int, generator: torch.Generator) -> Batch:
-    """So many examples with all that is random about them, drawn as a run draws its batches."""
+    """`count` examples with their labels, timesteps and noise, drawn as a run draws its batches."""
     found = []
     for _ in range(math.ceil(count / batches.size * batches.group.size)):
         shape, device = (batches.size,), batches.device
@@ -63,12 +63,12 @@ def draw_batch(batches: Batches, count: int, generator: torch.Generator) -> Batc
 
 @torch.no_grad()
 def least_loss(run: Run) -> float | None:
-    """The mean loss of the exact denoiser of a run's points, in the run's own prediction, weighting
+    """The mean loss of the exact denoiser of a run's points, with the run's own prediction, weighting
     and distribution of timesteps: the least that any network can reach.
 
-    None where it is not known: for other objectives than `denoising`, for a schedule that moves,
-    for images (of which the exact denoiser could only repeat those that it has seen), and for so
-    many points that it would take long. It leaves the run's random numbers alone.
+    It is None for objectives other than `denoising`, for a schedule that moves, for images (the
+    exact denoiser could only repeat the training images), and for so many points that it would take
+    long. The run's random numbers are not affected.
     """
     batches, settings = run.batches, run.settings
     count = min(DRAWS, MOST_DISTANCES // len(batches))

@@ -10,7 +10,7 @@
 
 This project is `train.py` with its defaults, for as many steps as the machine manages in the time
 (found out first), and `sample.py --sampler dpmpp`, without and with fresh noise. The rivals are
-their smallest usual U-Nets, trained as their examples train (batch size, optimiser, noise
+their smallest usual U-Nets, trained as their examples train (batch size, optimizer, noise
 schedule, prediction and moving average) in the precision that `train.py` chooses on this machine;
 `--batch` tries another size, since theirs were not chosen for a CPU. None is told classes, or sees
 mirrored images. All clocks stand still while samples are made. FID is that of `evaluate.py`, but of

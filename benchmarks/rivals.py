@@ -50,7 +50,7 @@ def smalldiffusion_unet(shape: Shape, scaled: bool = False) -> nn.Module:
 
 
 class Rival(ABC):
-    """A model in training; `step` is one of its optimiser.
+    """A model in training; `step` is one of its optimizer.
 
     Args:
         shape: of an image x.

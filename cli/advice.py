@@ -12,7 +12,7 @@ from cli.config import OUTPUT_DIR
 from cli.options import DATA_DIR
 from names import FEW_STEPS
 
-# Steps of the optimiser before samples begin to look like the data (docs/RESULTS.md, "How
+# Steps of the optimizer before samples begin to look like the data (docs/RESULTS.md, "How
 # long a run has to be"), at the default batch size; with labels they must also follow these.
 ENOUGH_STEPS = {"points": 400, "images": 300}
 ENOUGH_WITH_LABELS = 600

@@ -63,8 +63,9 @@ def draw_batch(batches: Batches, count: int, generator: torch.Generator) -> Batc
 
 @torch.no_grad()
 def least_loss(run: Run) -> float | None:
-    """The mean loss of the exact denoiser of a run's points, with the run's own prediction, weighting
-    and distribution of timesteps: the least that any network can reach.
+    """The mean loss of the exact denoiser of a run's points: the least that any network can reach.
+
+    Prediction, weighting and distribution of timesteps are those of the run.
 
     It is None for objectives other than `denoising`, for a schedule that moves, for images (the
     exact denoiser could only repeat the training images), and for so many points that it would take

@@ -69,7 +69,7 @@ class Trainer:
         saver.save_final()
 
     def step(self, batch: Batch, lr: float) -> tuple[Tensor, Tensor]:
-        """One step of the optimisers; its loss and the norm of its gradient, on the device."""
+        """One step of the optimizers; its loss and the norm of its gradient, on the device."""
         run = self.run
         if run.stages is not None:
             run.stages.advance(run.progress)

@@ -45,7 +45,7 @@ def test_a_configuration_alone_is_the_same_run(options, tmp_path):
         ("--dataset digits", "--prediction eps"),  # and so other weights of the loss
         ("--dataset dino", "--schedule cosine"),  # which has no beta_start
         ("--dataset dino", "--timesteps 50"),  # and so another beta_start
-        ("--dataset digits", "--model mlp"),  # with another optimiser, and no --base_channels
+        ("--dataset digits", "--model mlp"),  # with another optimizer, and no --base_channels
         ("--dataset digits", "--dataset dino"),
         ("--dataset dino --hidden_layers 2", "--hidden_size 32"),
         ("--dataset dino --hidden_size 8", "--hidden_layers 5"),

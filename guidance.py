@@ -114,8 +114,8 @@ def guided_by(guide: Model, model: Model, guidance: float) -> Model:
 def in_interval(interval: tuple[int, int], helped: Denoiser, plain: Denoiser) -> Denoiser:
     """`helped` at the timesteps within `interval` (both ends included), and `plain` elsewhere.
 
-    Guidance at all timesteps costs variety (Kynkaanniemi et al. 2024, who guide in the middle). With
-    an early checkpoint as the guide, the noisier half is the best interval (docs/RESULTS.md).
+    Guidance at all timesteps costs variety (Kynkaanniemi et al. 2024, who guide in the middle).
+    With an early checkpoint as the guide, the noisier half is best (docs/RESULTS.md).
     """
     first, last = interval
 

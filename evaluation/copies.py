@@ -62,7 +62,7 @@ def draw_copies(samples: Tensor, train: Tensor, unseen: Tensor, path: Path) -> F
         pairs,
         [f"{value:.2f}" for value in share[order].tolist()],
         path,
-        "Samples closest to a training image; above: as a share of its distance to its neighbour",
+        "Samples above their closest training image (distance, in units of that to its neighbour)",
         beside=["sample", "training"],
     )
     close, of_real = ((found < 1).double().mean().item() for found in (share, of_unseen))

@@ -27,7 +27,7 @@ MAX_POINTS = 20_000  # points in one panel; more would only hide each other
 DENSEST = 900  # points in a square inch: likewise
 COVERED = 0.15  # share of a panel that its points may cover, which decides how large they are
 SMALLEST, LARGEST = 1.0, 4.0  # squares of diameters, in points of 1 / 72 inch
-LARGE, SMALL = 3.4, 2.1  # sides of panels, in inches
+USUAL, LARGE, SMALL = 4.4, 3.4, 2.1  # sides of a panel alone, of a few and of many, in inches
 BINS = 60
 Limits = tuple[float, float, float, float]  # left, right, bottom, top
 
@@ -55,7 +55,7 @@ def most_shown(side: float) -> int:
 
 
 def scatter(
-    axes: Axes, points: Tensor, labels: Tensor | None = None, side: float = 4.4
+    axes: Axes, points: Tensor, labels: Tensor | None = None, side: float = USUAL
 ) -> PathCollection:
     """Draw points, coloured by label where there is more than one.
 
@@ -159,7 +159,7 @@ def save_scatter_animation(
     dots = scatter(new_axes(axes, limits), frames[0], labels)
 
     def draw(i: int) -> None:
-        dots.set_offsets(frames[i][: len(np.asarray(dots.get_offsets()))])
+        dots.set_offsets(frames[i][: most_shown(USUAL)])
 
     animate(figure, draw, captions, path, title, progress, hold=2.5)
 

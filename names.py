@@ -472,10 +472,6 @@ POINTS_AT_BEST = Plan("dpmpp", 50, eta=1.0)
 PREVIEWS = ByData(Plan("ddim", 20), POINTS_AT_BEST)  # what a run draws while it trains
 FIGURES = ByData(Plan("dpmpp", 20), POINTS_AT_BEST)  # what evaluate.py judges
 PROCESSES = ByData(Plan("ddim", 50), POINTS_AT_BEST)  # what visualize_diffusion.py shows
-POINTS_AT_BEST = Plan("dpmpp", 50, eta=1.0)
-PREVIEWS = ByData(Plan("ddim", 20), POINTS_AT_BEST)  # what a run draws while it trains
-FIGURES = ByData(Plan("dpmpp", 20), POINTS_AT_BEST)  # what evaluate.py judges
-PROCESSES = ByData(Plan("ddim", 50), POINTS_AT_BEST)  # what visualize_diffusion.py shows
 
 # --------------------------------------------------------------- the options that describe a model
 

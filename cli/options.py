@@ -93,7 +93,7 @@ def fill_or_refuse(
 DATA_DIR = Option(
     "data_dir",
     File(),
-    "folder in which image datasets are kept and to which they are downloaded",
+    "folder for image datasets, which are downloaded to it",
     metavar="DIR",
     default=Path("data"),
     changeable=True,

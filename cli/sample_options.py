@@ -66,8 +66,8 @@ OUTPUT = (
 DATA_DIR = Option(
     "data_dir",
     File(),
-    "with --inpaint, --from_image and --inversion: folder in which the model's dataset is kept and"
-    " to which it is downloaded",
+    "with --inpaint, --from_image and --inversion: folder for the model's dataset, which is"
+    " downloaded to it",
     metavar="DIR",
     default=Path("data"),
     needs="belongs to --inpaint, --from_image and --inversion",

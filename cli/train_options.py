@@ -49,7 +49,7 @@ TRAINING = (
         "passes over the data",
         aliases=("num_epochs",),
         default=ByData(20, 200),
-        default_text=f"20 for images, 200 for points; for your own images {OWN_STEPS:,} steps",
+        default_text=f"20 for images, 200 for points; {OWN_STEPS:,} steps for your own images",
         changeable=True,
     ),
     Option(
@@ -147,7 +147,8 @@ OUTPUT = (
         "epochs between pictures of samples",
         metavar="EPOCHS",
         default=ByData(1, 20),
-        default_text=f"1 for images, 20 for points; for your own images {OWN_PICTURES} times",
+        default_text=f"1 for images, 20 for points; {OWN_PICTURES} pictures a run for your own"
+        " images",
         changeable=True,
     ),
     Option(
@@ -156,7 +157,8 @@ OUTPUT = (
         "epochs between checkpoints",
         metavar="EPOCHS",
         default=ByData(5, 100),
-        default_text=f"5 for images, 100 for points; for your own images {OWN_SAVES} times",
+        default_text=f"5 for images, 100 for points; {OWN_SAVES} checkpoints a run for your own"
+        " images",
         changeable=True,
     ),
     Option(
@@ -198,7 +200,7 @@ RESUME = Option(
 CONFIG = Option(
     "config",
     File(),
-    "take options from a .json file, such as a run's own config.json; options on the command line"
+    "read options from a .json file, such as a run's config.json; options on the command line"
     " override it",
 )
 # The options of a run, which config.json contains. The others say where options come from.

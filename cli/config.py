@@ -33,7 +33,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"--config {path} is not a regular file")
+            raise InputError(f"--config {path} is not a plain file")
         with path.open("rb") as file:
             content = file.read(LARGEST_CONFIG + 1)
         if len(content) > LARGEST_CONFIG:

@@ -357,7 +357,7 @@ def check_few_steps(args: argparse.Namespace) -> None:
     if args.consistency is None and args.resume is None:
         raise InputError("--objective consistency needs a trained model: --consistency CHECKPOINT")
     if args.no_teacher:
-        refuse_given(args, ["guidance"], "needs the teacher, so not --no_teacher too")
+        refuse_given(args, ["guidance"], "needs the teacher, which --no_teacher leaves out")
     if args.guidance is not None and not (args.class_conditional and args.label_dropout != 0):
         raise InputError(
             "--guidance needs a model trained with --class_conditional and --label_dropout above 0"

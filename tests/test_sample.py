@@ -171,7 +171,7 @@ def test_a_part_of_a_test_image_is_made_anew(name, rows, columns, model, figures
             (0, "--mask", "middle"),
             "--mask: middle is neither a picture nor one of upper_half, lower_half",
         ),
-        ((0, "--mask", "x" * 5000), "--mask: x+ is no picture"),
+        ((0, "--mask", "x" * 5000), "--mask: x+ is neither a picture nor"),
         ((0,), "--inpaint needs a --mask: upper_half"),
         (("./7", "--mask", "centre"), "7 cannot be read as a picture"),
     ],
@@ -270,7 +270,7 @@ def test_a_tuned_model_is_sampled_in_two_steps_unless_told_otherwise(tuned, figu
         ("--guide outputs/model_final.pt", "its objective is denoising"),
         ("--eta 0.5", "--eta applies to --sampler ddim and dpmpp only"),
         ("--interpolate 1 2 --steps 2", "takes one step with this sampler"),
-        ("--inpaint 0 --mask upper_half", "from before it was tuned"),
+        ("--inpaint 0 --mask upper_half", "from before tuning"),
     ],
 )
 def test_what_a_tuned_model_cannot_do_is_refused(options, says, tuned):

@@ -1,5 +1,5 @@
 # Two commands for newcomers: `make demo` and `make test`. Each installs what it needs into .venv.
-# Without make (Windows, say) the README shows the same in plain Python commands.
+# For systems without make, such as Windows, the README lists plain Python commands.
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,8 +17,8 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	$(RUN) -m pip install --quiet -r requirements-dev.txt
 	touch $@
 
-# Samples of a trained model at once; then built-in digits and a quick recipe: minutes on two
-# cores, no download.
+# Samples from a trained model at once; then a short training run on built-in digits, which takes
+# minutes on two cores and needs no download.
 demo: $(VENV)/.installed
 	$(RUN) sample.py --checkpoint mnist_one_step --output outputs/first/mnist.png
 	$(RUN) visualize_diffusion.py --dataset digits
@@ -27,7 +27,8 @@ demo: $(VENV)/.installed
 	@echo "Pictures to look at:"
 	@ls outputs/first/*.png outputs/*.png outputs/*.gif outputs/samples/*.png outputs/intermediate/*.png
 
-# The page of all options and the README's pictures, anew: trains on MNIST, about an hour on two cores.
+# Makes the page of all options and the README's pictures again; trains on MNIST, which takes about an
+# hour on two cores.
 docs: $(VENV)/.installed-dev
 	$(RUN) docs/options.py
 	$(RUN) docs/build.py

@@ -1,4 +1,4 @@
-"""How good are a model's samples? Figures beside the same figures for real data, and a picture.
+"""How good are a model's samples? Figures for samples and for real data, and pictures.
 
 python evaluate.py                                      10,000 samples of outputs/model_final.pt
 python evaluate.py --num_samples 2000 --sampler ddpm    other samples
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from system.distributed import Group
 
 COMMON = "checkpoint num_images features data_dir json sampler timesteps guidance seed".split()
-FEW = 5000  # samples below which FID is mostly bias
+FEW = 5000  # for fewer samples, FID is mostly bias
 
 FEATURES = Option(
     "features",
@@ -54,7 +54,7 @@ COMPARISON = (
     Option(
         "num_samples",
         Whole(100, 1_000_000),
-        "how many samples to make; FID and the energy distance depend on it",
+        "number of samples to make; FID and the energy distance depend on it",
         default=10_000,
         dest="num_images",
     ),
@@ -63,7 +63,7 @@ COMPARISON = (
     Option(
         "data_dir",
         File(),
-        "where image datasets are, and where the classifier that compares images is kept",
+        "folder of image datasets, and of the classifier whose features are used to compare images",
         metavar="DIR",
         default=Path("data"),
     ),
@@ -109,7 +109,7 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     cli.options.fill_or_refuse(args, FEATURES, trained.kind == "images")
     with_labels = trained.kind == "images" and bool(trained.config["label_counts"])
     cli.options.fill_or_refuse(args, CAS, with_labels)
-    # Before the samples, which take long: what they are compared with must be there.
+    # The reference is loaded before sampling, which takes long, in case it is not available.
     reference = None
     if group.leads and trained.kind == "images":
         reference = load_reference(trained.config, args.data_dir, args.features, device)
@@ -120,8 +120,8 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
 
 
 def pictures_of(figures: Path) -> list[Path]:
-    """Beside the file of the figures: of the most and least typical samples and, of images, of the
-    samples closest to training images and of the noise levels that cost the bits."""
+    """The files of pictures, beside that of the figures: the most and least typical samples; and,
+    for images, the samples closest to training images and the noise levels that cost the bits."""
     endings = (".png", "_copies.png", "_bits.png")
     return [figures.with_name(f"{figures.stem}{ending}") for ending in endings]
 
@@ -129,11 +129,11 @@ def pictures_of(figures: Path) -> list[Path]:
 def prepare(
     args: argparse.Namespace, trained: Trained
 ) -> tuple[Trained, SampleSettings, Tensor | None, str]:
-    """Say what will be made, and get the network ready for it.
+    """Print what will be made, and prepare the network for it.
 
     Returns:
-        The network, how to sample, the labels of the samples, if it knows any, and in words how
-        they are made.
+        The network, the settings, the labels of the samples, if the network knows any, and a
+        description of the sampling.
     """
     from guidance import in_proportion
     from sampling.denoising import prepare_network
@@ -149,7 +149,7 @@ def prepare(
     made_by = f"{cli.options.made_by(args, steps)}, {precision}"
     print(f"{count:,} {trained.kind}, {made_by}", flush=True)
     if trained.kind == "images" and count < FEW:
-        print(f"with fewer than {FEW:,} samples FID is too high; compare at equal numbers only")
+        print(f"with fewer than {FEW:,} samples, FID is too high; compare only at equal numbers")
     return trained, settings, in_proportion(counts, count) if counts else None, made_by
 
 
@@ -164,7 +164,7 @@ def write_figures(
     """Compare samples with data, and write and print the figures.
 
     Args:
-        trained: the model as it is, in full precision and without guidance.
+        trained: the model in full precision, without guidance.
     """
     from evaluation.points import evaluate_points
     from evaluation.report import LEGEND, table, verdict
@@ -201,7 +201,7 @@ def figures_of_images(
     samples: Tensor,
     labels: Tensor | None,
 ) -> Figures:
-    """Compare images with real ones, and draw them; the likelihood is left to `likelihood`."""
+    """Figures and pictures from a comparison with real images, except for the likelihood."""
     from evaluation.cas import classification_accuracy
     from evaluation.copies import draw_copies
     from evaluation.images import evaluate_images
@@ -217,11 +217,11 @@ def figures_of_images(
 
 
 def likelihood(trained: Trained, reference: Reference | None, picture: Path) -> Figures:
-    """How probable unseen data are, where that can be said of the model; else it says why not.
+    """The likelihood of unseen data; for a model without one, print the reason.
 
     Args:
-        reference: the images; None for fresh points.
-        picture: of the bound, for images.
+        reference: the real images; None for fresh points.
+        picture: the file for a picture of the bound, for images.
     """
     from datasets.units import PointUnits
     from evaluation.bound import bound_figures

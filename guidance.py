@@ -1,4 +1,4 @@
-"""Class labels for a network, and guidance: away from "no class", or from a worse network.
+"""Class labels for a network, and guidance away from "no class" or from a worse network.
 
 A network trained with labels is called as network(x, t, labels). The label after the last class
 means "no class"; without labels the network uses it for all examples.
@@ -32,8 +32,8 @@ def with_examples(label_counts: Sequence[int]) -> list[int]:
 
 
 def knows_unlabelled(config: Mapping[str, Any]) -> bool:
-    """Whether a network trained with this configuration can predict without a label: it has no
-    labels, or some were dropped in training."""
+    """Whether a network trained with this configuration can predict without a label: its data have
+    no labels, or some were dropped in training."""
     return not config["label_counts"] or config["label_dropout"] > 0
 
 

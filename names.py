@@ -1,15 +1,14 @@
-"""Every name that can be typed, with what belongs to it: data, networks, schedules, samplers.
+"""All names that the user can type, with their properties: data, networks, schedules, samplers.
 
-A table maps each name to what it needs, and all else follows from the tables: `--help`, what is
-checked of a command line, what a checkpoint may say, the tests. What a name does is written where
-its kind of thing is: a schedule in diffusion.py, a sampler in samplers.py, a network in a file of
-models/, a data set in datasets/.
+A table maps each name to its properties, and everything else is derived from the tables: `--help`,
+the checks of command lines and checkpoints, the tests. The code for a name is elsewhere: schedules
+are in diffusion.py, samplers in samplers.py, networks in files of models/, datasets in datasets/.
 
-Here too stand the options that belong to a name, and those that describe a model: with the data
-they rebuild its network and its process, so they are in its checkpoint. Options that only say how
-to run are in cli/.
+This file also contains the options that belong to a name, and those that describe a model. With the
+data, the latter rebuild its network and its process, so checkpoints contain them. Options that only
+say how to run are in cli/.
 
-Imports nothing heavy, so that `--help` and wrong usage answer at once.
+Imports nothing heavy, so that `--help` and usage errors appear at once.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
 OPTIMIZERS = ("adamw", "muon")
 LR_SCHEDULES = ("constant", "cosine")
 PREDICTIONS = ("eps", "x0", "v")
-CONSISTENCY = "consistency"  # the objective, and the sampler of what it tuned
+CONSISTENCY = "consistency"  # the objective, and the sampler for models that it tuned
 SHORTCUT = "shortcut"  # likewise
-FEW_STEPS = (CONSISTENCY, SHORTCUT)  # what makes a model sample in one step or two, by itself
+FEW_STEPS = (CONSISTENCY, SHORTCUT)  # objectives of models that sample in one or two steps
 LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
 OBJECTIVES = ("denoising", *FEW_STEPS)
 TIMESTEP_SAMPLINGS = ("uniform", "logit_normal")
 TIME_EMBEDDINGS = ("sinusoidal", "learned", "linear", "log_sigma")
 COORDINATES = ("sinusoidal", "raw")
-# What config.json says of a run beside its options: the data, and what followed from what.
+# The entries of config.json besides the options: facts about the data, and derived options.
 FACTS = (
     "kind",
     "mean",
@@ -53,7 +52,7 @@ MASKS = ("upper_half", "lower_half", "left_half", "right_half", "centre")
 
 
 def learns_jumps(config: Mapping[str, Any]) -> bool:
-    """Whether the network of this configuration is told where it is to jump."""
+    """Whether the network of this configuration receives the timestep to which it jumps."""
     return config.get("objective") == SHORTCUT
 
 
@@ -64,7 +63,7 @@ def names_of(options: Iterable[Option]) -> list[str]:
 
 # ------------------------------------------------------------------------------------ the data
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt")  # files of points, one a line
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")  # files of points, one per line
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 DRAWING_SUFFIXES = TABLE_SUFFIXES + PICTURE_SUFFIXES
 ARRAY_SUFFIXES = (".npy", ".npz")
@@ -76,7 +75,7 @@ LARGEST = 1e18  # of coordinates; datasets/drawings.py reads up to 1e15, jitter 
 
 
 class DataSet(NamedTuple):
-    """A built-in data set.
+    """A built-in dataset.
 
     Attributes:
         kind: `images` or `points`.
@@ -100,39 +99,39 @@ DATASETS = {
 
 
 def datasets_of(kind: str) -> tuple[str, ...]:
-    """The built-in data sets of `images` or of `points`."""
+    """The built-in datasets of `images` or of `points`."""
     return tuple(name for name, data in DATASETS.items() if data.kind == kind)
 
 
 def suffix_of(name: str) -> str:
-    """The suffix of a file, in small letters; a folder has none."""
+    """The suffix of a file, in lower case; empty for a folder."""
     return "" if os.path.isdir(name) else Path(name).suffix.lower()
 
 
 def is_drawing(name: str) -> bool:
-    """Whether a data set is a person's own drawing, a file of points."""
+    """Whether a dataset is the user's own drawing: a file of points or a picture."""
     return suffix_of(name) in DRAWING_SUFFIXES
 
 
 def is_own_images(name: str) -> bool:
-    """Whether a data set is a folder or a file of a person's own images."""
+    """Whether a dataset is a folder or a file of the user's own images."""
     if name in DATASETS:
         return False
     return os.path.isdir(name) or suffix_of(name) in PACKED_SUFFIXES
 
 
 def is_points(name: str) -> bool:
-    """Whether a data set is a set of points."""
+    """Whether a dataset is a set of points."""
     return name in datasets_of("points") or is_drawing(name)
 
 
 def kind_of(dataset: str | None) -> str:
-    """`images` or `points`, whichever a data set holds; None is a data set of images."""
+    """`images` or `points`, depending on the dataset; None is a dataset of images."""
     return "points" if dataset is not None and is_points(dataset) else "images"
 
 
 class DataSetName(OneOf):
-    """A built-in data set, or the path of a person's own."""
+    """A built-in dataset, or the path of the user's own."""
 
     def parse(self, text: str) -> str:
         if is_own_images(text) or is_drawing(text):
@@ -151,14 +150,14 @@ DATASET = Option(
     f"images: {', '.join(datasets_of('images'))}; points: {', '.join(datasets_of('points'))}; your"
     f" own images: a folder or a .zip of pictures, or a file ending in {', '.join(ARRAY_SUFFIXES)};"
     f" your own drawing: a file ending in {', '.join(DRAWING_SUFFIXES)}",
-    default_text="mnist, or digits, which needs no download, where mnist cannot be had",
+    default_text="mnist, or digits if mnist is not available",
 )
 IMAGE_SIZE = Option(
     "image_size",
     Whole(SMALLEST_SIDE, LARGEST_SIDE),
     "images: crop each to its middle square and resize it to N x N pixels",
-    default_text="the data set's own; for a folder the nearest of"
-    f" {', '.join(map(str, USUAL_SIDES))} to the median shorter side of its pictures",
+    default_text="the dataset's own; for a folder, the one of"
+    f" {', '.join(map(str, USUAL_SIDES))} nearest to the median shorter side of its pictures",
     needs="is for images only",
     optional=True,
 )
@@ -181,7 +180,7 @@ BACKGROUND = Option(
 HOLDOUT = Option(
     "holdout",
     Real(0, 0.9, low_included=True),
-    "own images: share that is kept from training, for evaluate.py",
+    "own images: share held out from training, for evaluate.py",
     metavar="SHARE",
     default=0.1,
     needs="is for your own images only",
@@ -199,7 +198,7 @@ OF_IMAGES = (IMAGE_SIZE, CHANNELS, BACKGROUND)
 NUM_POINTS = Option(
     "num_points",
     Whole(3, MOST_POINTS),
-    "points: how many to draw",
+    "points: number of points to draw",
     default=8000,
     needs="is for sets of points only",
     points_only=True,
@@ -225,9 +224,9 @@ class Network(NamedTuple):
     """A network, in a file of its own in models/.
 
     Attributes:
-        kinds: of the data that it can learn; `--model auto` is the first that fits.
-        optimizer: what trains it best.
-        options: those that describe it.
+        kinds: the kinds of data that it can learn; `--model auto` is the first network that fits.
+        optimizer: the best optimizer for it.
+        options: the options that describe it.
     """
 
     kinds: tuple[str, ...]
@@ -252,7 +251,7 @@ MODELS = {
             Option(
                 "no_attention",
                 Flag(),
-                "without self-attention at its lowest resolution",
+                "no self-attention at the lowest resolution",
                 default=False,
             ),
         ),
@@ -267,7 +266,7 @@ MODELS = {
             Option(
                 "hidden_layers",
                 Whole(1, 100),
-                "how many layers",
+                "number of layers",
                 default=3,
                 short_for="hidden_dims",
             ),
@@ -310,13 +309,13 @@ MODELS = {
         optimizer="muon",
         options=(
             Option("hidden_size", WIDTH, "width of its layers", default=128),
-            Option("hidden_layers", Whole(1, 100), "how many layers", default=6),
+            Option("hidden_layers", Whole(1, 100), "number of layers", default=6),
             Option("heads", Whole(1, 1024), "attention heads", default=4),
             Option(
                 "patch_size",
                 Whole(1, LARGEST_SIDE),
                 "side of a patch in pixels, which must divide the image's sides",
-                default_text="the largest of 4, 2 and 1 that does",
+                default_text="the largest of 4, 2 and 1 that divides them",
                 optional=True,
             ),
         ),
@@ -330,7 +329,7 @@ def models_for(kind: str) -> tuple[str, ...]:
 
 
 def with_kinds(model: str) -> str:
-    """A network's name, with what it can learn where that is not everything."""
+    """A network's name, with the kinds of data that it can learn if these are not all."""
     kinds = MODELS[model].kinds
     return model if kinds == KINDS else f"{model} ({', '.join(kinds)} only)"
 
@@ -339,13 +338,13 @@ def with_kinds(model: str) -> str:
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 10.0  # of log_linear, in units of the data's spread
 BETA_START, BETA_END = 1e-4, 0.02  # for 1000 timesteps
-# Half of the timesteps should have less noise than the thin parts of a drawing are wide: in images
-# little is finer than a pixel, in sets of points much is.
+# At half of the timesteps, the noise should be smaller than the thin parts of a drawing are wide.
+# Images have little detail finer than a pixel; sets of points have a lot of fine detail.
 POINTS_BETA_START = 2e-6
 
 
 def beta(end: str, default: str) -> Option:
-    """The option of one end of a schedule of variances."""
+    """The option for one end of a schedule of variances."""
     return Option(
         f"beta_{end}",
         Real(1e-12, 0.9999, low_included=True),
@@ -357,7 +356,7 @@ def beta(end: str, default: str) -> Option:
 
 
 def sigma(end: str, which: str, default: float) -> Option:
-    """The option of one end of a schedule of noise levels."""
+    """The option for one end of a schedule of noise levels."""
     return Option(
         f"sigma_{end}",
         Real(1e-5, 1e6, low_included=True),
@@ -373,10 +372,10 @@ SIGMAS = (sigma("min", "smallest", SIGMA_MIN), sigma("max", "largest", SIGMA_MAX
 
 
 class Schedule(NamedTuple):
-    """A noise schedule, made by what has its name in `SCHEDULES` of diffusion.py.
+    """A noise schedule, made by the function of this name in `SCHEDULES` of diffusion.py.
 
     Attributes:
-        options: of the function, beside the number of timesteps.
+        options: of the function, besides the number of timesteps.
         ends_in_pure_noise: whether nothing is left of the data at the last timestep.
     """
 
@@ -384,8 +383,8 @@ class Schedule(NamedTuple):
     ends_in_pure_noise: bool = False
 
 
-LEARNED = "learned"  # adapts while a run trains
-PARTS = 50  # of the noise levels, for each of which it learns how many timesteps it should have
+LEARNED = "learned"  # adapts during training
+PARTS = 50  # of the noise levels; the learned schedule learns the share of timesteps in each
 SCHEDULES = {
     "linear": Schedule(BETAS),
     "quadratic": Schedule(BETAS),
@@ -398,18 +397,18 @@ SCHEDULES = {
 
 # ---------------------------------------------------------------------------------- the samplers
 
-GUIDANCE_BY_GUIDE = 2.0  # the scale of guidance by a worse network, where none is given
+GUIDANCE_BY_GUIDE = 2.0  # the default scale of guidance by a worse network
 
 
 class Sampler(NamedTuple):
-    """A sampler, the function of its name in samplers.py.
+    """A sampler, the function of this name in samplers.py.
 
     Attributes:
-        steps: denoising steps when none are asked for; None means every timestep of the process.
-        options: those that it takes.
-        fresh_noise: whether it adds noise whatever its options are.
-        by_level: whether it visits timesteps of certain noise levels, not evenly spaced ones.
-        jumps: whether it needs a network that learned jumps (`learns_jumps`).
+        steps: the default number of denoising steps; None means every timestep of the process.
+        options: the options that it takes.
+        fresh_noise: whether it always adds fresh noise.
+        by_level: whether it chooses timesteps by their noise levels, not evenly spaced.
+        jumps: whether it needs a network that has learned to jump (`learns_jumps`).
     """
 
     steps: int | None
@@ -429,9 +428,9 @@ ETA = Option(
 MOMENTUM = Option(
     "momentum",
     Real(0, 10),
-    "with eta 0, 2 comes closer to the data in few steps",
+    "with eta 0, a value of 2 comes closer to the data in few steps",
     metavar="GAMMA",
-    default_text="1, none",
+    default_text="1, no momentum",
 )
 SAMPLERS = {
     "ddpm": Sampler(None, fresh_noise=True),
@@ -486,29 +485,29 @@ OBJECTIVE = Option(
 GUIDANCE = Option(
     "guidance",
     Real(0, 100, low_included=True),
-    "consistency, with classes: the guidance scale to tune in, since sampling cannot add guidance"
-    " later",
+    "consistency, with classes: the guidance scale that the tuned model learns, since sampling"
+    " cannot add guidance later",
     metavar="SCALE",
-    default_text="1, none",
+    default_text="1, no guidance",
     optional=True,
 )
 NO_TEACHER = Option(
     "no_teacher",
     Flag(),
-    "consistency: follow the path of the data, not that of the model before tuning; each step is"
+    "consistency: follow the path of the data, not that of the model before tuning; steps are"
     " faster, but more epochs are needed",
 )
 LOSS_WEIGHTING = Option(
     "loss_weighting",
     OneOf("loss weighting", LOSS_WEIGHTINGS),
-    "weights of the squared errors: uniform, min_snr (of x0's by min(SNR, 5)), or inverse_sigma,"
-    " 1 / (sigma^2 + 1e-4)",
+    "weights of the squared errors: uniform, min_snr (the error of x0 has weight min(SNR, 5)), or"
+    " inverse_sigma, 1 / (sigma^2 + 1e-4)",
     default_text="inverse_sigma for x0, else uniform",
 )
 TIMESTEP_SAMPLING = Option(
     "timestep_sampling",
     OneOf("timestep sampling", TIMESTEP_SAMPLINGS),
-    "distribution of the timesteps to learn from: uniform, or logit_normal, mostly past the middle",
+    "distribution of the training timesteps: uniform, or logit_normal, mostly past the middle",
     default=ByData("logit_normal", "uniform"),
     default_text="logit_normal for images, uniform for points and with --schedule learned",
 )
@@ -521,8 +520,7 @@ PREDICTION = Option(
 LABEL_DROPOUT = Option(
     "label_dropout",
     Real(0, 0.99, low_included=True),
-    "class_conditional: share of the examples whose label is dropped, without which there is no"
-    " guidance",
+    "class_conditional: share of the examples whose label is dropped, which guidance needs",
     metavar="SHARE",
     default=0.1,
     needs="is for --class_conditional only",
@@ -532,7 +530,7 @@ LABEL_DROPOUT = Option(
 TIMESTEPS = Option(
     "timesteps",
     Whole(2, 100_000),
-    "timesteps of the diffusion process (--steps of sample.py is how many of them are visited)",
+    "timesteps of the diffusion process (--steps of sample.py sets how many of them are visited)",
     aliases=("num_timesteps",),
     metavar="T",
     default=ByData(1000, 200),
@@ -540,12 +538,12 @@ TIMESTEPS = Option(
 SCHEDULE = Option(
     "schedule",
     OneOf("schedule", tuple(SCHEDULES)),
-    f"noise schedule, one of {', '.join(SCHEDULES)}; {LEARNED} starts as cosine and adapts while it"
-    " trains",
+    f"noise schedule, one of {', '.join(SCHEDULES)}; {LEARNED} starts as cosine and adapts during"
+    " training",
     aliases=("beta_schedule",),
     default=ByData("cosine", "quadratic"),
 )
-SEED = Option("seed", ANY_SEED, "seed of all randomness", default=0)
+SEED = Option("seed", ANY_SEED, "seed for all random numbers", default=0)
 MODEL = Option(
     "model",
     OneOf("model", ("auto", *MODELS)),
@@ -553,7 +551,7 @@ MODEL = Option(
     f" {', '.join(f'{models_for(kind)[0]} for {kind}' for kind in KINDS)}",
     default="auto",
 )
-# What is in the checkpoint of every model; the options of its network come on top.
+# The options in the checkpoint of every model, besides those of its network.
 OF_EVERY_MODEL = (
     LABEL_DROPOUT,
     SUBSET,

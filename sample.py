@@ -2,11 +2,11 @@
 
 python sample.py --show_intermediate             from outputs/model_final.pt, after python train.py
 python sample.py --sampler dpmpp --gif           20 steps instead of 1000, and an animation
-python sample.py --interpolate 1 2               from the samples of one seed to another's
-python sample.py --inpaint 7 --mask lower_half   of the eighth test image, another lower half
+python sample.py --interpolate 1 2               from the samples of one seed to those of another
+python sample.py --inpaint 7 --mask lower_half   the eighth test image with another lower half
 python sample.py --from_image 7 --strength 0.6   variations of that image
 python sample.py --inversion 7 --labels 3,8      that image as noise and back, and as other classes
-python sample.py --labels 0-9 --guidance 2       of a class-conditional model: a row for each class
+python sample.py --labels 0-9 --guidance 2       for a class-conditional model: a row for each class
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from system.distributed import Group
 
 DEFAULT_NUMBER = {"images": 64, "points": 1000}
-INTERPOLATED, FROM_AN_IMAGE = 4, 8  # images by default, with options that edit
+INTERPOLATED, FROM_AN_IMAGE = 4, 8  # default numbers of images for interpolation and edits
 INPAINT_STEPS = 100
-EACH_CLASS = 8  # images by default, where there are labels
-STILLS = 10  # pictures of --show_intermediate, about
+EACH_CLASS = 8  # default number of images of each class
+STILLS = 10  # about this many pictures with --show_intermediate
 GIF_FRAMES = 60
 
 
@@ -45,7 +45,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def stills(args: argparse.Namespace, steps: int) -> list[int]:
-    """After how many denoising steps a picture is due; 0 is the noise, `steps` the sample."""
+    """The numbers of denoising steps after which to draw; 0 is the noise, `steps` the sample."""
     from plots.figures import evenly_spaced
 
     if args.show_image_step:
@@ -54,7 +54,7 @@ def stills(args: argparse.Namespace, steps: int) -> list[int]:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Write the weights of a checkpoint for passing on."""
+    """Write the weights of a checkpoint to a file to share."""
     from checkpoints import export_weights
     from models import load_model
     from sampling.trained import locate
@@ -70,7 +70,7 @@ def export(args: argparse.Namespace) -> None:
 def write_pictures(
     process: Process, still_steps: list[int], gif_steps: list[int], output: Path
 ) -> list[str]:
-    """The stills and the animation that were asked for, beside the output; what was written."""
+    """Write the requested stills and animation beside the output; return what was written."""
     written = []
     if still_steps:
         folder = output.parent / "intermediate"
@@ -86,14 +86,14 @@ def write_pictures(
 def prepare(
     args: argparse.Namespace, trained: Trained, images: int | None = None, steps: int | None = None
 ) -> tuple[Trained, SampleSettings, Tensor | None]:
-    """Say what will be made, and get the network ready for it.
+    """Print what will be made, and prepare the network for it.
 
     Args:
-        images: how many by default; None for `EACH_CLASS` or `DEFAULT_NUMBER`.
-        steps: how many by default, at most; None for the sampler's own number.
+        images: the default number of images; None for `EACH_CLASS` or `DEFAULT_NUMBER`.
+        steps: the default number of steps, at most; None for that of the sampler.
 
     Returns:
-        The network, how to sample, and the labels of the samples, if it knows any.
+        The network, the settings, and the labels of the samples, if the network knows any.
     """
     from guidance import cycle_labels
     from sampling.denoising import prepare_network
@@ -119,7 +119,7 @@ def prepare(
 
 
 def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
-    """Make the samples and write what was asked for."""
+    """Make the samples and write the requested files."""
     from plots.figures import evenly_spaced
     from plots.process import Process, shown_examples
     from sampling import generate, restore
@@ -144,7 +144,7 @@ def make(args: argparse.Namespace, device: torch.device, group: Group) -> None:
 
 
 def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
-    """The way from the samples of one seed to those of another."""
+    """Write a path from the samples of one seed to those of another."""
     from sampling import restore
     from sampling.interpolation import draw_interpolation, interpolate
 
@@ -154,7 +154,7 @@ def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
     if args.sampler == CONSISTENCY:
         args.timesteps = args.timesteps or 1
         if args.timesteps > 1:
-            raise InputError("--interpolate takes one step here: more would add fresh noise")
+            raise InputError("--interpolate takes one step with this sampler: more add fresh noise")
     trained, settings, labels = prepare(args, trained, INTERPOLATED)
     first, second = args.interpolate
     frames = interpolate(trained, settings, (first, second), labels)
@@ -165,20 +165,20 @@ def make_interpolation(args: argparse.Namespace, device: torch.device) -> None:
 
 
 def check_not_tuned(trained: Trained, option: str) -> None:
-    """Refuse a model that jumps from noise to data where many steps are needed.
+    """Refuse a model that jumps from noise to data for an option that needs many steps.
 
     Raises:
-        InputError: naming the option.
+        InputError: it is such a model; the message names the option.
     """
     if trained.config["objective"] == CONSISTENCY:
-        raise InputError(f"{option} takes many steps; use the model from before it was tuned")
+        raise InputError(f"{option} takes many steps; use the model from before tuning")
 
 
 def check_takes_images(args: argparse.Namespace, trained: Trained, option: str) -> None:
-    """Refuse to begin with an image where a model cannot.
+    """Refuse a model that cannot begin with an image.
 
     Raises:
-        InputError: it is of points, jumps from noise to data, or knows no images without a class.
+        InputError: it is a model of points, jumps from noise to data, or needs a class.
     """
     from sampling.denoising import NO_CLASS
 
@@ -198,10 +198,10 @@ def write_beside(
     labels: Tensor | None,
     title: str,
 ) -> None:
-    """Write samples: as a picture beside the image that was given, or as they are.
+    """Write samples: as a picture beside the given image, or as an array.
 
     Args:
-        begun: what sampling began with, and the caption of that.
+        begun: the caption and the image with which sampling began.
     """
     from sampling.given import draw_beside
 
@@ -214,7 +214,7 @@ def write_beside(
 
 
 def make_variations(args: argparse.Namespace, device: torch.device) -> None:
-    """Images that are like the one given, in what its noise has left of it."""
+    """Write variations of the given image, which keep what the noise has left of it."""
     from sampling import restore
     from sampling.given import find_image
     from sampling.variation import timesteps_from, vary
@@ -226,7 +226,7 @@ def make_variations(args: argparse.Namespace, device: torch.device) -> None:
     args.timesteps = timesteps_from(schedule, args.strength, args.sampler, args.timesteps)
     image = find_image(args.from_image, trained.config, args.data_dir)
     trained, settings, labels = prepare(args, trained, FROM_AN_IMAGE)
-    # Without --labels nothing need be known of the image's class.
+    # Without --labels, samples have no class, since that of the image may not be known.
     labels = None if args.labels is None else labels
     noisy, samples = vary(trained, settings, image, labels)
     steps = counted(len(args.timesteps), "step")
@@ -235,7 +235,7 @@ def make_variations(args: argparse.Namespace, device: torch.device) -> None:
 
 
 def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
-    """Images that are the one given, outside its hole."""
+    """Write images that equal the given image outside its hole."""
     from sampling import restore
     from sampling.given import find_image
     from sampling.inpainting import cut_out, find_hole, inpaint
@@ -245,7 +245,7 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
     hole = find_hole(args.mask, trained.units.shape)
     image = find_image(args.inpaint, trained.config, args.data_dir)
     trained, settings, labels = prepare(args, trained, FROM_AN_IMAGE, INPAINT_STEPS)
-    # Without --labels nothing need be known of the image's class.
+    # Without --labels, samples have no class, since that of the image may not be known.
     labels = None if args.labels is None else labels
     samples = inpaint(trained, settings, image, hole, labels, args.visits)
     steps = len(settings.timesteps(trained.diffusion.schedule))
@@ -255,7 +255,7 @@ def make_inpainting(args: argparse.Namespace, device: torch.device) -> None:
 
 
 def make_inversion(args: argparse.Namespace, device: torch.device) -> None:
-    """An image, or points, as noise and back."""
+    """Write an image, or points, encoded as noise and decoded again."""
     from datasets import load_points
     from sampling import restore
     from sampling.given import find_image
@@ -268,8 +268,8 @@ def make_inversion(args: argparse.Namespace, device: torch.device) -> None:
     check_not_tuned(trained, "--inversion")
     if not trained.knows_unlabelled:
         raise InputError(
-            "--inversion encodes without a class, which a model trained with --label_dropout 0"
-            " does not know"
+            "--inversion encodes without a class, which is not possible for a model trained with"
+            " --label_dropout 0"
         )
     if trained.kind == "images":
         data = find_image(args.inversion, config, args.data_dir)[None]
@@ -285,7 +285,7 @@ def make_inversion(args: argparse.Namespace, device: torch.device) -> None:
     steps = counted(len(settings.timesteps(trained.diffusion.schedule)), "step")
     title = f"As noise and back by ddim, {steps}"
     draw_inversion(found, trained, labels, args.output, title)
-    print(f"what comes back is off by {error_of(found, trained)} (root mean square)")
+    print(f"root mean square error after encoding and decoding: {error_of(found, trained)}")
     print(f"wrote {args.output}")
 
 

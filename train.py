@@ -4,7 +4,7 @@ python train.py                                  MNIST, 20 epochs, into outputs/
 python train.py --dataset digits --epochs 2      needs no download
 python train.py --dataset dino                   points, in seconds
 python train.py --dataset drawing.csv            your own points
-python train.py --resume --epochs 40             go on with the run in outputs/
+python train.py --resume --epochs 40             continue the run in outputs/
 python train.py --consistency outputs/model_final.pt    tune that model to sample in one step
 """
 
@@ -33,28 +33,28 @@ if TYPE_CHECKING:
 
 
 def make_config(args: argparse.Namespace) -> dict[str, Any]:
-    """What a person chose, and what followed from that: the part of config.json that is options."""
+    """The options in config.json: those that the user chose, and those derived from them."""
     options = {option.name: getattr(args, option.name) for option in OPTIONS}
     config = {name: str(x) if isinstance(x, Path) else x for name, x in options.items()}
     derived = {name: x for name, x in config.items() if name not in args.given and x is not None}
-    derived.pop("dataset", None)  # which it is can depend on the network
+    derived.pop("dataset", None)  # the default dataset can depend on the internet connection
     return {**config, "derived": derived}
 
 
 def facts_of(data: Dataset, class_conditional: bool) -> dict[str, Any]:
-    """The rest of config.json: what a network and its samples need to know of the data.
+    """The rest of config.json: facts about the data that a network and its samples depend on.
 
     Raises:
-        InputError: there is nothing to learn from them.
+        InputError: there is nothing to learn from the data.
     """
     if data.kind == "points" and bool((data.examples == data.examples[0]).all()):
-        raise InputError("--subset: all points are at one place, so there is nothing to learn")
+        raise InputError("--subset: all points are in one place, so there is nothing to learn")
     counts = label_counts(data) if class_conditional else []
     return {"dataset": data.name, **data.facts(), "label_counts": counts}
 
 
 def label_counts(data: Dataset) -> list[int]:
-    """How many examples of each class there are.
+    """The number of examples of each class.
 
     Raises:
         InputError: there is only one class.
@@ -63,7 +63,9 @@ def label_counts(data: Dataset) -> list[int]:
 
     counts = data.labels.bincount().tolist()
     if len(with_examples(counts)) < 2:
-        raise InputError(f"--class_conditional: these {len(data):,} examples are all of one class")
+        raise InputError(
+            f"--class_conditional: these {len(data):,} examples all have the same class"
+        )
     return counts
 
 
@@ -71,30 +73,30 @@ def is_its_own(checkpoint: Path, folder: Path, config: dict[str, Any]) -> bool:
     """Whether a checkpoint was written by the run in `folder`.
 
     Args:
-        config: of the run that goes on from the checkpoint.
+        config: of the run that resumes from the checkpoint.
     """
     if checkpoint.resolve().parent != (folder / "checkpoints").resolve():
         return False
     try:
         there = read_config(folder / "config.json")
-    except InputError:  # a damaged one is none
+    except InputError:  # a damaged file counts as missing
         return False
 
     def is_same(option: Option) -> bool:
         now = config[option.name]
         if option.name in there:
             return there[option.name] == now
-        # An earlier release did not know it yet; some are of no use to these data.
+        # The option is newer than the run, or does not apply to these data.
         return now is None or now is False or now == option.default
 
     return all(map(is_same, FIXED))
 
 
 def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Trainer:
-    """Everything that the options ask for, loaded, built and seeded; nothing is written yet.
+    """A trainer for these options, with data and network; nothing is written yet.
 
     Args:
-        group: the processes that train together; None for this one alone.
+        group: the processes that train together; None for this process alone.
     """
     from checkpoints import load_checkpoint
     from datasets import load_dataset
@@ -107,7 +109,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
     from utils import choose_device
 
     device, group = choose_device(args.device), group or Group()
-    with group.leader_first():  # which downloads what is not there
+    with group.leader_first():  # so that only one process downloads
         data = load_dataset(
             args.dataset,
             args.data_dir,
@@ -117,7 +119,7 @@ def make_trainer(args: argparse.Namespace, group: Group | None = None) -> Traine
         )
     fill_by_size(args, len(data), group.size)
     config = make_config(args) | facts_of(data, args.class_conditional)
-    if args.schedule == LEARNED and args.objective == CONSISTENCY:  # which stays as it is
+    if args.schedule == LEARNED and args.objective == CONSISTENCY:  # tuning keeps the schedule
         earlier = load_checkpoint(args.consistency or args.resume)
         config["timestep_density"] = earlier["config"]["timestep_density"]
     settings = settings_of(TrainSettings, args)
@@ -140,14 +142,14 @@ def start_tuning(run: Run, path: Path) -> None:
     """Begin with the averaged weights of a trained model.
 
     Raises:
-        InputError: it is of other data.
+        InputError: the model was trained on other data.
     """
     from checkpoints import load_checkpoint
 
     checkpoint = load_checkpoint(path)
     for fact in FACTS:
         if fact != "derived" and run.config.get(fact) != checkpoint["config"].get(fact):
-            raise InputError(f"--consistency: the data are not those of {path}: another {fact}")
+            raise InputError(f"--consistency: the data differ from those of {path} in {fact}")
     run.start_from(checkpoint["ema"])
 
 
@@ -164,22 +166,22 @@ def prepare_folder(args: argparse.Namespace, config: dict[str, Any]) -> None:
 
 
 def check_something_is_left(run: Run) -> None:
-    """Refuse to resume a run that has come as far as it should, unless it died before its end.
+    """Refuse to resume a run that has done all its epochs, unless its final model is missing.
 
     Raises:
-        InputError: saying how to go on.
+        InputError: it has; the message says how to continue.
     """
     done, wanted = run.epoch - 1, run.settings.epochs
     ended = done == wanted and (run.settings.output_dir / "model_final.pt").exists()
     if done > wanted or ended or (done == wanted and run.batches.position > 0):
         raise InputError(
             f"--resume: this run has done its {wanted} epochs and is in epoch {run.epoch}; to"
-            " go on, give it more with --epochs"
+            " continue, set a larger number with --epochs"
         )
 
 
 def announce(run: Run) -> None:
-    """Two lines, what is trained on what and for how long; a third where that is not enough."""
+    """Print two lines: data and network, and the length of the run; a third warns of short runs."""
     from models import describe
 
     config, batches = run.config, run.batches
@@ -227,7 +229,7 @@ def train(args: argparse.Namespace, group: Group) -> None:
 def main() -> None:
     args = parse_arguments(sys.argv[1:], __doc__)
     cli.terminal.set_verbosity(args)
-    # Imported only now, so that --help and wrong usage answer at once.
+    # Imported only now, so that --help and usage errors appear at once.
     from system.distributed import start
     from utils import choose_device
 

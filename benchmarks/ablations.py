@@ -1,13 +1,13 @@
-"""What each choice does to the samples of a set of points: one picture and one table a choice.
+"""The effect of each choice on samples of a set of points: a picture and a table for each choice.
 
     python benchmarks/ablations.py                          all of them, about fifteen minutes
-    python benchmarks/ablations.py --which lr schedule      these
+    python benchmarks/ablations.py --which lr schedule      these two
     python benchmarks/ablations.py --which lr --dataset moons
 
-Rows are values of one option, everything else as `train.py` has it by default; columns are epochs
-of that run (of `steps`, which trains nothing new: samplers). In each cell stands the energy
+Rows are values of one option, with the defaults of `train.py` for all others. Columns are epochs of
+that run; for `steps`, which trains no further model, they are samplers. Each cell shows the energy
 distance of 2,000 samples (ddpm with all timesteps, unless the row says otherwise) to fresh points,
-as a multiple of what as many other fresh points have: 1 is perfect.
+as a multiple of the distance between two sets of as many fresh points: 1 is perfect.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ from plots.figures import save_figure
 COUNT, SHOWN = 2000, 1000
 FRESH_SETS = 6
 EPOCHS = (20, 40, 80, 140, 200)
-SHOWN_SAMPLERS = [name for name, one in SAMPLERS.items() if not one.by_level]  # of all models
+# Samplers for all models.
+SHOWN_SAMPLERS = [name for name, one in SAMPLERS.items() if not one.by_level]
 STEPS = (5, 10, 20, 50, 200)
 
 
 def values(option: str, *found: object) -> dict[str, str]:
-    """Rows of one option: what stands beside each, and its options of train.py."""
+    """The rows for one option: the label of each, and its options for train.py."""
     return {f"{value}": f"--{option} {value}" for value in found}
 
 
@@ -60,11 +61,11 @@ ABLATIONS = {
     "ema_decay": values("ema_decay", 0, 0.9, 0.99, 0.999),
     "steps": {},
 }
-Cell = tuple[Tensor, float]  # samples as data (n, 2), and their distance
+Cell = tuple[Tensor, float]  # samples (n, 2) in the data's units, and their distance
 
 
 class Judge:
-    """Measures samples against fresh points of a dataset, in units of its spread."""
+    """Compares samples with fresh points of a dataset, in units of its spread."""
 
     def __init__(self, dataset: str, units: PointUnits) -> None:
         def fresh(seed: int) -> Tensor:
@@ -79,7 +80,7 @@ class Judge:
 
 
 def train(options: str, args: argparse.Namespace, folder: Path) -> Path:
-    """The folder of a run, which is made unless it is there."""
+    """The folder of a run, which is trained unless it exists."""
     if not (folder / "model_final.pt").is_file():
         often = ("--save_interval", 20, "--sample_interval", max(EPOCHS), "--epochs", max(EPOCHS))
         where = ("--dataset", args.dataset, "--output_dir", folder)
@@ -88,7 +89,7 @@ def train(options: str, args: argparse.Namespace, folder: Path) -> Path:
 
 
 def rows(which: str, args: argparse.Namespace) -> Iterator[tuple[str, list[Cell]]]:
-    """Each row's text and its cells."""
+    """The label of each row and its cells."""
 
     def cell(checkpoint: dict, *how: object) -> Cell:
         units = make_units(checkpoint["config"])
@@ -115,7 +116,7 @@ def draw(
     title: str,
     path: Path,
 ) -> None:
-    """All cells, on the same axes, which have room for `data` (n, 2) and some strays."""
+    """Draw all cells on the same axes, which have room for `data` (n, 2) and some strays."""
     figure = Figure(
         figsize=(1.55 * len(columns) + 0.5, 1.6 * len(table) + 0.6), layout="constrained"
     )

@@ -1,21 +1,21 @@
-"""FID after equal minutes of training: this project beside its rivals, each by its own recipe.
+"""FID after equal minutes of training: this project and its rivals, each with its own recipe.
 
     pip install -r benchmarks/requirements.txt
-    python benchmarks/budgets.py                       1, 2, 5, 10 and 20 minutes: hours
+    python benchmarks/budgets.py                       1, 2, 5, 10 and 20 minutes; takes hours
     python benchmarks/budgets.py --models diffusers lucidrains smalldiffusion --batch 128
     python benchmarks/budgets.py --minutes 1 --num_samples 500
     python benchmarks/budgets.py --dataset FOLDER --image_size 32 --minutes 10
     python benchmarks/budgets.py --models ours --networks unet dit --seeds 0 1 2
-    python benchmarks/time_to_quality.py outputs/budgets/rows.csv    as a picture
+    python benchmarks/time_to_quality.py outputs/budgets/rows.csv    draws the results
 
-This project is `train.py` with its defaults, for as many steps as the machine manages in the time
-(found out first), and `sample.py --sampler dpmpp`, without and with fresh noise. The rivals are
-their smallest usual U-Nets, trained as their examples train (batch size, optimizer, noise
-schedule, prediction and moving average) in the precision that `train.py` chooses on this machine;
-`--batch` tries another size, since theirs were not chosen for a CPU. None is told classes, or sees
-mirrored images. All clocks stand still while samples are made. FID is that of `evaluate.py`, but of
-fewer samples, because the rivals take minutes for these; real images stand below. The first samples
-of each row are a picture in --folder, and the rows are added to rows.csv there.
+This project runs `train.py` with its defaults, for as many steps as the machine does in the time
+(measured first), and `sample.py --sampler dpmpp`, with and without fresh noise. Each rival is its
+smallest usual U-Net, trained as in its examples (batch size, optimizer, noise schedule, prediction
+and moving average), in the precision that `train.py` chooses on this machine. `--batch` sets
+another batch size, since theirs were not chosen for a CPU. No model uses labels or mirrored images.
+The time for making samples does not count. FID is computed as in `evaluate.py`, but from fewer
+samples, because the rivals take minutes to make these. The last row is for real images. The first
+samples of each row are drawn in --folder, and the rows are added to rows.csv there.
 """
 
 from __future__ import annotations
@@ -56,24 +56,24 @@ from system.values import POSITIVE, Whole
 
 OURS, REAL = "ours", "real images"
 BATCH = 128  # of train.py
-PROBE = 140  # steps, of about 30 seconds, in which our own speed is found out
-AT_ONCE = 250  # samples of a rival
-SHOWN = 64  # in a picture
-SAMPLERS = {  # of our own: what is fast, and what is best after long runs
+PROBE = 140  # steps to measure our own speed, which takes about 30 seconds
+AT_ONCE = 250  # samples in a batch of a rival
+SHOWN = 64  # samples in a picture
+SAMPLERS = {  # for our own models: the fast one, and the best one after long runs
     "dpmpp20": ("--sampler", "dpmpp"),
     "dpmpp50_eta1": ("--sampler", "dpmpp", "--steps", 50, "--eta", 1),
 }
 
 
 class Variant(NamedTuple):
-    """One of our own runs: which network, and which seed of its training."""
+    """One of our own runs: its network, and the seed of its training."""
 
     network: str
     seed: int
 
 
 class Trained(NamedTuple):
-    """What a row says of a model beside its figures; `budget` in minutes, the seconds it had."""
+    """The columns of a row besides its figures; `budget` is in minutes, `seconds` is measured."""
 
     model: str
     recipe: str
@@ -87,12 +87,12 @@ COLUMNS = (*Trained._fields, "fid", "kid")  # of rows.csv
 
 
 class Judge(NamedTuple):
-    """What samples are compared with, and where they are shown.
+    """Compares samples with real images, and writes the results.
 
     Attributes:
-        features: in which they are compared.
+        features: a function from images to the features in which they are compared.
         reference: the features of real images.
-        folder: for the pictures.
+        folder: for the pictures and the rows.
     """
 
     features: Features
@@ -100,7 +100,7 @@ class Judge(NamedTuple):
     folder: Path
 
     def score(self, pixels: Tensor) -> tuple[float, float]:
-        """FID and 1000 times the KID of images as data."""
+        """FID, and 1000 times the KID, of images, uint8."""
         found = self.features(pixels)
         return (
             frechet_distance(found, self.reference),
@@ -108,7 +108,7 @@ class Judge(NamedTuple):
         )
 
     def report(self, row: Trained, pixels: Tensor) -> None:
-        """Print and note the row of a model, and draw the first of its samples."""
+        """Print and record the row of a model, and draw the first of its samples."""
         fid, kid = self.score(pixels)
         shown = "**this project**" if row.model == OURS else row.model
         minutes = f"{row.seconds / 60:.1f}"
@@ -141,17 +141,17 @@ class Judge(NamedTuple):
 
 
 def prepare(train: Dataset, test: Dataset, args: argparse.Namespace) -> tuple[Judge, Tensor]:
-    """The judge, and real images as data that it has not seen.
+    """The judge, and real images, uint8, that it has not seen.
 
     Raises:
-        InputError: there is nothing to compare in.
+        InputError: the dataset has no classes, so there are no features to compare in.
     """
     if args.features == "inception":
         features, reference = load_inception("cpu"), train.examples
         order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
         return Judge(features, features(reference), args.folder), test.examples[order]
     if train.classes < 2:
-        raise InputError(f"{train.name} has no classes to compare by; take --features inception")
+        raise InputError(f"{train.name} has no classes to compare by; use --features inception")
     kept, held = hold_out(train)
     model = load_classifier(kept, args.data_dir)
     of_test, classes = classify(model, test.examples, "cpu")
@@ -162,7 +162,7 @@ def prepare(train: Dataset, test: Dataset, args: argparse.Namespace) -> tuple[Ju
 
 
 def compete(name: str, data: Dataset, args: argparse.Namespace, judge: Judge) -> None:
-    """Train a rival, and judge it at every budget."""
+    """Train a rival, and evaluate it at every budget."""
     torch.manual_seed(0)
     rival = RIVALS[name](data.shape)
     rival.batch = args.batch or rival.batch
@@ -183,7 +183,7 @@ def compete(name: str, data: Dataset, args: argparse.Namespace, judge: Judge) ->
 
 
 def samples_of(rival: Rival, count: int, sampler: str) -> Tensor:
-    """Images as data, by a rival."""
+    """Images, uint8, by a rival."""
     rival.model.eval()
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=rival.reduced):
         parts = [
@@ -196,10 +196,10 @@ def samples_of(rival: Rival, count: int, sampler: str) -> Tensor:
 def train_ours(
     variant: Variant, steps: int, data: Dataset, args: argparse.Namespace, folder: Path
 ) -> tuple[float, int]:
-    """Train for about so many steps: its seconds, as its history has them, and its steps.
+    """Train for about this many steps; return the seconds, from history.csv, and the actual steps.
 
-    It has whole epochs, all of one length: so each is of as many images as make the steps come out
-    right, and of all images where it would be of nearly all.
+    A run has whole epochs of equal length. So the number of images in an epoch is chosen to give
+    the right number of steps.
     """
     size = min(BATCH, len(data))
     most = len(data) // size
@@ -211,7 +211,7 @@ def train_ours(
         options += ["--subset", each * size]
     if args.image_size is not None:
         options += ["--image_size", args.image_size]
-    # What is drawn and written before the last step would count.
+    # Pictures and checkpoints before the last step would count as training time.
     rarely = ("--sample_interval", epochs, "--save_interval", epochs)
     script("train.py", *options, *rarely, "--quiet", "--output_dir", folder)
     with (folder / "history.csv").open() as file:
@@ -220,7 +220,7 @@ def train_ours(
 
 
 def steps_a_minute(network: str, data: Dataset, args: argparse.Namespace) -> float:
-    """How fast a network of ours trains, as it was said or by a short run."""
+    """The training speed of one of our networks, from --rates or from a short run."""
     if args.rates is not None:
         return 60 * args.rates[args.networks.index(network)] / BATCH
     folder = args.folder / f"probe_{network}"
@@ -229,14 +229,14 @@ def steps_a_minute(network: str, data: Dataset, args: argparse.Namespace) -> flo
 
 
 def compete_ourselves(data: Dataset, args: argparse.Namespace, judge: Judge) -> None:
-    """Train anew for each budget, since the learning rate falls over the run."""
+    """Train a new model for each budget, since the learning rate falls over the run."""
     speeds = {network: steps_a_minute(network, data, args) for network in args.networks}
     for seed, minutes, network in itertools.product(args.seeds, args.minutes, args.networks):
         name = f"{Path(data.name).stem}_{network}_{minutes:g}_minutes_seed_{seed}"
         folder = args.folder / name
         wanted = max(1, round(speeds[network] * minutes))
         seconds, steps = train_ours(Variant(network, seed), wanted, data, args, folder)
-        if args.rates is not None:  # the clock may have run beside other work
+        if args.rates is not None:  # other work may have slowed down the run
             seconds = 60 * steps / speeds[network]
         for sampler in args.samplers:
             made = folder / "samples.npy"
@@ -255,18 +255,20 @@ def make_parser() -> Parser:
         "--minutes", type=float, nargs="+", default=[1, 2, 5, 10, 20], metavar="M", help="ascending"
     )
     parser.add_options((names.DATASET, DATA_DIR, names.IMAGE_SIZE))
-    add("--num_samples", type=Whole(2).parse, default=1000, metavar="N", help="of each")
+    add("--num_samples", type=Whole(2).parse, default=1000, metavar="N", help="samples of each")
     features, known = ("classifier", "inception"), (OURS, *RIVALS)
-    add("--features", choices=features, default=features[0], help="as evaluate.py has them")
-    models = f"of: {', '.join(known)} (default: all)"
+    add("--features", choices=features, default=features[0], help="as in evaluate.py")
+    models = f"some of: {', '.join(known)} (default: all)"
     add("--models", nargs="+", choices=known, metavar="NAME", help=models)
-    add("--batch", type=POSITIVE.parse, metavar="N", help="of the rivals (default: their own)")
-    add("--networks", nargs="+", choices=names.models_for("images"), default=["unet"], help="ours")
-    add("--seeds", type=int, nargs="+", default=[0], metavar="N", help="of our runs")
-    known_rates = "images/s in training of --networks, where the machine is too busy to find out"
+    batch = "batch size of the rivals (default: their own)"
+    add("--batch", type=POSITIVE.parse, metavar="N", help=batch)
+    networks = names.models_for("images")
+    add("--networks", nargs="+", choices=networks, default=["unet"], help="our networks")
+    add("--seeds", type=int, nargs="+", default=[0], metavar="N", help="seeds of our runs")
+    known_rates = "training speeds of --networks in images/s, if the machine is too busy to measure"
     add("--rates", type=float, nargs="+", metavar="R", help=known_rates)
-    add("--samplers", nargs="+", choices=SAMPLERS, default=list(SAMPLERS), help="of our models")
-    add("--folder", type=Path, default=Path("outputs/budgets"), metavar="DIR", help="what is made")
+    add("--samplers", nargs="+", choices=SAMPLERS, default=list(SAMPLERS), help="for our models")
+    add("--folder", type=Path, default=Path("outputs/budgets"), metavar="DIR", help="for results")
     return parser
 
 

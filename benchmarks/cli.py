@@ -1,9 +1,9 @@
-"""Whole commands, as a person runs them: seconds from start to end, and peak memory.
+"""Whole commands, as a user runs them: seconds from start to end, and peak memory.
 
     python benchmarks/cli.py
 
-Each command runs three times (`--runs`) in a temporary folder on built-in data; the table gives
-the medians. Every process starts cold but for the files that the system keeps in memory.
+Each command runs three times (`--runs`) in a temporary folder with built-in data; the table gives
+the median time. Every process starts cold, except for files that the system keeps in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ sys.path.insert(0, str(REPOSITORY))
 from cli.parser import Parser
 from system.values import POSITIVE
 
-# In this order: the samples come from the models trained before them.
+# The order matters: samples are made by the model trained before them.
 COMMANDS = (
     "train.py --help",
     "sample.py --help",

@@ -1,12 +1,12 @@
-"""Points in one step and in a few: after tuning by consistency, and by shortcuts from scratch.
+"""Points in one or a few steps: after tuning by consistency, and by shortcuts from scratch.
 
     python benchmarks/few_steps.py                       dino, swiss_roll and gaussians
-    python benchmarks/few_steps.py moons --folder few    another; models are kept in few/
+    python benchmarks/few_steps.py moons --folder few    another set; models are kept in few/
 
-Three runs of `train.py` with its defaults for each set: the usual one, `--consistency` from that,
-and `--objective shortcut`. What is in --folder already is not trained again. The figure is 1000
-times the energy distance of 5,000 samples to as many fresh points, in units of the data's spread,
-the mean of four seeds; `data` is that of other fresh points.
+For each set, `train.py` runs three times with its defaults: as usual, with `--consistency` from
+that model, and with `--objective shortcut`. Models already in --folder are not trained again. The
+figure is 1000 times the energy distance of 5,000 samples to as many fresh points, in units of the
+data's spread, as the mean of four seeds. `data` is the same figure for other fresh points.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from datasets.units import make_units
 from evaluation.point_metrics import energy_distance
 
 COUNT, SEEDS = 5000, range(4)
-# By the run, in its order: the samplers and their numbers of steps.
+# For each run, in this order: the samplers and their numbers of steps.
 PLANS = {
     "usual": [("ddim", 50), ("dpmpp", 5)],
     "consistency": [("consistency", steps) for steps in (1, 2, 4)],
@@ -59,7 +59,7 @@ def checkpoints(name: str, folder: Path) -> Iterator[dict]:
 
 
 def figures(name: str, folder: Path) -> Iterator[float]:
-    """Those of a row: of the data, and of each plan."""
+    """The figures of a row: for fresh points, and for each plan."""
     models = list(checkpoints(name, folder))
     units = make_units(models[0]["config"])
     fresh = [

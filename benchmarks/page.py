@@ -1,10 +1,10 @@
-"""How fast the page of `--html` is: pretrained models of MNIST in a headless Chromium.
+"""The speed of the page of `--html`: pretrained models of MNIST in a headless Chromium.
 
-    python benchmarks/page.py                    medians of seven; MNIST is in data/, or goes there
+    python benchmarks/page.py                    medians of seven; MNIST is downloaded to data/
 
-`opened` counts from the start of loading the file, `first image` to the first estimate of x_0 that
-is shown, `evaluation` is one answer of the network for one image; the other two are whole runs.
-Needs the packages of requirements-dev.txt and a Chromium.
+`first image` is the time from the start of loading the file until the first estimate of x_0 is
+shown, `evaluation` is one evaluation of the network for one image, and `run` is a whole run. Needs
+the packages in requirements-dev.txt and a Chromium.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def make_page(model: str, folder: Path, data_dir: Path) -> Path:
 
 
 def measure(browser: Any, path: Path, settings: dict[str, Any]) -> dict[str, float]:
-    """Milliseconds, medians: of opening the page, and of runs with these settings in it."""
+    """Median milliseconds for opening the page, and for runs with these settings in it."""
 
     def opened() -> Any:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -73,7 +73,7 @@ def measure(browser: Any, path: Path, settings: dict[str, Any]) -> dict[str, flo
 
     found = {"first image": times(open_and_close)}
     page = opened()
-    page.evaluate(RUN, settings)  # compiles what runs often
+    page.evaluate(RUN, settings)  # lets the browser compile code that runs often
     found["run"] = times(lambda: page.evaluate(RUN, settings))
     found["evaluation"] = times(lambda: page.evaluate(EVALUATION))
     page.close()

@@ -1,20 +1,21 @@
-"""Quality and time of the default run on sets of points, as a table.
+"""Quality and time of default runs on sets of points, as a table.
 
     python benchmarks/points.py                        all built-in sets
-    python benchmarks/points.py dino drawing.csv       these
+    python benchmarks/points.py dino drawing.csv       these two
     python benchmarks/points.py dino --epochs 400      with other options of train.py
 
-Each is trained by `train.py` with its defaults, as a process of its own, whose whole time is given.
-Then 4,000 samples (ddpm, all timesteps: the defaults of sample.py) are compared with 4,000 fresh
-points. Distances are in units of the data's spread. In brackets, or as the divisor, stands the
-same figure for a second set of 4,000 fresh points instead of the samples: the floor.
+A model for each set is trained by `train.py` with its defaults, in a separate process, whose total
+time is given. Then 4,000 samples (ddpm, all timesteps: the defaults of sample.py) are compared with
+4,000 fresh points. Distances are in units of the data's spread. The floor is the same figure for
+4,000 other fresh points instead of the samples; it is in brackets, or the unit of a multiple.
 
-    ED, SW2    energy distance and sliced Wasserstein-2 distance, as multiples of the floor. Both
-               and their floors are means over 8 fresh sets, since one pair alone varies fourfold
-    stray      mean distance from a sample to the data. In drawings that is the distance to the
-               points as drawn, without jitter, as a multiple of the floor: what jitter explains
+    ED, SW2    energy distance and sliced Wasserstein-2 distance, as multiples of the floor. They
+               and their floors are means over 8 fresh sets, since a single pair varies fourfold
+    stray      mean distance from a sample to the data. For drawings, it is the distance to the
+               points without jitter, as a multiple of the floor, which is the effect of jitter
     off        share of the samples farther than 0.05 from the data
-    missed     share of the data farther than 0.05 from any sample. In drawings: of the points drawn
+    missed     share of the data farther than 0.05 from any sample; for drawings, of the points
+               without jitter
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ def draw_samples(
     seed: int = 1,
     **options: float,
 ) -> Tensor:
-    """Samples of a trained model by the sampler `name`, float32 (count, 2), standardised.
+    """Samples from a trained model with the sampler `name`, float32 (count, 2), standardised.
 
     Args:
-        options: of the sampler, such as `eta`.
+        options: for the sampler, such as `eta`.
     """
     diffusion = make_diffusion(checkpoint["config"])
     schedule, noise = diffusion.schedule, SeededNoise(seed, 0, count, "cpu")
@@ -70,7 +71,7 @@ def draw_samples(
 
 
 class Fresh:
-    """Points that a model has not seen, as it sees points: float32 (COUNT, 2), standardised."""
+    """Points that a model has not seen, in its units: float32 (COUNT, 2), standardised."""
 
     def __init__(self, name: str, checkpoint: dict) -> None:
         self.name, self.units = name, make_units(checkpoint["config"])
@@ -79,7 +80,7 @@ class Fresh:
         return self.units.to_model(load_points(self.name, COUNT, jitter, seed).examples)
 
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """What samples, and other fresh points in their place, are compared with."""
+        """Pairs of fresh sets: one to compare samples with, and one in place of the samples."""
         seeds = range(201, 201 + 2 * FRESH_SETS, 2)
         return [(self.draw(seed), self.draw(seed + 1)) for seed in seeds]
 

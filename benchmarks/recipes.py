@@ -1,13 +1,12 @@
-"""Which recipe samples best: each trained and evaluated, as a table and one picture.
+"""Comparison of training recipes: a table of their figures, and a picture of samples.
 
     python benchmarks/recipes.py                                 all recipes, 2 epochs of MNIST
     python benchmarks/recipes.py ddpm default --epochs 20        these two, longer
     python benchmarks/recipes.py --dataset fashion_mnist
 
-Each recipe is `train.py` with the options below, then `evaluate.py` on 2,000 samples (dpmpp, 20
-steps), each a process of its own. What is already in --folder is not made again. The last column
-is the median rate of training; the picture has one row of samples for each recipe, all from the
-same noise.
+For each recipe, `train.py` runs with the options below, then `evaluate.py` on 2,000 samples (dpmpp,
+20 steps). Recipes already in --folder are not run again. The last column is the median training
+speed. The picture has a row of samples for each recipe, all from the same noise.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ START = (
     " --timestep_sampling uniform"
 )
 RECIPES = {
-    # The recipe of the DDPM paper (with a higher learning rate), and one change each.
+    # The recipe of the DDPM paper (with a higher learning rate), and variants with one change.
     "ddpm": START,
     "lr 2e-4": f"{START} --lr 2e-4",
     "lr cosine": f"{START} --lr_schedule cosine",
     "cosine": f"{START} --schedule cosine",
     "v": f"{START} --prediction v",
-    # What train.py does unless told otherwise, and one change each.
+    # The defaults of train.py, and variants with one change.
     "default": "",
     "default, adamw": "--optimizer adamw",
     "default, lr 1e-3": "--lr 1e-3",
@@ -62,7 +61,7 @@ SHOWN = 16
 
 
 def script(name: str, *options: object) -> float:
-    """Run a script; the seconds of the whole process."""
+    """Run a script; return the seconds that the process takes."""
     start = time.perf_counter()
     command = [sys.executable, REPOSITORY / name, *map(str, options)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -70,14 +69,14 @@ def script(name: str, *options: object) -> float:
 
 
 def median_rate(history: Path) -> float:
-    """Images a second in training: the median, which a busy minute does not move."""
+    """The median training speed in images per second, on which a busy minute has little effect."""
     with history.open() as file:
         rates = [row["images_per_second"] for row in csv.DictReader(file)]
     return statistics.median(float(rate) for rate in rates if rate)
 
 
 def run(options: str, args: argparse.Namespace, folder: Path) -> dict:
-    """Train and evaluate one recipe, unless that was done; what was measured."""
+    """Train and evaluate one recipe, unless that was done before; return its figures."""
     done = folder / "measured.json"
     if done.is_file():
         return json.loads(done.read_text())
@@ -98,7 +97,7 @@ def run(options: str, args: argparse.Namespace, folder: Path) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("recipes", nargs="*", metavar="NAME", help=f"of: {'; '.join(RECIPES)} (default: all)")
+    add("recipes", nargs="*", metavar="NAME", help=f"some of: {'; '.join(RECIPES)} (default: all)")
     add("--dataset", default="mnist", choices=("mnist", "fashion_mnist", "digits"))
     add("--data_dir", type=Path, default=Path("data"), metavar="DIR")
     add("--epochs", type=int, default=2, metavar="N")

@@ -1,9 +1,9 @@
-"""The rivals: their smallest usual U-Nets, trained and sampled as their examples do it.
+"""The rivals: their smallest usual U-Nets, trained and sampled as in their examples.
 
 `batch` can be set to another size before training, since theirs were not chosen for a CPU.
 
-Each needs its package (requirements.txt), which is imported only where it is used. Sides of images
-have to be multiples of 4, since these U-Nets halve them twice.
+Each rival needs its package (requirements.txt), which is imported only where it is used. The sides
+of images must be multiples of 4, since these U-Nets halve them twice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 Shape = tuple[int, ...]  # of an image x, (channels, side, side)
-SIDES = 4  # whose multiples sides have to be
+SIDES = 4  # the sides of images must be multiples of this
 
 
 def diffusers_unet(shape: Shape, *widths: int) -> nn.Module:
@@ -41,7 +41,7 @@ def lucidrains_unet(shape: Shape) -> nn.Module:
 
 
 def smalldiffusion_unet(shape: Shape, scaled: bool = False) -> nn.Module:
-    """As its example for Fashion-MNIST has it; `scaled` as that trains it."""
+    """The network of its example for Fashion-MNIST; training needs `scaled`."""
     from smalldiffusion import Scaled, Unet
 
     channels, side, _ = shape
@@ -50,7 +50,7 @@ def smalldiffusion_unet(shape: Shape, scaled: bool = False) -> nn.Module:
 
 
 class Rival(ABC):
-    """A model in training; `step` is one of its optimizer.
+    """A model in training; `step` is an optimizer step.
 
     Args:
         shape: of an image x.
@@ -67,14 +67,14 @@ class Rival(ABC):
 
     @abstractmethod
     def loss(self, x: Tensor) -> Tensor:
-        """Of images x (B, *shape) in [-1, 1]."""
+        """The training loss for images x (B, *shape) in [-1, 1]."""
 
     @abstractmethod
     def update_average(self) -> None: ...
 
     @abstractmethod
     def sample(self, count: int, sampler: str) -> Tensor:
-        """Images x (count, *shape), in [-1, 1] but for what a sampler leaves outside."""
+        """Images x (count, *shape), in [-1, 1] unless the sampler exceeds that range."""
 
     def step(self, x: Tensor) -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.reduced):
@@ -107,7 +107,7 @@ class Diffusers(Rival):
         self.schedule = DDPMScheduler(num_train_timesteps=1000)
 
     def loss(self, x: Tensor) -> Tensor:
-        # Theirs falls along a cosine over the run, whose length a time limit does not know.
+        # In the example it also falls along a cosine, but with a time limit the length is unknown.
         for group in self.optimizer.param_groups:
             group["lr"] = 1e-4 * min(1.0, (self.steps + 1) / 500)
         eps, t = torch.randn_like(x), torch.randint(1000, (len(x),))
@@ -149,7 +149,7 @@ class Averaged(Rival):
 
 
 class Lucidrains(Averaged):
-    """Its GaussianDiffusion and Trainer, with their defaults, but no image is mirrored."""
+    """Its GaussianDiffusion and Trainer, with their defaults, but without mirrored images."""
 
     batch = 16
     recipe = "v, sigmoid"

@@ -1,10 +1,10 @@
-"""How the cost of the U-Net grows: with batch size, width, images made, and denoising steps.
+"""The growth of the U-Net's cost with batch size, width, number of samples and denoising steps.
 
     python benchmarks/scaling.py
 
-Prints a table and writes docs/scaling.png, where a straight line of slope 1 means "in proportion".
-Everything but the quantity that varies has its default: 64 base channels, batch 128 in training;
-64 images and 20 steps in sampling. Medians of five rounds.
+Prints a table and draws docs/scaling.png, in which a line of slope 1 means "in proportion". The
+other quantities are fixed: 64 base channels and batch 128 in training; 64 images and 20 steps in
+sampling. Figures are medians of five rounds.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ EXPERIMENTS: dict[str, tuple[int, ...]] = {
 
 
 def median_seconds(function: Callable[[], object], device: torch.device) -> float:
-    """Of one call, after one that does not count."""
+    """The median time of a call, after a first call that does not count."""
     times = []
     for _ in range(ROUNDS + 1):
         start = time.perf_counter()

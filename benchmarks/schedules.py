@@ -1,14 +1,15 @@
-"""The learned noise schedule beside fixed ones, on sets of points: a table.
+"""The learned noise schedule and fixed schedules on sets of points, as a table.
 
     python benchmarks/schedules.py                          dino, swiss_roll and moons
     python benchmarks/schedules.py dino drawing.csv --seeds 1 --folder runs
 
-Each schedule trains as many models as there are seeds, by `train.py` with its defaults otherwise;
-what is in --folder already is not trained again. The figures are medians over them, with the
-lowest and the highest in brackets: 1000 times the energy distance of 4,000 samples to as many fresh
-points, in units of the data's spread, by `ddpm` in all timesteps and by `dpmpp` in 20 and in 5; and
-the mean distance of the first of these to the data, as a multiple of that of fresh points (in
-drawings to the points as drawn). `data` is the energy distance of other fresh points.
+For each schedule and seed, `train.py` trains a model with its defaults otherwise; models already in
+--folder are not trained again. Figures are medians over the seeds, with the lowest and the highest
+in brackets. The first three are 1000 times the energy distance of 4,000 samples to as many fresh
+points, in units of the data's spread, for `ddpm` with all timesteps and `dpmpp` with 20 and 5
+steps. `stray` is the mean distance of the `ddpm` samples to the data (in drawings, to the points
+without jitter), as a multiple of that of fresh points. `data` is the energy distance of other fresh
+points.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def trained(name: str, schedule: str, seed: int, folder: Path) -> dict:
 
 
 def figures(name: str, checkpoint: dict) -> list[float]:
-    """Those of a model, in the order of the table; the last is the floor of the distances."""
+    """The figures of a model, in the order of the table; the last is the floor of the distances."""
     points = Fresh(name, checkpoint)
     fresh = points.pairs()
     drawn = points.draw(103, jitter=0.0) if "." in name else points.draw(103)
@@ -69,7 +70,7 @@ def main() -> None:
     )
     add = parser.add_argument
     add("names", nargs="*", default=["dino", "swiss_roll", "moons"], metavar="NAME")
-    add("--seeds", type=Whole(1).parse, default=3, metavar="N", help="models of each schedule")
+    add("--seeds", type=Whole(1).parse, default=3, metavar="N", help="models for each schedule")
     add("--folder", type=Path, default=Path("outputs/schedules"), metavar="DIR", help="for models")
     args = parser.parse_args()
     print("| dataset | schedule | ddpm, all | dpmpp, 20 | dpmpp, 5 | stray | data |")

@@ -1,14 +1,14 @@
 """Quality against the number of denoising steps, for every sampler: a table and a picture.
 
-    python benchmarks/steps.py                                  of outputs/model_final.pt
+    python benchmarks/steps.py                                  for outputs/model_final.pt
     python benchmarks/steps.py --checkpoint FILE --num_samples 5000
-    python benchmarks/steps.py --few outputs/consistency/model_final.pt      and of that one
+    python benchmarks/steps.py --few outputs/consistency/model_final.pt      for that model, too
 
-The FID of 2,000 samples against the test split, in the features of `evaluate.py`; every row starts
-from the same noise. `evaluations` is how often the network is asked for each sample: `heun` asks
-twice a step. Spacing `trailing` is even in t and is what `sample.py` uses; `lambda` is even in
-log(alpha / sigma), as Lu et al. 2022 (appendix) choose for their solver. Models that were trained
-for few steps have a sampler and timesteps of their own.
+The table gives the FID of 2,000 samples against the test split, in the features of `evaluate.py`;
+every row starts from the same noise. `evaluations` is the number of network evaluations for each
+sample: two for each step of `heun`. The spacing `trailing` is even in t and is used by `sample.py`;
+`lambda` is even in log(alpha / sigma), as Lu et al. 2022 (appendix) choose for their solver. Models
+that were trained for few steps have their own sampler and timesteps.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ STEPS = {
     "dpmpp": (2, 3, 5, 10, 15, 20, 30, 50, 100),
     FRESH: (10, 20, 30, 50, 100),
 }
-FEW = (1, 2, 4, 8)  # of models that were trained for few
+FEW = (1, 2, 4, 8)  # steps for models that were trained for few
 TICKS = (1, 2, 5, 10, 20, 50, 100, 250, 1000)
 LAMBDA_STEPS = {"ddim": (10, 20, 50), "heun": (5, 10, 20), "dpmpp": (5, 10, 15, 20, 30, 50)}
 
@@ -78,10 +78,10 @@ def measured(
     count: int,
     judge: Callable[[Tensor], tuple[float, float]],
 ) -> Iterator[tuple[str, str, int, float]]:
-    """Print a row for each plan; its spacing, sampler, number of evaluations and FID.
+    """Print a row for each plan; yield its spacing, sampler, number of evaluations and FID.
 
     Args:
-        judge: from samples to their FID and KID.
+        judge: a function from samples to their FID and KID.
     """
     counts = trained.config["label_counts"]
     labels = in_proportion(counts, count) if counts else None
@@ -155,7 +155,7 @@ def main() -> None:
             if few.config["objective"] not in FEW_STEPS:
                 raise InputError(f"--few: {path} was not trained for few steps")
             if few.config["dataset"] != trained.config["dataset"]:
-                raise InputError(f"--few: {path} is of other data than --checkpoint")
+                raise InputError(f"--few: {path} was trained on other data than --checkpoint")
             name, schedule = few.config["objective"], few.diffusion.schedule
             runs.append((few, [("own", name, timesteps_of(name, schedule, n)) for n in FEW]))
         for trained, planned in runs:

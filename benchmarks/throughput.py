@@ -1,16 +1,16 @@
-"""Images a second in training and sampling, this project beside its rivals, in one run.
+"""Images per second in training and sampling, for this project and its rivals, in one run.
 
     pip install -r benchmarks/requirements.txt
     python benchmarks/throughput.py --compile on
 
-All train in the same step: noise prediction, backward pass, AdamW (PyTorch's fused one), batch
-128, images of 28x28x1 or as given, on the same threads. Each rival is its own U-Net at its smallest
-usual size, in float32 and in bfloat16 autocast with channels_last, neither compiled, as their
-training examples run it. Rounds alternate between all rows, because a shared machine drifts by
-more than the rows differ; the table gives medians and, in brackets, the slowest and the fastest
-round.
+All models train with the same step: noise prediction, backward pass, AdamW (PyTorch's fused
+version), batch 128, images of 28x28x1 or as given, with the same threads. Each rival is a U-Net of
+its smallest usual size, in float32 and in bfloat16 autocast with channels_last, without compiling,
+as in its training example. Rounds alternate between all rows, because the speed of a shared machine
+varies more than the rows differ. The table gives medians and, in brackets, the slowest and the
+fastest round.
 
-Rivals are left out where their package is missing, or the side is not a multiple of 4.
+A rival is left out if its package is missing, or if the side is not a multiple of 4.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ RIVALS: dict[str, Callable[[Shape], nn.Module]] = {
 
 @dataclass
 class Row:
-    """One model in one mode: its step, its forward pass, and how fast each round of them was."""
+    """One model in one mode: its training step, its forward pass, and their speed in each round."""
 
     name: str
     mode: str
@@ -68,7 +68,7 @@ class Row:
 
 
 def awakened(model: nn.Module) -> nn.Module:
-    """Without layers at zero, through which no gradient would flow."""
+    """The model with random weights in place of zeros, through which no gradient would flow."""
     for parameter in model.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.02)
@@ -114,7 +114,7 @@ def make_row(name: str, model: nn.Module, shape, precision: str, compiled: bool,
 
 
 def rate(function: Callable[[], None], seconds: float, device: torch.device) -> float:
-    """Images a second over at least `seconds`, after one call that does not count."""
+    """Images per second over at least `seconds`, after one call that does not count."""
     function()
     wait(device)
     start, calls = time.perf_counter(), 0
@@ -154,7 +154,9 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--rounds", type=POSITIVE.parse, default=5, help="measurements of each")
     parser.add_argument("--seconds", type=NOT_NEGATIVE.parse, default=2.0, help="length of each")
-    parser.add_argument("--compile", choices=("on", "off"), default="off", help="also compiled")
+    parser.add_argument(
+        "--compile", choices=("on", "off"), default="off", help="ours also compiled"
+    )
     parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--channels", type=int, choices=(1, 3), default=1, help="of the images")
     parser.add_argument("--image_size", type=POSITIVE.parse, default=SIZE, help="their side")

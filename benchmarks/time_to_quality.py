@@ -2,8 +2,8 @@
 
     python benchmarks/time_to_quality.py outputs/budgets/rows.csv [MORE ...] --picture FILE
 
-For each project and each budget the best of its recipes and samplers counts, of several seeds the
-median. Between two budgets FID is taken to fall as a power of the minutes.
+For each project, budget and seed, the best of its recipes and samplers counts; of several seeds,
+the median counts. Between two budgets, FID is assumed to fall as a power of the minutes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from budgets import OURS, REAL
 from cli.parser import Parser
 from plots.figures import save_figure
 
-GOALS = (10.0, 2.0, 0.5)  # FID: digits one can read, good ones, and hard to tell from real ones
+GOALS = (10.0, 2.0, 0.5)  # FID of digits that are legible, good, and hard to tell from real ones
 Curve = list[tuple[float, float]]  # minutes and FID, ascending
 
 
@@ -51,7 +51,7 @@ def read(paths: Iterable[Path]) -> tuple[dict[str, Curve], float]:
 
 
 def minutes_until(curve: Curve, goal: float) -> float | None:
-    """When a curve first reaches an FID; None if it does not."""
+    """The minutes after which a curve first reaches an FID; None if it does not."""
     for k, (minutes, fid) in enumerate(curve):
         if fid <= goal:
             if k == 0:
@@ -96,7 +96,9 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("rows", type=Path, nargs="+", metavar="FILE", help="rows.csv of budgets.py")
     default = Path("outputs/time_to_quality.png")
-    parser.add_argument("--picture", type=Path, default=default, metavar="FILE", help="to draw")
+    parser.add_argument(
+        "--picture", type=Path, default=default, metavar="FILE", help="file to draw"
+    )
     args = parser.parse_args()
     curves, real = read(args.rows)
     print(f"| minutes until FID is at most | {' | '.join(f'{goal:g}' for goal in GOALS)} |")

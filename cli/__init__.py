@@ -1,1 +1,1 @@
-"""The command line: the parser, the options, what a person at a terminal gets."""
+"""The command line: the parser, the options, and messages at the terminal."""

@@ -1,4 +1,4 @@
-"""What train.py says beside what it does: whether a run is long enough, and what to type next."""
+"""Advice from train.py: whether a run is long enough, and which commands to type next."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from cli.config import OUTPUT_DIR
 from cli.options import DATA_DIR
 from names import FEW_STEPS
 
-# Steps of the optimizer before samples begin to look like the data (docs/RESULTS.md, "How
-# long a run has to be"), at the default batch size; with labels they must also follow these.
+# Optimizer steps until samples begin to look like the data, at the default batch size
+# (docs/RESULTS.md, "How long a run has to be"). With labels, samples must also follow the labels.
 ENOUGH_STEPS = {"points": 400, "images": 300}
 ENOUGH_WITH_LABELS = 600
 
 
 def enough_steps(config: Mapping[str, Any]) -> int:
-    """About how many steps of training the samples of such a run need."""
+    """The approximate number of training steps after which samples of such a run look right."""
     labelled = config["kind"] == "images" and bool(config["label_counts"])
     return ENOUGH_WITH_LABELS if labelled else ENOUGH_STEPS[config["kind"]]
 
 
 def too_short(steps: int, config: Mapping[str, Any]) -> str | None:
-    """A warning for a run of so few steps that its samples will disappoint; None for others."""
+    """A warning if a run has too few steps for good samples; None for other runs."""
     enough = enough_steps(config)
     if steps >= enough or config["objective"] in FEW_STEPS:
         return None
     labels = " and to follow the labels" if config["label_counts"] else ""
     return (
         f"note: {steps:,} steps are few; samples begin to look like the data{labels} after about"
-        f" {enough:,} (more --epochs, or a larger --subset)"
+        f" {enough:,} (use more --epochs or a larger --subset)"
     )
 
 
 def start_of(script: str) -> str:
-    """How to start another script, in the way that this one was started."""
+    """The command that starts another script in the same way as this one was started."""
     program = Path(sys.argv[0])
     if program.stem.startswith("tiny-diffusion-"):
         return f"tiny-diffusion-{script.removesuffix('_diffusion.py').removesuffix('.py')}"
@@ -45,7 +45,7 @@ def start_of(script: str) -> str:
 
 
 def next_commands(config: Mapping[str, Any], folder: Path) -> str:
-    """What to type after a run in `folder`: to sample, for a page to play with, to measure."""
+    """The commands to type after a run in `folder`: to sample, to write a page, to evaluate."""
     model = f"--checkpoint {shlex.quote(str(folder / 'model_final.pt'))}"
     chosen = "" if folder == OUTPUT_DIR else f" {model}"
     few = config["objective"] in FEW_STEPS

@@ -1,7 +1,7 @@
-"""The scripts as commands that pip installs: `tiny-diffusion-train` is `train.py`, from any folder.
+"""The scripts as commands that pip installs: `tiny-diffusion-train` runs `train.py` in any folder.
 
-A module can be shadowed by one of the same name: Hugging Face's packages are called `datasets` and
-`evaluate`, too. So these functions stand here, and look for the scripts in their own folder first.
+A module can be shadowed by another of the same name: Hugging Face has packages named `datasets` and
+`evaluate`, too. So these functions first look for the scripts in this project's own folder.
 """
 
 from __future__ import annotations

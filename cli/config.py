@@ -1,4 +1,4 @@
-"""Options from a file: of a configuration, and of the run that `--resume` goes on with."""
+"""Options from a file: a configuration, or the checkpoint of a run to resume or a model to tune."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cli.parser import Parser
 from names import CONSISTENCY, FACTS, learns_jumps
 from system.errors import InputError
 
-LARGEST_CONFIG = 1_000_000  # bytes; one with 10,000 classes has a tenth of that
+LARGEST_CONFIG = 1_000_000  # bytes; a configuration with 10,000 classes has a tenth of that
 OUTPUT_DIR = Path("outputs")
-NEWEST = Path()  # of --resume without a file
-# What a file may hold that is no option of a run: what the data were, and how a script was called.
+NEWEST = Path()  # the value of --resume without a file
+# Entries of a file that are not options of a run: facts about the data, and the call of a script.
 NO_OPTIONS = frozenset(FACTS) | {"config", "consistency", "resume", "quiet", "verbose", "given"}
-# What a run that tunes a model does not take over from the run that made it.
+# Options that a run does not take from the model that it tunes.
 AFRESH = frozenset(
     "epochs lr output_dir sample_interval save_interval save_every_minutes show_image_step".split()
 )
@@ -27,9 +27,9 @@ def read_config(path: Path) -> dict[str, Any]:
     """The content of a configuration file.
 
     Raises:
-        InputError: there is none, or it holds no object.
+        InputError: the file cannot be read, or does not contain an object.
     """
-    import json  # only now: most runs have no such file
+    import json  # imported here, since most runs have no such file
 
     try:
         if path.exists() and not path.is_file():
@@ -44,36 +44,34 @@ def read_config(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"--config {path} is not JSON: {error}") from None
     if not isinstance(options, dict):
-        raise InputError(f"--config {path} must hold an object of options, {{...}}")
+        raise InputError(f"--config {path} must contain an object of options, {{...}}")
     return options
 
 
 def without_derived(config: dict[str, Any], given: Collection[str] = ()) -> dict[str, Any]:
-    """What a person chose of a configuration.
+    """The options of a configuration that the user chose.
 
-    The rest followed from that, and is derived anew when something else is chosen. A value that
-    was changed by hand is a choice.
+    The others were derived from these, and are derived again if the choices change. A value that
+    was edited by hand counts as chosen.
 
     Args:
-        given: options that the command line names, to go before those of the file.
+        given: options on the command line, which override those of the file.
     """
     derived = config.get("derived")
     if not isinstance(derived, dict):
         derived = {}
     chosen = {name: x for name, x in config.items() if name not in derived or derived[name] != x}
     by_hand = derived.keys() & chosen.keys()
-    if "hidden_dims" in by_hand or "hidden_dims" in given:  # which take the place of
+    if "hidden_dims" in by_hand or "hidden_dims" in given:  # which replaces these two
         chosen |= {"hidden_size": None, "hidden_layers": None}
     return chosen
 
 
 def as_arguments(parser: Parser, options: dict[str, Any], path: Path) -> list[str]:
-    """The options of a configuration, as they would stand on the command line.
-
-    So they pass through the same checks.
+    """The options of a configuration as command-line arguments, so that the same checks apply.
 
     Raises:
-        InputError: there is no such option, or its value is none that a command line could hold.
+        InputError: there is no such option, or its value is not possible on a command line.
     """
     found = []
     for name, value in options.items():
@@ -89,13 +87,15 @@ def as_arguments(parser: Parser, options: dict[str, Any], path: Path) -> list[st
             raise InputError(f"{path}: {name} must be a value or a list of values, not an object")
         text = ",".join(map(str, values))
         if not is_argument(text):
-            raise InputError(f"{path}: {name} holds characters that no option can hold: {text!r}")
+            raise InputError(
+                f"{path}: {name} contains characters that are not possible in an option: {text!r}"
+            )
         found.append(f"--{name}={text}")
     return found
 
 
 def is_argument(text: str) -> bool:
-    """Whether the system could hand this to a program: no NUL, nothing that is no character."""
+    """Whether the system can pass this text to a program: it has no NUL and can be encoded."""
     try:
         return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:
@@ -105,21 +105,21 @@ def is_argument(text: str) -> bool:
 def resumed(
     parser: Parser, given: argparse.Namespace, argv: list[str], fixed: Iterable[str]
 ) -> tuple[argparse.Namespace, list[str]]:
-    """The options of the run that `--resume` goes on with, changed by the command line.
+    """The options of the run that `--resume` continues, changed by the command line.
 
     Args:
-        fixed: the options that must stay as they were.
+        fixed: the options that must not change.
 
     Returns:
-        All of them, and those that a person chose, then or now, as arguments.
+        All options, and, as arguments, those that the user chose then or now.
 
     Raises:
-        InputError: there is no checkpoint to go on from, or an option cannot change.
+        InputError: there is no checkpoint to resume from, or an option cannot change.
     """
     from checkpoints import load_checkpoint, newest_checkpoint
 
     if given.config is not None:
-        raise InputError("--resume takes the options from the checkpoint, so --config is too much")
+        raise InputError("--resume takes its options from the checkpoint, so not --config too")
     path, folder = given.resume, given.output_dir
     if path == NEWEST:
         folder = folder or OUTPUT_DIR
@@ -131,7 +131,8 @@ def resumed(
     checkpoint = load_checkpoint(path)
     if "training" not in checkpoint:
         raise InputError(
-            f"--resume: {path} holds the weights only; those in checkpoints/ hold the rest"
+            f"--resume: {path} contains the weights only; use a file in checkpoints/, which"
+            " contains the rest"
         )
     args, chosen = changed(parser, checkpoint["config"], path, argv, fixed, "run is resumed")
     args.output_dir, args.resume = folder, path
@@ -143,14 +144,14 @@ def tuned(
 ) -> tuple[argparse.Namespace, list[str]]:
     """The options of a run that tunes the model of `--consistency`, changed by the command line.
 
-    What the model is and what it learned from are as in its checkpoint, which says nothing of
-    how long and how fast it is tuned (`AFRESH`).
+    The model and its data are those of the checkpoint; the number of epochs, the learning rate and
+    the output are new (`AFRESH`).
 
     Args:
-        fixed: the options that must stay as they were.
+        fixed: the options that must not change.
 
     Returns:
-        All of them, and those that a person chose, then or now, as arguments.
+        All options, and, as arguments, those that the user chose then or now.
 
     Raises:
         InputError: there is no checkpoint of a model to tune, or an option cannot change.
@@ -163,13 +164,11 @@ def tuned(
     path: Path = given.consistency
     config = load_checkpoint(path)["config"]
     if config["objective"] == CONSISTENCY:
-        raise InputError(f"--consistency: {path} is tuned already; --resume goes on with a run")
+        raise InputError(f"--consistency: {path} is tuned already; --resume continues a run")
     if learns_jumps(config):
         raise InputError(f"--consistency: {path} samples in few steps already")
     if "epochs" not in config:
-        raise InputError(
-            f"--consistency: {path} was exported; the file that train.py wrote is needed"
-        )
+        raise InputError(f"--consistency: {path} was exported; give the file that train.py wrote")
     config = {name: value for name, value in config.items() if name not in AFRESH}
     args, chosen = changed(parser, config, path, argv, fixed, "model is tuned")
     if "objective" in parser.given(argv) and args.objective != CONSISTENCY:
@@ -193,11 +192,11 @@ def changed(
 
     Args:
         path: of the checkpoint.
-        fixed: the options that must stay as they were.
-        when: why they must, for a message.
+        fixed: the options that must not change.
+        when: the reason, for a message.
 
     Returns:
-        All of them, and those that a person chose, then or now, as arguments.
+        All options, and, as arguments, those that the user chose then or now.
 
     Raises:
         InputError: an option cannot change.

@@ -1,7 +1,7 @@
-"""The options that scripts share, their defaults, and what is checked about them.
+"""The options that scripts share, with their defaults and checks.
 
-Those that belong to a schedule, a sampler or a network stand in names.py. Imports nothing heavy, so
-that `--help` and wrong usage answer at once.
+The options of schedules, samplers and networks are in names.py. Imports nothing heavy, so that
+`--help` and usage errors appear at once.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from system.options import ByData, Option
 from system.values import POSITIVE, Choice, File, Flag, OneOf, Pair, Real, Whole
 from system.words import counted
 
-# ----------------------------------------------------------------------- what was given, and not
+# ----------------------------------------------------------------- options given, and not given
 
 
 def refuse_given(args: argparse.Namespace, options: Iterable[str], reason: str) -> None:
-    """Refuse options that were given (or switched on) although they would do nothing.
+    """Refuse options that were given (or switched on) but would have no effect.
 
     Raises:
-        InputError: naming the first of them.
+        InputError: one was given; the message names the first.
     """
     for option in options:
         value = getattr(args, option, None)
@@ -46,21 +46,21 @@ def refuse_given(args: argparse.Namespace, options: Iterable[str], reason: str) 
 def refuse_others(
     args: argparse.Namespace, options: Iterable[Option], table: Mapping[str, Entry], chosen: str
 ) -> None:
-    """Refuse those of a table's options, see `options_of`, that the chosen entry does not take.
+    """Refuse the options of a table (see `options_of`) that the chosen entry does not take.
 
     Raises:
-        InputError: naming the first of them.
+        InputError: one was given; the message names the first.
     """
     for option in options:
         taken_by = takers(table, option.name)
         if chosen not in taken_by:
-            # More names than that would hide the point.
+            # A list of more than two names would hide the point.
             reason = option.needs if len(taken_by) <= 2 else f"does not apply to {chosen}"
             refuse_given(args, [option.name], reason)
 
 
 def fill(args: argparse.Namespace, options: Iterable[Option], data: str) -> None:
-    """Set what was not given of some options to its default for `images` or `points`."""
+    """Set the options that were not given to their defaults for `images` or `points`."""
     for option in options:
         if getattr(args, option.name, 0) is None and not option.short_for:
             setattr(args, option.name, option.default_for(data))
@@ -72,14 +72,14 @@ def fill_or_refuse(
     useful: bool,
     earlier: Mapping[str, Any] | None = None,
 ) -> None:
-    """Set an option that needs something else, or refuse it where that does not hold.
+    """Set an option that depends on a condition, or refuse it if the condition does not hold.
 
     Args:
-        useful: whether it holds.
-        earlier: options of an earlier run, to go before the default.
+        useful: whether the condition holds.
+        earlier: options of an earlier run, which take precedence over the default.
 
     Raises:
-        InputError: naming the option.
+        InputError: the option was given, but the condition does not hold.
     """
     if not useful:
         refuse_given(args, [option.name], option.needs)
@@ -93,7 +93,7 @@ def fill_or_refuse(
 DATA_DIR = Option(
     "data_dir",
     File(),
-    "where image datasets are kept and downloaded to",
+    "folder for image datasets, which are downloaded to it",
     metavar="DIR",
     default=Path("data"),
     changeable=True,
@@ -104,10 +104,10 @@ DATA = (names.DATASET, DATA_DIR, *names.OF_IMAGES, names.NUM_POINTS, names.JITTE
 def check_data_options(
     args: argparse.Namespace, otherwise: Mapping[str, Any] | None = None
 ) -> None:
-    """Refuse data options that the dataset has no use for, and fill in the rest.
+    """Refuse data options that do not apply to the dataset, and fill in the rest.
 
     Args:
-        otherwise: options of an earlier run, to go before the defaults.
+        otherwise: options of an earlier run, which take precedence over the defaults.
     """
     points, drawing = kind_of(args.dataset) == "points", is_drawing(args.dataset or "")
     fill_or_refuse(args, names.NUM_POINTS, points, otherwise)
@@ -124,7 +124,7 @@ SCHEDULE = (names.TIMESTEPS, names.SCHEDULE, *OF_SCHEDULES)
 
 
 def fill_schedule(args: argparse.Namespace) -> None:
-    """Set what was not given among the options of the noise schedule, as it suits the data."""
+    """Set the options of the noise schedule that were not given to the defaults for the data."""
     kind = kind_of(args.dataset)
     fill(args, SCHEDULE, kind)
     has_betas = "beta_start" in names_of(SCHEDULES[args.schedule].options)
@@ -133,10 +133,10 @@ def fill_schedule(args: argparse.Namespace) -> None:
 
 
 def check_schedule_options(args: argparse.Namespace) -> None:
-    """Refuse schedule options that clash or do nothing.
+    """Refuse schedule options that clash or have no effect.
 
     Raises:
-        InputError: naming the options.
+        InputError: there are such options; the message names them.
     """
     refuse_others(args, OF_SCHEDULES, SCHEDULES, args.schedule)
     scale = 1000 / args.timesteps
@@ -156,14 +156,14 @@ CHECKPOINT = Option(
     "checkpoint",
     File(),
     "file written by train.py or exported, or the name of a model in pretrained/",
-    default_text="outputs/model_final.pt, or the newest in outputs/checkpoints while that is"
-    " missing",
+    default_text="outputs/model_final.pt or, if that is missing, the newest file in"
+    " outputs/checkpoints",
 )
 OF_SAMPLERS = options_of(SAMPLERS, "sampler")
 
 
 def default_steps() -> str:
-    """How many denoising steps each sampler takes when none are asked for, in words."""
+    """The default number of denoising steps of each sampler, in words."""
     found: dict[int | None, list[str]] = {}
     for name, sampler in SAMPLERS.items():
         found.setdefault(sampler.steps, []).append(name)
@@ -172,12 +172,12 @@ def default_steps() -> str:
 
 
 def sampling(default: str) -> tuple[Option, ...]:
-    """Options of the reverse process; `default` says which sampler runs when none is named."""
+    """Options of the reverse process; `default` says which sampler is the default."""
     return sampler_options(default, default_steps(), OF_SAMPLERS)
 
 
 def sampling_by_plan(plans: ByData) -> tuple[Option, ...]:
-    """The same where a `Plan` for images or points holds unless a sampler is named."""
+    """The same for scripts that follow a `Plan` for images or points unless a sampler is named."""
     default = f"{plans.images}; for points {plans.points}"
     otherwise = "as in --sampler's default; if one is named,"
     eta = names.ETA.default_text
@@ -189,7 +189,7 @@ def sampling_by_plan(plans: ByData) -> tuple[Option, ...]:
 
 
 def sampler_options(default: str, steps: str, own: tuple[Option, ...]) -> tuple[Option, ...]:
-    """Options of the reverse process, with their defaults in words, and those of the samplers."""
+    """Options of the reverse process, with their defaults in words, and the samplers' `own`."""
     return (
         Option(
             "sampler",
@@ -246,7 +246,7 @@ def check_sampler_options(args: argparse.Namespace, default: str) -> None:
     """Fill in the sampler, and refuse options that it does not have.
 
     Raises:
-        InputError: naming the option.
+        InputError: there is such an option; the message names it.
     """
     args.sampler_given = args.sampler is not None
     args.sampler = args.sampler or default
@@ -262,19 +262,19 @@ def check_sampler_options(args: argparse.Namespace, default: str) -> None:
 
 
 def suit_objective(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
-    """Sample a model that was trained for few steps in few steps, unless a sampler was named.
+    """Choose a sampler with few steps for a model trained for few, unless a sampler was given.
 
     Args:
         config: of the model.
 
     Raises:
-        InputError: the sampler does not take one of the options.
+        InputError: the sampler does not take one of the given options.
     """
     if args.sampler_given or config["objective"] not in names.FEW_STEPS:
         return
     args.sampler = config["objective"]
     refuse_others(args, OF_SAMPLERS, SAMPLERS, args.sampler)
-    print(f"trained for few steps, so sampled by --sampler {args.sampler}")
+    print(f"the model was trained for few steps, so it is sampled with --sampler {args.sampler}")
 
 
 def follow_plan(args: argparse.Namespace, plans: ByData, config: Mapping[str, Any]) -> None:
@@ -329,8 +329,8 @@ MACHINE = (
 
 
 def check_suffix(path: Path, allowed: Sequence[str], option: str) -> None:
-    """Refuse, before any work, an output file whose suffix names no format that we write, or whose
-    place is taken by a folder."""
+    """Refuse, before any work, an output file with a suffix that is not allowed, or a folder with
+    its name."""
     if path.suffix.lower() not in allowed:
         raise InputError(f"{option} must end in {' or '.join(allowed)}: {path}")
     if path.is_dir():
@@ -338,18 +338,18 @@ def check_suffix(path: Path, allowed: Sequence[str], option: str) -> None:
 
 
 def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path | str | None]) -> None:
-    """Refuse, before any work, to write over a file that is read, or where a folder is.
+    """Refuse, before any work, to overwrite an input or to write a file in place of a folder.
 
     Raises:
-        InputError: naming the file or folder.
+        InputError: there is such an output; the message names the file or folder.
     """
-    # os.path.isfile does not mind what is no name of a file at all, as Path.is_file does.
+    # Unlike Path.is_file, os.path.isfile accepts text that cannot be the name of a file.
     there = [source for source in inputs if source is not None and os.path.isfile(source)]
     for output in outputs:
         if output.is_dir():
-            raise InputError(f"{output} is a folder, where a file is to be written")
+            raise InputError(f"{output} is a folder, so the file cannot be written")
         if output.parent.exists() and not output.parent.is_dir():
-            raise InputError(f"cannot write into {output.parent}: it is no folder")
+            raise InputError(f"cannot write into {output.parent}: it is not a folder")
         for source in there:
             if output.is_file() and output.samefile(source):
                 raise InputError(

@@ -1,6 +1,6 @@
 """The parser of all command lines.
 
-Imports nothing heavy, so that `--help` and wrong usage answer at once.
+Imports nothing heavy, so that `--help` and usage errors appear at once.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 def version() -> str:
-    """The release that this is, as pyproject.toml has it."""
-    import tomllib  # which takes a while to import
+    """The version of this release, from pyproject.toml."""
+    import tomllib  # imported here, since it takes a while
 
     project = Path(__file__).resolve().parent.parent / "pyproject.toml"
     return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Show defaults, but not the `None` and `False` of options that are off."""
+    """Show defaults, except the `None` and `False` of options that are off."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.default is False:
@@ -38,7 +38,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 
 
 class ShowVersion(argparse.Action):
-    """Print the release, and end."""
+    """Print the version, and exit."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(f"Tiny Diffusion {version()}")
@@ -46,7 +46,7 @@ class ShowVersion(argparse.Action):
 
 
 class ShowAll(argparse.Action):
-    """Print the help of all options, and end."""
+    """Print the help for all options, and exit."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         assert isinstance(parser, Parser)
@@ -56,13 +56,13 @@ class ShowAll(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are two lines, not a page of usage.
+    """An argument parser that reports errors in two lines, not in a page of usage.
 
     Args:
-        document: a script's docstring: a line that says what it does, then examples. Python's
-            option -OO leaves none.
-        common: the options that `--help` shows, if it is not to show all of them; `--help_all`
-            shows the rest.
+        document: a script's docstring: a line that says what the script does, then examples. With
+            Python's option -OO there is none.
+        common: the options that `--help` shows; `--help_all` shows the rest. If empty, `--help`
+            shows all.
     """
 
     def __init__(self, document: str | None, common: Collection[str] = ()) -> None:
@@ -81,7 +81,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--version", action=ShowVersion, help="print the version", **ends)
 
     def format_help(self) -> str:
-        """All options by section or, if some are common, these alone."""
+        """The help for all options by section or, if there are common options, for these alone."""
         if not self.common:
             return super().format_help()
         formatter = self._get_formatter()
@@ -92,12 +92,12 @@ class Parser(argparse.ArgumentParser):
         formatter.add_arguments(shown)
         formatter.end_section()
         rest = len(self._actions) - len(shown)
-        formatter.add_text(f"'{self.prog} --help_all' shows the other {rest} options, too.")
+        formatter.add_text(f"'{self.prog} --help_all' also shows the other {rest} options.")
         formatter.add_text(self.epilog)
         return formatter.format_help()
 
     def add_options(self, options: Iterable[Option], title: str = "") -> None:
-        """Add options, in --help under a title of their own if there is one."""
+        """Add options, which --help lists under `title` if there is one."""
         group = self.add_argument_group(title) if title else self
         for option in options:
             names = [f"--{name}" for name in (option.name, *option.aliases)]
@@ -113,7 +113,7 @@ class Parser(argparse.ArgumentParser):
             group.add_argument(*names, help=option.full_help, **details)
 
     def given(self, argv: list[str]) -> set[str]:
-        """The options that these arguments name, as attributes of the parsed arguments."""
+        """The names of the options in these arguments, as attributes of the parsed arguments."""
         blank = argparse.Namespace(**{action.dest: None for action in self._actions})
         found = vars(self.parse_args(argv, blank))
         return {name for name, value in found.items() if value is not None}
@@ -127,9 +127,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def settings(cls: type[T], args: argparse.Namespace, **others: Any) -> T:
-    """A frozen dataclass filled in with `others`, and with the parsed arguments of the names of the
-    rest of its fields."""
-    from dataclasses import fields  # which takes a while to import
+    """A frozen dataclass with the fields in `others`; its other fields are the parsed arguments of
+    the same names."""
+    from dataclasses import fields  # imported here, since it takes a while
 
     rest = {field.name for field in fields(cls)} - others.keys()
     return cls(**{name: getattr(args, name) for name in rest}, **others)

@@ -1,4 +1,4 @@
-"""The options of sample.py: what they are, and what they exclude."""
+"""The options of sample.py, and which of them exclude each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMON = (
     "checkpoint num_images labels guidance sampler timesteps inpaint mask from_image inversion"
     " show_intermediate gif output seed"
 ).split()
-ENDS = ("sample.png", "process.png")  # of the stills, those whose names are known beforehand
+ENDS = ("sample.png", "process.png")  # the stills with names that are known beforehand
 
 OUTPUT = (
     Option(
@@ -30,7 +30,8 @@ OUTPUT = (
     Option(
         "labels",
         Labels(),
-        "class-conditional models: the classes to make, in turn, such as 3, 0,1,7, 0-9 or cat,dog",
+        "class-conditional models: the classes to make, in turn; for example 3, 0,1,7, 0-9 or"
+        " cat,dog",
         default_text="all",
     ),
     Option(
@@ -49,24 +50,24 @@ OUTPUT = (
     Option(
         "show_image_step",
         POSITIVE,
-        "a picture every so many denoising steps (not timesteps, as in train.py), instead of about"
-        " ten in all; implies --show_intermediate",
+        "denoising steps between pictures (not timesteps, as in train.py), instead of about ten"
+        " pictures in all; implies --show_intermediate",
         metavar="STEPS",
     ),
     Option("gif", Flag(), "also write the process as an animation"),
     Option(
         "export",
         File(),
-        "make nothing, but write the weights for passing on: a .pt or a .safetensors file, which"
-        " --checkpoint takes",
+        "make no samples, but write the weights to a .pt or .safetensors file to share, which"
+        " --checkpoint can read",
     ),
-    Option("half", Flag(), "with --export: in half precision, half the size"),
+    Option("half", Flag(), "with --export: use half precision, which halves the size"),
 )
 DATA_DIR = Option(
     "data_dir",
     File(),
-    "with --inpaint, --from_image and --inversion: where the model's dataset is kept and downloaded"
-    " to",
+    "with --inpaint, --from_image and --inversion: folder for the model's dataset, which is"
+    " downloaded to it",
     metavar="DIR",
     default=Path("data"),
     needs="belongs to --inpaint, --from_image and --inversion",
@@ -74,8 +75,8 @@ DATA_DIR = Option(
 STRENGTH = Option(
     "strength",
     Real(0, 1),
-    "with --from_image: up to which share of the timesteps noise is added; near 0 the image stays"
-    " as it is, at 1 nothing of it is left",
+    "with --from_image: share of the timesteps up to which noise is added; near 0 the image hardly"
+    " changes, at 1 nothing of it is left",
     metavar="S",
     default=0.6,
     needs="belongs to --from_image",
@@ -83,7 +84,7 @@ STRENGTH = Option(
 VISITS = Option(
     "visits",
     POSITIVE,
-    "with --inpaint: how often each timestep is visited; more visits take longer and fit better",
+    "with --inpaint: number of visits to each timestep; more visits take longer and fit better",
     default=10,
     needs="belongs to --inpaint",
 )
@@ -97,15 +98,15 @@ EDITING = (
     Option(
         "inpaint",
         Text(),
-        "fill in what --mask covers (RePaint) in a square picture file (light on dark, like the"
-        " training images), or in the test image of this number, from 0 (./7 is a file of that"
-        " name)",
+        "fill in the part of an image that --mask covers (RePaint); the image is a square picture"
+        " file (light on dark, like the training images), or the number of a test image, from 0"
+        " (./7 is a file of that name)",
         metavar="IMAGE",
     ),
     Option(
         "mask",
         Text(),
-        f"with --inpaint: {', '.join(MASKS)}, or a picture that is white where to fill in",
+        f"with --inpaint: {', '.join(MASKS)}, or a picture that is white in the part to fill in",
         metavar="MASK",
     ),
     Option(
@@ -120,7 +121,7 @@ EDITING = (
         "inversion",
         Text(),
         "encode an image, given as for --inpaint, as noise (ddim run backwards) and decode it"
-        " again, with --labels also as other classes; for a model of points, a set of points",
+        " again, also as other classes with --labels; for a model of points, give a set of points",
         metavar="IMAGE",
     ),
     DATA_DIR,
@@ -145,7 +146,7 @@ def parse_arguments(argv: list[str] | None = None, document: str | None = "") ->
     """The options of sample.py, checked.
 
     Args:
-        document: what `--help` says, see `cli.parser.Parser`.
+        document: the text for `--help`, see `cli.parser.Parser`.
     """
     args = make_parser(document).parse_args(argv)
     check_editing_options(args)
@@ -165,13 +166,13 @@ def parse_arguments(argv: list[str] | None = None, document: str | None = "") ->
 
 
 def check_given_image(args: argparse.Namespace) -> str | None:
-    """Fill in the options of what begins with an image, and refuse what does not go together.
+    """Fill in the options for sampling that begins with an image, and refuse those that clash.
 
     Returns:
-        The name of its output; None where nothing begins with an image.
+        The name of the output; None if sampling does not begin with an image.
 
     Raises:
-        InputError: naming the option.
+        InputError: options clash; the message names one.
     """
     name = None
     if args.inpaint is None:
@@ -190,15 +191,15 @@ def check_given_image(args: argparse.Namespace) -> str | None:
         others = ["interpolate", "inpaint", "mask", "from_image"]
         cli.options.refuse_given(args, others, "cannot go with --inversion")
         if args.sampler not in (None, "ddim") or args.eta or args.momentum not in (None, 1):
-            raise InputError("--inversion is ddim run backwards, with no other sampler, eta 0")
+            raise InputError(
+                "--inversion is ddim run backwards, with eta 0; no other sampler is possible"
+            )
     if name is not None:
         option = "inpaint" if name == "inpainting" else name
         why = f"is not for --{option}, which makes all images at once"
         cli.options.refuse_given(args, ["batch_size"], why)
         if args.guidance is not None and args.guide is None and args.labels is None:
-            raise InputError(
-                f"--guidance with --{option} needs --labels, whose class it exaggerates"
-            )
+            raise InputError(f"--guidance with --{option} needs --labels: the class to exaggerate")
     cli.options.fill_or_refuse(args, DATA_DIR, name is not None)
     cli.options.fill_or_refuse(args, STRENGTH, args.from_image is not None)
     cli.options.fill_or_refuse(args, VISITS, args.inpaint is not None)
@@ -206,20 +207,20 @@ def check_given_image(args: argparse.Namespace) -> str | None:
 
 
 def check_editing_options(args: argparse.Namespace) -> None:
-    """Fill in the output and the sampler, and refuse what does not go together.
+    """Fill in the output and the sampler, and refuse options that clash.
 
     Raises:
-        InputError: naming the option.
+        InputError: options clash; the message names one.
     """
     name = check_given_image(args) or "generated_samples"
     usual = "ddpm" if args.interpolate is None else "dpmpp"
     cli.options.check_sampler_options(args, default="ddim" if args.inversion else usual)
     if args.from_image is not None and SAMPLERS[args.sampler].by_level:
-        raise InputError(f"--from_image takes many steps, so not --sampler {args.sampler}")
+        raise InputError(f"--from_image needs many steps, so not --sampler {args.sampler}")
     if args.interpolate is not None:
         name = "interpolation"
         if args.interpolate[0] == args.interpolate[1]:
-            raise InputError("--interpolate needs two seeds that differ")
+            raise InputError("--interpolate needs two different seeds")
         if SAMPLERS[args.sampler].fresh_noise or args.eta:
             without = [name for name, sampler in SAMPLERS.items() if not sampler.fresh_noise]
             raise InputError(

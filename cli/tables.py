@@ -1,4 +1,4 @@
-"""What follows from the tables of names.py: which names take an option, and how that is said."""
+"""Options derived from the tables of names.py: the names that take each option, and its help."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from system.options import Option
 
 
 class Entry(Protocol):
-    """What a table of names.py maps a name to."""
+    """An entry of a table in names.py."""
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """Those that it takes."""
+        """The options that it takes."""
 
 
 def takers(table: Mapping[str, Entry], option: str) -> list[str]:
@@ -25,13 +25,13 @@ def takers(table: Mapping[str, Entry], option: str) -> list[str]:
 def options_of(
     table: Mapping[str, Entry], choice: str, verb: str = "applies to"
 ) -> tuple[Option, ...]:
-    """The options of all entries of a table, each once, with the names of those that take it.
+    """The options of all entries of a table, each once, with the names of the entries that take it.
 
-    Of an option with several defaults the help says which are whose.
+    If the default depends on the entry, the help lists all defaults.
 
     Args:
-        choice: the option that picks an entry.
-        verb: of the words with which an option is refused that the chosen entry does not take.
+        choice: the option that chooses an entry.
+        verb: for the message if the chosen entry does not take an option.
     """
     found = {option.name: option for entry in table.values() for option in entry.options}
     marked = []
@@ -49,11 +49,11 @@ def options_of(
 
 
 def default_in(entry: Entry, name: str) -> Any:
-    """The default that an option has in an entry."""
+    """The default of an option in an entry."""
     return next(option.default for option in entry.options if option.name == name)
 
 
 def in_a_row(words: Sequence[str], last: str) -> str:
-    """Words as a sentence has them: `a, b and c`."""
+    """Words joined as in a sentence: `a, b and c`."""
     *before, end = words
     return f"{', '.join(before)} {last} {end}" if before else end

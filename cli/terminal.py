@@ -1,6 +1,6 @@
-"""What a person at a terminal gets: how a script ends, how much it says, a little colour.
+"""Scripts at the terminal: how they end, how much they print, and a little colour.
 
-Imports nothing heavy, so that `--help` and wrong usage answer at once.
+Imports nothing heavy, so that `--help` and usage errors appear at once.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--verbose",
         action="store_true",
-        help="print versions and all options first, and where in the code an error occurred",
+        help="print versions and all options first, and the place in the code of an error",
     )
 
 
 def set_verbosity(args: argparse.Namespace) -> None:
-    """Print as much as `--quiet` or `--verbose` ask for."""
+    """Set how much is printed, as `--quiet` or `--verbose` ask."""
     Verbosity.quiet, Verbosity.verbose = args.quiet, args.verbose
     if args.quiet:
         sys.stdout = nowhere()
@@ -46,8 +46,8 @@ def set_verbosity(args: argparse.Namespace) -> None:
 def prefer_own_modules() -> None:
     """Let Python find this project's modules before others of the same names, such as `datasets`.
 
-    Python looks first in the folder of a script that it is given, but with `-m`, and in commands
-    that pip installs, anywhere else.
+    Python looks first in the folder of the script that it runs, but in another place with `-m` and
+    in commands that pip installs.
     """
     home = str(Path(__file__).resolve().parent.parent)
     if sys.path[0] != home:
@@ -55,9 +55,10 @@ def prefer_own_modules() -> None:
 
 
 def prepare_process() -> None:
-    """Make a script independent of where and how it was started, as far as that is possible."""
+    """Make a script as independent as possible of where and how it was started."""
     prefer_own_modules()
-    # Of a stream that was closed the next file would get the number, and what others print there.
+    # If a standard stream is closed, the next file to be opened would get its number, and with it
+    # everything that is printed to the stream.
     while (file := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(file)
@@ -74,24 +75,24 @@ def prepare_process() -> None:
                 write_through=stream.write_through,
             )
             setattr(sys, name, output)
-    # Pictures are the same whatever the environment or a file in the folder asks for.
+    # Pictures do not depend on settings in the environment or in a file in the folder.
     os.environ["MPLBACKEND"], os.environ["MATPLOTLIBRC"] = "agg", os.devnull
 
 
 def red(text: str, stream: TextIO) -> str:
-    """The text in red where the stream is a terminal (and NO_COLOR is not set)."""
+    """The text in red if the stream is a terminal (and NO_COLOR is not set)."""
     plain = not stream.isatty() or "NO_COLOR" in os.environ
     return text if plain else f"\033[31m{text}\033[0m"
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script's main function and end the process with the exit code that fits.
+    """Run a script's main function and end the process with the right exit code.
 
-    0 done, 1 the run failed, 2 wrong usage or input, 130 interrupted, 143 terminated. Whatever
-    goes wrong gets a line on stderr; `--verbose` adds where in the code it did.
+    0 done, 1 the run failed, 2 wrong usage or input, 130 interrupted, 143 terminated. Every error
+    is reported in one line on stderr; `--verbose` adds its place in the code.
     """
     prepare_process()
-    Verbosity.verbose = "--verbose" in sys.argv[1:]  # reading the options can go wrong, too
+    Verbosity.verbose = "--verbose" in sys.argv[1:]  # reading the options can fail, too
     try:
         main()
         code = 0
@@ -108,7 +109,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     except Exception as error:
         code = fail(1, explain(error))
     if is_one_of_several():
-        # The threads that connect processes can abort this one while the interpreter is taken apart
+        # The threads that connect processes can abort this process while the interpreter shuts down
         # (pytorch/pytorch#179291), which would look like a failure of the job.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -125,14 +126,14 @@ def fail(code: int, message: str) -> int:
 
 
 def explain(error: Exception) -> str:
-    """What to tell a person about an error that no other part of the program has explained."""
+    """The message for an error that no other part of the program has explained."""
     text = str(error)
     if isinstance(error, ModuleNotFoundError):
         python = Path(".venv", "Scripts" if os.name == "nt" else "bin", "python")
         return (
-            f"{sys.executable} has no module {error.name}. Where the scripts are, set up a Python"
-            f" that has all they need: 'python3 -m venv .venv', then '{python} -m pip install -r"
-            f" requirements.txt'; start them with {python}"
+            f"{sys.executable} has no module {error.name}. In the folder of the scripts, set up a"
+            f" Python that has all they need: 'python3 -m venv .venv', then '{python} -m pip"
+            f" install -r requirements.txt'; start the scripts with {python}"
         )
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
@@ -140,5 +141,5 @@ def explain(error: Exception) -> str:
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text:
         return "out of memory: lower --batch_size (or --base_channels), or use --device cpu"
     if isinstance(error, RuntimeError) and "by peer" in text:  # gloo, when a connection breaks
-        return "another process of this job has ended; its own message says why"
-    return f"unexpected {type(error).__name__}: {text} (--verbose shows where in the code)"
+        return "another process of this job has ended; its own message gives the reason"
+    return f"unexpected {type(error).__name__}: {text} (--verbose shows the place in the code)"

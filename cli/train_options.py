@@ -1,6 +1,6 @@
-"""The options of train.py: what they are, what they exclude, and what follows from them.
+"""The options of train.py, which of them exclude each other, and what is derived from them.
 
-Those that describe the model stand in names.py.
+The options that describe the model are in names.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from system.errors import InputError
 from system.options import ByData, Option
 from system.values import NOT_NEGATIVE, POSITIVE, Choice, File, Flag, OneOf, Real, Whole
 
-# A person's own images can be few or many, so their defaults count steps and not epochs.
+# The user's own images can be few or many, so their defaults count steps, not epochs.
 OWN_STEPS, OWN_PICTURES, OWN_SAVES = 5000, 20, 5
 TUNING_EPOCHS, TUNING_LR = ByData(3, 300), ByData(1e-3, 2e-3)
 COMMON = (
@@ -49,7 +49,7 @@ TRAINING = (
         "passes over the data",
         aliases=("num_epochs",),
         default=ByData(20, 200),
-        default_text=f"20 for images, 200 for points; for your own images {OWN_STEPS:,} steps",
+        default_text=f"20 for images, 200 for points; {OWN_STEPS:,} steps for your own images",
         changeable=True,
     ),
     Option(
@@ -78,7 +78,7 @@ TRAINING = (
     Option(
         "lr_schedule",
         Choice(names.LR_SCHEDULES),
-        "constant, or falling to zero along a cosine",
+        "constant, or cosine, which falls to zero",
         default="cosine",
         changeable=True,
     ),
@@ -136,7 +136,7 @@ OUTPUT = (
     Option(
         "show_image_step",
         POSITIVE,
-        "with the samples also draw how they came about, every so many timesteps (not denoising"
+        "also draw how the samples emerge, with this many timesteps between pictures (not denoising"
         " steps, as in sample.py)",
         metavar="T",
         changeable=True,
@@ -147,7 +147,8 @@ OUTPUT = (
         "epochs between pictures of samples",
         metavar="EPOCHS",
         default=ByData(1, 20),
-        default_text=f"1 for images, 20 for points; for your own images {OWN_PICTURES} times",
+        default_text=f"1 for images, 20 for points; {OWN_PICTURES} pictures a run for your own"
+        " images",
         changeable=True,
     ),
     Option(
@@ -156,20 +157,21 @@ OUTPUT = (
         "epochs between checkpoints",
         metavar="EPOCHS",
         default=ByData(5, 100),
-        default_text=f"5 for images, 100 for points; for your own images {OWN_SAVES} times",
+        default_text=f"5 for images, 100 for points; {OWN_SAVES} checkpoints a run for your own"
+        " images",
         changeable=True,
     ),
     Option(
         "save_every_minutes",
         Real(0, math.inf),
-        "also save a checkpoint every so many minutes, in place of the last such one",
+        "minutes between extra checkpoints, each of which replaces the last",
         metavar="MINUTES",
         changeable=True,
     ),
     Option(
         "keep_checkpoints",
         POSITIVE,
-        "keep only the newest N of the checkpoints after epochs",
+        "keep only the newest N of the checkpoints that are saved after epochs",
         default_text="all",
         changeable=True,
     ),
@@ -190,18 +192,18 @@ TUNING = Option(
 RESUME = Option(
     "resume",
     File(),
-    "go on with an earlier run up to --epochs, from this checkpoint or the newest in the output"
-    " folder",
+    "continue an earlier run up to --epochs, from this checkpoint or, without a file, from the"
+    " newest in the output folder",
     metavar="CHECKPOINT",
     bare=NEWEST,
 )
 CONFIG = Option(
     "config",
     File(),
-    "take options from a .json file, such as a run's own config.json; options on the command line"
+    "read options from a .json file, such as a run's config.json; options on the command line"
     " override it",
 )
-# The options of a run, which config.json holds. A script's others say where they come from.
+# The options of a run, which config.json contains. The others say where options come from.
 OPTIONS = (
     *cli.options.DATA,
     *TRAINING,
@@ -211,10 +213,10 @@ OPTIONS = (
     *cli.options.MACHINE,
     names.SEED,
 )
-# Those that cannot change when a run goes on. How long it takes, how fast it is, where it runs and
-# what it writes when may.
+# The options that cannot change when a run is resumed. Its length, speed and device can change, and
+# what it writes and when.
 FIXED = tuple(option for option in OPTIONS if not option.changeable)
-# Those of them that can when a model is tuned. (The seed decides which points there are.)
+# Those of them that can change when a model is tuned. (Not the seed, which determines the points.)
 FREE_IN_TUNING = {"objective", "guidance", "no_teacher", "optimizer", "ema_decay"}
 
 
@@ -225,7 +227,7 @@ def make_parser(document: str) -> Parser:
     parser.add_options(TRAINING, "training")
     parser.add_options(NETWORK, "network")
     parser.add_options(cli.options.SCHEDULE, "noise schedule")
-    parser.add_options((*OUTPUT, TUNING, RESUME), "output, and going on")
+    parser.add_options((*OUTPUT, TUNING, RESUME), "output, tuning and resuming")
     parser.add_options(cli.options.MACHINE, "machine")
     parser.add_options((names.SEED,), "randomness")
     cli.terminal.add_verbosity_options(parser)
@@ -234,10 +236,10 @@ def make_parser(document: str) -> Parser:
 
 
 def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
-    """The options of a run, checked and with nothing left to fill in but `BY_SIZE`.
+    """The options of a run, checked; only those of `BY_SIZE` may still have to be filled in.
 
     Args:
-        document: what `--help` says, see `cli.parser.Parser`.
+        document: the text for `--help`, see `cli.parser.Parser`.
     """
     parser = make_parser(document)
     args, given = parser.parse_args(argv), argv
@@ -265,23 +267,23 @@ def parse_arguments(argv: list[str], document: str = "") -> argparse.Namespace:
 
 
 def fill_defaults(args: argparse.Namespace) -> None:
-    """Set what was not given among the options whose default depends on the data or on others."""
+    """Set the options that were not given and whose defaults depend on the data or the others."""
     cli.options.fill_schedule(args)
     if args.objective == names.CONSISTENCY:
         fill_tuning(args)
     if args.schedule == LEARNED and args.timestep_sampling is None:
-        args.timestep_sampling = "uniform"  # what it learns is which timesteps matter
+        args.timestep_sampling = "uniform"  # the schedule itself learns which timesteps matter
     by_data = [option for option in OPTIONS if isinstance(option.default, ByData)]
     if is_own_images(args.dataset or ""):
         by_data = [option for option in by_data if option.name not in BY_SIZE]
     fill(args, by_data, kind_of(args.dataset))
     if args.loss_weighting is None:
-        # For x0 it makes the error that of v (docs/MATH.md, section 3).
+        # With x0 prediction, inverse_sigma makes the loss the error of v (docs/MATH.md, section 3).
         args.loss_weighting = "inverse_sigma" if args.prediction == "x0" else "uniform"
 
 
 def fill_tuning(args: argparse.Namespace) -> None:
-    """Set how long and how fast a model is tuned, where that was not given."""
+    """Set the epochs and the learning rate for tuning a model, if they were not given."""
     kind = kind_of(args.dataset)
     args.lr = args.lr or getattr(TUNING_LR, kind)
     if not is_own_images(args.dataset or ""):
@@ -289,7 +291,7 @@ def fill_tuning(args: argparse.Namespace) -> None:
 
 
 def fill_by_size(args: argparse.Namespace, examples: int, processes: int) -> None:
-    """Set what is left: of a person's own images, what depends on how many there are."""
+    """Set the remaining options: those that depend on the number of the user's own images."""
     per_epoch = max(1, examples // (args.batch_size * processes))
     args.epochs = args.epochs or math.ceil(OWN_STEPS / per_epoch)
     args.sample_interval = args.sample_interval or math.ceil(args.epochs / OWN_PICTURES)
@@ -297,56 +299,56 @@ def fill_by_size(args: argparse.Namespace, examples: int, processes: int) -> Non
 
 
 def check_output_is_outside(args: argparse.Namespace) -> None:
-    """Refuse to write pictures among those that are learned from.
+    """Refuse an output folder within the folder of training pictures.
 
     Raises:
-        InputError: naming the folder.
+        InputError: it is; the message names both.
     """
     folder = args.dataset or ""
     if not is_own_images(folder) or not os.path.isdir(folder):
         return
     if args.output_dir.resolve().is_relative_to(Path(folder).resolve()):
         raise InputError(
-            f"--output_dir {args.output_dir} is in {folder}, so that the pictures of samples would"
-            " be learned from in the next run; choose one outside of it"
+            f"--output_dir {args.output_dir} is in {folder}, so the next run would learn from the"
+            " pictures of samples; choose a folder outside it"
         )
 
 
 def check_pure_noise(args: argparse.Namespace) -> None:
-    """Refuse what cannot learn where nothing is left of the data.
+    """Refuse options that do not work with a schedule that ends in pure noise.
 
     Raises:
-        InputError: naming the options.
+        InputError: there are such options; the message names them.
     """
     if not SCHEDULES[args.schedule].ends_in_pure_noise:
         return
     if args.prediction == "eps":
         raise InputError(
             f"--prediction eps is not possible with --schedule {args.schedule}: at its last"
-            " timestep x is pure noise, and knowing eps tells nothing about the data; take v or x0"
+            " timestep x is pure noise, and eps says nothing about the data; use v or x0"
         )
     if args.loss_weighting == "min_snr":
         raise InputError(
-            f"--loss_weighting min_snr is not possible with --schedule {args.schedule}: it weighs"
-            f" by the signal, and the last timesteps of {args.schedule} have none"
+            f"--loss_weighting min_snr is not possible with --schedule {args.schedule}: its weights"
+            f" depend on the signal, and the last timesteps of {args.schedule} have none"
         )
 
 
 def check_few_steps(args: argparse.Namespace) -> None:
-    """Refuse what training for few steps cannot do, and guidance in training without tuning.
+    """Refuse options that training for few steps does not support, or that need tuning.
 
     Raises:
-        InputError: naming the options.
+        InputError: there are such options; the message names them.
     """
     if args.objective == names.SHORTCUT and args.schedule == LEARNED:
         raise InputError(
             f"--schedule {LEARNED} is not possible with --objective {args.objective}: the noise"
-            " levels that jumps go to would move; take a schedule that stays"
+            " levels at the ends of jumps would move; use a fixed schedule"
         )
     if args.objective in names.FEW_STEPS and args.prediction == "eps":
         raise InputError(
-            f"--objective {args.objective} is not possible with --prediction eps: in one step from"
-            " noise its errors grow by sigma / alpha, up to 80 times; train with v or x0"
+            f"--objective {args.objective} is not possible with --prediction eps: one step from"
+            " noise multiplies its errors by sigma / alpha, up to 80; train with v or x0"
         )
     if args.objective != names.CONSISTENCY:
         refuse_given(args, ["guidance"], "belongs to --consistency; sample.py has its own")
@@ -355,7 +357,7 @@ def check_few_steps(args: argparse.Namespace) -> None:
     if args.consistency is None and args.resume is None:
         raise InputError("--objective consistency needs a trained model: --consistency CHECKPOINT")
     if args.no_teacher:
-        refuse_given(args, ["guidance"], "needs the teacher that --no_teacher does without")
+        refuse_given(args, ["guidance"], "needs the teacher, which --no_teacher leaves out")
     if args.guidance is not None and not (args.class_conditional and args.label_dropout != 0):
         raise InputError(
             "--guidance needs a model trained with --class_conditional and --label_dropout above 0"
@@ -363,10 +365,10 @@ def check_few_steps(args: argparse.Namespace) -> None:
 
 
 def fill_network(args: argparse.Namespace) -> None:
-    """Decide which network it is, refuse options of others, and fill in the rest.
+    """Choose the network, refuse the options of other networks, and fill in the rest.
 
     Raises:
-        InputError: naming the option.
+        InputError: an option does not fit; the message names it.
     """
     kind = kind_of(args.dataset)
     fill_or_refuse(args, names.LABEL_DROPOUT, args.class_conditional)
@@ -390,10 +392,10 @@ def fill_network(args: argparse.Namespace) -> None:
 
 
 def fill_hidden_dims(args: argparse.Namespace) -> None:
-    """Make the width of each layer of an MLP of one width and a number of layers.
+    """Derive the widths of all layers of an MLP from one width and the number of layers.
 
     Raises:
-        InputError: all three were given, and they differ.
+        InputError: --hidden_dims was given with another width or another number of layers.
     """
     if args.model != "mlp":
         return

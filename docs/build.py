@@ -1,12 +1,12 @@
-"""Make the pictures of the README and the pages here anew: `make docs`, or some by their names.
+"""Make the pictures in the README and in docs/ again: all (`make docs`), or some by name.
 
     python docs/build.py                         all, in about an hour on two cores
-    python docs/build.py guidance inpainting     these
+    python docs/build.py guidance inpainting     these two
 
-Most are what the command beside them makes; the others put together what several
-commands make. Six models are trained for them, which stay in --folder; what is there is not
-trained again. One learns from a folder of pictures, emoji/ in --data_dir: without that,
-`own_pictures` is left out.
+Most pictures are made by the command beside them; the others combine the output of several
+commands. Eight models are trained for them and kept in --folder; a model that is already there is not
+trained again. One model learns from a folder of pictures, emoji/ in --data_dir; without that
+folder, `own_pictures` is left out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from plots.images import save_rows
 from sampling import restore
 from system.words import counted
 
-LARGEST = 400_000  # bytes of a picture
+LARGEST = 400_000  # the most bytes of a picture
 LARGEST_PAGE = 6_000_000
 EPOCHS = 6
 SHOWN_EPOCHS = (1, 2, 3, 4, 6)
@@ -41,11 +41,11 @@ SHOWN_STEPS = (1, 2, 4, 20, 1000)
 
 
 class Studio:
-    """Runs the scripts, and keeps the models that several pictures need.
+    """Runs the scripts, and keeps models that several pictures need.
 
     Args:
-        folder: for the models and all that is not shown.
-        data_dir: where MNIST is, or goes.
+        folder: for the models and other intermediate files.
+        data_dir: the folder of MNIST, which is downloaded to it.
         target: the folder for the pictures.
     """
 
@@ -57,14 +57,14 @@ class Studio:
         subprocess.run([sys.executable, REPOSITORY / script, *map(str, options)], check=True)
 
     def train(self, name: str, *options: object) -> Path:
-        """The folder of a run, which is made unless it is there."""
+        """The folder of a run, which is trained unless it exists."""
         folder = self.folder / name
         if not (folder / "model_final.pt").is_file():
             self.run("train.py", *options, "--data_dir", self.data_dir, "--output_dir", folder)
         return folder
 
     def has(self, folder: Path) -> bool:
-        """Whether a folder of pictures is there."""
+        """Whether a folder of pictures exists."""
         return folder.is_dir()
 
     def labelled(self, dataset: str) -> Path:
@@ -85,16 +85,16 @@ class Studio:
 
     def samples(self, checkpoint: Path, *options: object) -> torch.Tensor:
         made = self.folder / "samples.npy"
-        # Of an option that is given twice the second counts.
+        # If an option is given twice, the second one counts.
         usual = ("--sampler", "dpmpp", "--output", made)
         self.run("sample.py", "--checkpoint", checkpoint, *usual, *options)
         return torch.from_numpy(np.load(made))
 
     def show(self, made: Path, name: str, largest: int = LARGEST) -> None:
-        """Put a picture, or the page, where it belongs."""
+        """Copy a picture, or the page, to the target folder."""
         size = made.stat().st_size
         if size > largest:
-            raise SystemExit(f"{made} has {size:,} bytes, too many for {name}")
+            raise SystemExit(f"{made} has {size:,} bytes, which is too large for {name}")
         shutil.copyfile(made, self.target / name)
 
 
@@ -144,7 +144,7 @@ def arrows(studio: Studio) -> None:
 
 
 def page(studio: Studio) -> None:
-    """The page to publish, of a pretrained model, and a photograph of it."""
+    """The published page, with a pretrained model, and a screenshot of it."""
     made, photographed = studio.folder / "index.html", studio.folder / "page.png"
     data = ("--data_dir", studio.data_dir)
     studio.run("visualize_diffusion.py", "--checkpoint", "mnist", *data, "--html", made)
@@ -224,7 +224,7 @@ def inversion(studio: Studio) -> None:
 def own_pictures(studio: Studio) -> None:
     pictures, made = studio.data_dir / "emoji", studio.folder / "own_pictures.png"
     if not studio.has(pictures):
-        print(f"{pictures} is not there, so own_pictures is left out")
+        print(f"{pictures} does not exist, so own_pictures is left out")
         return
     data = ("--dataset", pictures, "--image_size", 32, "--class_conditional")
     model = studio.train("emoji", *data, "--epochs", 292) / "model_final.pt"
@@ -252,7 +252,7 @@ def density(studio: Studio) -> None:
 
 
 def bits(studio: Studio) -> None:
-    """Of the model that comes with the repository."""
+    """The bits per dimension under the model in the repository."""
     made, trained = studio.folder / "bits.png", restore(Path("mnist"), torch.device("cpu"))
     test = load_images("mnist", studio.data_dir, train=False)
     x0 = trained.units.to_model(test.examples)
@@ -310,10 +310,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     known = ", ".join(PICTURES)
-    add("names", nargs="*", metavar="NAME", help=f"of: {known} (default: all)")
+    add("names", nargs="*", metavar="NAME", help=f"some of: {known} (default: all)")
     add("--data_dir", type=Path, default=Path("data"), metavar="DIR")
     add("--folder", type=Path, default=Path("outputs/docs"), metavar="DIR")
-    add("--target", type=Path, default=DOCS, metavar="DIR", help="where the pictures go")
+    add("--target", type=Path, default=DOCS, metavar="DIR", help="folder for the pictures")
     args = parser.parse_args()
     for name in args.names:
         if name not in PICTURES:

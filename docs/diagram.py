@@ -1,4 +1,4 @@
-"""Draw a network, with the shapes that an image really has on its way through it.
+"""Draw a diagram of a network, with the actual shapes of an image on its way through it.
 
 python docs/diagram.py docs/unet.png
 python docs/diagram.py docs/dit.png
@@ -25,7 +25,7 @@ from names import MODELS
 from plots.figures import save_figure
 
 SHAPE = IMAGES["mnist"].shape
-# How high the parts of each resolution stand.
+# The height at which the parts of each resolution are drawn.
 LEVELS = {SHAPE[1] // 2**halvings: 2.0 - halvings for halvings in range(3)}
 GAP = 1.35
 WIDTH, HEIGHT = 1.12, 0.5
@@ -42,7 +42,7 @@ Place = tuple[float, float]
 
 
 def trace(model: UNet) -> dict[str, tuple[torch.nn.Module, tuple[int, ...]]]:
-    """The parts that an image passes, in order, with the shape (C, H, W) that leaves each."""
+    """The parts of the network in order, with the shape (C, H, W) of the output of each."""
     parts = {}
     for name, module in model.named_children():
         if name in ("time_mlp", "norm"):
@@ -65,7 +65,7 @@ def box(
     colour: str,
     width: float = WIDTH,
 ) -> None:
-    """A part, with the shape that leaves it, if that is to be said."""
+    """Draw a part of the network, with the shape of its output if one is given."""
     x, y = place
     corner = (x - width / 2, y - HEIGHT / 2)
     style = "round,pad=0.02,rounding_size=0.08"
@@ -79,7 +79,7 @@ def box(
 
 
 def dot(axes: Axes, place: Place, width: float = WIDTH) -> None:
-    """In a corner of the box there: it is told the timestep."""
+    """Draw a dot in a corner of the box at `place`: this part receives the timestep."""
     x, y = place
     corner = (x - width / 2 + 0.1, y + HEIGHT / 2 - 0.08)
     axes.plot(*corner, "o", color="tab:red", markersize=4)
@@ -99,7 +99,7 @@ def draw_unet(path: Path) -> None:
     places: dict[str, Place] = {"x": (0, LEVELS[SHAPE[1]])}
     box(axes, places["x"], "$x_t$", SHAPE, "0.95")
     for k, (name, (module, shape)) in enumerate(parts.items()):
-        # What is unfolded next still has the lower resolution here.
+        # A part that is unfolded next still has the lower resolution here.
         places[name] = (GAP * (k + 1), LEVELS[shape[1]])
         text = TEXTS.get(name) or NAMES[type(module)]
         box(axes, places[name], text, shape, COLOURS.get(type(module), "white"))
@@ -138,7 +138,7 @@ BRANCHES = {"self-\nattention": COLOURS[Attention], "MLP": COLOURS[ResBlock]}
 
 
 def draw_dit(path: Path) -> None:
-    """The row of blocks above, and below what is in each."""
+    """Draw the row of blocks and, below it, the parts of a block."""
     config = {**DIT, "shape": SHAPE, "label_counts": [], "objective": "denoising"}
     model = DiT.from_config(config)
     size = sum(weight.numel() for weight in model.parameters()) / 1e6

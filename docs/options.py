@@ -1,4 +1,4 @@
-"""Write docs/OPTIONS.md, all options of all scripts, from the parsers that read them.
+"""Write docs/OPTIONS.md, a page of all options of all scripts, from their parsers.
 
 python docs/options.py
 """
@@ -20,17 +20,17 @@ import train
 import visualize_diffusion
 from cli.parser import Parser
 
-ENDS = ("help", argparse.SUPPRESS)  # what options are called that end a script at once
+ENDS = ("help", argparse.SUPPRESS)  # options, such as --version, that end a script at once
 TARGET = DOCS / "OPTIONS.md"
 INTRODUCTION = """# All options
 
-What `python SCRIPT --help_all` says, as tables, written by `python docs/options.py`. Some defaults
+The text of `python SCRIPT --help_all` as tables, written by `python docs/options.py`. Some defaults
 depend on whether the data are images or points.
 """
 
 
 def parsers() -> dict[str, Parser]:
-    """That of each script."""
+    """The parser of each script."""
     return {
         "train.py": cli.train_options.make_parser(train.__doc__ or ""),
         "sample.py": cli.sample_options.make_parser(sample.__doc__),
@@ -40,7 +40,7 @@ def parsers() -> dict[str, Parser]:
 
 
 def document() -> str:
-    """The page."""
+    """The text of the page."""
     sections = [INTRODUCTION]
     for script, parser in parsers().items():
         sections.append(f"## `{script}`\n\n{parser.description}\n")
@@ -56,7 +56,7 @@ def document() -> str:
 
 
 def row(parser: Parser, action: argparse.Action) -> str:
-    """An option, with all its names and what it takes, and its help."""
+    """A table row for an option: its names, its values and its help."""
     formatter = parser._get_formatter()
     names = ", ".join(f"`{name}`" for name in action.option_strings)
     taken = formatter._format_args(action, formatter._get_default_metavar_for_optional(action))

@@ -1,4 +1,4 @@
-"""Photographs of the page of --html, in the middle of something, for the README."""
+"""Screenshots of the page of --html in use, for the README."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# A seven, by shares of the drawing's sides.
+# The strokes of a seven, in shares of the sides of the canvas.
 SEVEN = ((0.26, 0.28), (0.45, 0.24), (0.72, 0.24), (0.6, 0.5), (0.48, 0.82))
 WHERE = "view.where(view.panels[0], view.unit, 0)"
 
 
 def photograph(page: Path, made: Path, act: Callable[[Any], None]) -> bool:
-    """Open a page in a browser, do something there, and take its picture.
+    """Open a page in a browser, act on it, and take a screenshot.
 
     Returns:
-        Whether there is a browser; if not, it says so.
+        Whether a browser is available; if not, a message is printed.
     """
     try:
         from playwright.sync_api import sync_playwright
@@ -40,7 +40,7 @@ def photograph(page: Path, made: Path, act: Callable[[Any], None]) -> bool:
 
 
 def draw_a_seven(page: Any) -> None:
-    """Draw, and let the network make a digit of it."""
+    """Draw a seven, and let the network turn it into a digit."""
     page.get_by_label("draw", exact=True).check()
     box, (left, top, width, height) = page.locator("#picture").bounding_box(), page.evaluate(WHERE)
     places = [(box["x"] + left + u * width, box["y"] + top + v * height) for u, v in SEVEN]
@@ -57,7 +57,7 @@ def draw_a_seven(page: Any) -> None:
 
 
 def compare_samplers(page: Any) -> None:
-    """The same noise by two samplers, halfway, with some particles followed."""
+    """Run two samplers halfway from the same noise, and follow some particles."""
     page.locator("#sampler-2").select_option("heun")
     page.locator("#steps-2").fill("10")
     page.locator("#steps-2").blur()

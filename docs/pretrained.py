@@ -1,8 +1,8 @@
-"""Make the models of pretrained/ anew, and print their figures: `python docs/pretrained.py`.
+"""Train the models of pretrained/ again, and print their figures: `python docs/pretrained.py`.
 
-It trains a class-conditional model of MNIST and one of Fashion-MNIST, tunes both for few steps, and
-writes their averaged weights in half precision. Models that are in --folder already, those of the
-pictures too, are not trained again.
+This script trains class-conditional models of MNIST and Fashion-MNIST, tunes both for few steps,
+and writes their averaged weights in half precision. Models that are already in --folder, including
+those made by docs/build.py, are not trained again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PLANS = {
 
 
 def export(studio: Studio, run: Path, name: str) -> Path:
-    """Export a run's averaged weights in half precision; the file."""
+    """Export a run's averaged weights in half precision; return the file."""
     path = studio.target / f"{name}.pt"
     studio.run("sample.py", "--checkpoint", run / "model_final.pt", "--export", path, "--half")
     return path

@@ -1,4 +1,4 @@
-"""The figures of evaluate.py, of images and of points."""
+"""The figures of evaluate.py, for images and for points."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 
 class Figure(NamedTuple):
-    """One figure of samples.
+    """One measure of the quality of samples.
 
     Attributes:
-        samples: its value.
-        real: its value for real data in their place; NaN where that is not known.
-        error: the standard error that the number of samples leaves; NaN where it is not known.
+        samples: its value for the samples.
+        real: its value for real data in their place; NaN if it is not known.
+        error: the standard error for this number of samples; NaN if it is not known.
     """
 
     samples: float

@@ -1,4 +1,4 @@
-"""Classification accuracy score: how much a classifier learns from samples alone."""
+"""Classification accuracy score: how well a classifier does that is trained on samples alone."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ def classification_accuracy(
 ) -> Figures:
     """The accuracy on real test images of a classifier trained on samples (Ravuri & Vinyals 2019).
 
-    It needs no space of features, so it can be compared between projects, at equal numbers of
-    samples. Beside it stands the accuracy of the same classifier trained on as many real images.
+    It does not depend on a space of features, so it can be compared between projects for the same
+    number of samples. The value for real data is the accuracy of the same classifier, trained on as
+    many real images.
 
     Args:
-        samples: uint8, as the dataset's own images: (N, H, W) or (N, H, W, 3).
-        labels: the classes that were asked for, int64 (N,).
-        data_dir: where classifiers are kept.
+        samples: uint8, like the dataset's own images: (N, H, W) or (N, H, W, 3).
+        labels: the classes that the samples should have, int64 (N,).
+        data_dir: the folder in which classifiers are kept.
     """
     train, test, count = reference.train, reference.test, len(samples)
     made = replace(train, examples=samples, labels=labels.to(samples.device))
@@ -43,6 +44,6 @@ def classification_accuracy(
 
 
 def accuracy(model: Classifier, test: Dataset, device: torch.device) -> float:
-    """The share of test images that a classifier is right about."""
+    """The share of test images that a classifier labels correctly."""
     _, classes = classify(model, test.examples, device)
     return share_right(classes, test.labels)

@@ -1,8 +1,8 @@
-"""A small classifier of images, in whose features samples are compared with real images.
+"""A small classifier of images; its features are used to compare samples with real images.
 
-It is trained once for each dataset and kept in a cache file whose name is a hash of the data and of
-the code that decides what it learns, so neither can change without a new one. The file can be
-deleted at any time.
+It is trained once for each dataset and kept in a cache file. The file's name contains a hash of the
+data and of the code for training, so that a change of either leads to a new classifier. The file
+can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from system.words import duration
 
 FEATURES = 128
 EPOCHS, MOST_EPOCHS = 7, 30
-STEPS = 600  # of the optimizer, at least; for them small data sets are gone through more often
+STEPS = 600  # the fewest optimizer steps; small datasets get more epochs to reach them
 BATCH = 128
 PEAK_LR = 4e-3
-SHIFT = 2  # pixels that training images are moved by, at most
-SAY_EVERY = 10  # seconds, how far it is, where there is no bar
-PARTS = ("model", "optimizer", "schedule")  # of the state of its training
+SHIFT = 2  # the most pixels by which training images are moved
+SAY_EVERY = 10  # seconds between reports of progress if there is no bar
+PARTS = ("model", "optimizer", "schedule")  # of the training state
 
 
 class Classifier(nn.Module):
@@ -144,17 +144,17 @@ def train_classifier(
     unfinished: Path | None = None,
     name: str = "classifier",
 ) -> Classifier:
-    """The classifier of a training split. Says how far it is, at a terminal by a bar.
+    """The classifier for a training split. Reports progress, at a terminal with a bar.
 
     Args:
-        unfinished: where it is kept after each epoch, to go on from after an interruption.
-        name: what is trained, in words.
+        unfinished: the file for its state after each epoch, from which training is resumed.
+        name: of the classifier, for the reports.
     """
     training = Training(data, device)
     if unfinished is not None and unfinished.is_file():
         try:
             training.restore(unfinished)
-        except Exception:  # a damaged file fails in very many ways
+        except Exception:  # loading a damaged file can fail in many ways
             training = Training(data, device)
     start = told = time.perf_counter()
     before, bars = training.epoch, shows_bars(sys.stderr)
@@ -176,7 +176,7 @@ def train_classifier(
 
 
 def cache_path(data: Dataset, data_dir: Path) -> Path:
-    """Where the classifier of this code and these data is kept."""
+    """The file in which the classifier for this code and these data is kept."""
     code = [inspect.getsource(part) for part in (Classifier, augment, Training)]
     numbers = (FEATURES, EPOCHS, MOST_EPOCHS, STEPS, BATCH, PEAK_LR, SHIFT)
     key = hashlib.sha256(repr((code, numbers, data.digest())).encode())
@@ -186,10 +186,10 @@ def cache_path(data: Dataset, data_dir: Path) -> Path:
 def load_classifier(
     data: Dataset, data_dir: Path, device: torch.device | str = "cpu"
 ) -> Classifier:
-    """The classifier of a training split, from the cache or else trained now (some minutes).
+    """The classifier for a training split, from the cache or else trained now (some minutes).
 
     Raises:
-        InputError: it would have to be trained, and could not be kept.
+        InputError: it is not in the cache, and the cache is not writable.
     """
     path = cache_path(data, data_dir)
     if path.is_file():
@@ -197,13 +197,13 @@ def load_classifier(
             model = Classifier(data.shape[0], data.classes).eval().requires_grad_(False)
             model.load_state_dict(torch.load(path, weights_only=True))
             return model.to(device).to(memory_format=torch.channels_last)
-        except Exception as error:  # a damaged file fails in very many ways
+        except Exception as error:  # loading a damaged file can fail in many ways
             print(f"{path} is damaged ({type(error).__name__}); training the classifier again")
     check_writable(path.parent)
     what = f"classifier of {Path(data.name).stem}"
     print(
-        f"first a {what} is trained on {len(data):,} images, once: images are compared in its"
-        f" features. It is kept in {path.parent}, after each epoch too",
+        f"first a {what} is trained on {len(data):,} images, once: its features are used to compare"
+        f" images. It is kept in {path.parent}, after each epoch too",
         flush=True,
     )
     unfinished = path.with_suffix(".unfinished")
@@ -218,7 +218,7 @@ def load_classifier(
 def classify(
     model: Classifier, pixels: Tensor, device: torch.device | str
 ) -> tuple[Tensor, Tensor]:
-    """Features (N, 128) and class probabilities (N, classes) of images as data, on the CPU."""
+    """Features (N, 128) and class probabilities (N, classes) of images, uint8, on the CPU."""
     features, probabilities = [], []
     for batch in pixels.split(512):
         found = model.features(to_unit(batch.to(device)))

@@ -1,4 +1,4 @@
-"""Do samples repeat training images? Those that come closest to one, beside it.
+"""Do samples repeat training images? The samples closest to a training image, beside it.
 
 Alaa et al. 2022          How Faithful is your Synthetic Data?, arXiv:2102.08921
 """
@@ -17,42 +17,42 @@ from evaluation.point_metrics import nearest_of
 from plots.figures import evenly_spaced
 
 SHOWN = 16
-COMPARED = 2000  # samples: each is compared with every training image, pixel by pixel
+COMPARED = 2000  # the most samples to compare with every training image, pixel by pixel
 
 
 def closeness(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """How close each image is to its nearest training image, beside that one's own neighbour.
+    """The distance of each image to its nearest training image, relative to that image's neighbour.
 
-    Simple images are close to many others, so a distance alone says little. This is its share of
-    the distance from the training image to the nearest other one: below 1 an image is no authentic
-    one, in the words of Alaa et al. 2022 (section 4.3), and a copy has 0.
+    Simple images are close to many others, so a distance alone says little. It is divided by the
+    distance from the training image to the nearest other training image. Below 1, an image is not
+    authentic in the sense of Alaa et al. 2022 (section 4.3); a copy has 0.
 
     Args:
         images, train: their pixels, float (N, D) and (M, D).
 
     Returns:
-        Which training image it is, int64 (N,), and the share, (N,).
+        The index of the nearest training image, int64 (N,), and the relative distance, (N,).
     """
     closest, distance = nearest_of(images, train)
     several, where = closest.unique(return_inverse=True)
     _, of_neighbour = nearest_of(train[several], train, several)
-    # Of training images that are there twice nothing can be said.
+    # The clamp avoids division by zero for training images that occur twice.
     return closest, distance / of_neighbour[where].clamp(min=1)
 
 
 def draw_copies(samples: Tensor, train: Tensor, unseen: Tensor, path: Path) -> Figures:
-    """Draw the samples, of `COMPARED` of them, that come closest to a training image, above it.
+    """Draw the samples closest to a training image, each above it. Only `COMPARED` are compared.
 
     Args:
-        samples: uint8, as the dataset's own images: (N, H, W) or (N, H, W, 3).
-        train: what the model has learned from.
-        unseen: real images in the place of the samples; as many as these are compared.
+        samples: uint8, like the dataset's own images: (N, H, W) or (N, H, W, 3).
+        train: the images that the model has learned from.
+        unseen: real images to compare in place of the samples, in the same number.
 
     Returns:
-        The share of the samples that are closer to a training image than its own neighbour, and
-        that of the unseen images.
+        The share of the samples that are closer to a training image than its own neighbour is, and
+        the same share for the unseen images.
     """
-    samples = samples[evenly_spaced(COMPARED, len(samples))]  # which can be in order of classes
+    samples = samples[evenly_spaced(COMPARED, len(samples))]  # samples can be in order of classes
     pixels = train.flatten(1).float()
     closest, share = closeness(samples.flatten(1).float(), pixels)
     _, of_unseen = closeness(unseen[: len(samples)].flatten(1).float(), pixels)

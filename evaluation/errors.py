@@ -1,4 +1,4 @@
-"""How far a figure would be off with other samples of the same model."""
+"""Standard errors: how much figures vary between samples of the same model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ GROUPS = 5
 
 
 def jackknife(figures: Callable[[Tensor], Mapping[str, float]], count: int) -> dict[str, float]:
-    """The standard errors of figures of `count` samples, by leaving out a fifth at a time.
+    """The standard errors of figures for `count` samples, by leaving out a fifth at a time.
 
     ((G - 1) / G sum_g (figure without group g - their mean)^2)^(1/2) for G groups (Quenouille 1956,
     Tukey 1958). A bias that depends on the number of samples, such as that of FID, cancels.
 
     Args:
-        figures: of the samples with these numbers, int64 (N,).
+        figures: computes the figures for the samples with these indices, int64 (N,).
     """
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     groups = order.tensor_split(GROUPS)
@@ -34,12 +34,12 @@ def jackknife(figures: Callable[[Tensor], Mapping[str, float]], count: int) -> d
 
 
 def of_share(share: float, count: int) -> float:
-    """The standard error of a share of `count` samples that are each in it or not."""
+    """The standard error of a share of `count` samples, by the binomial distribution."""
     return math.sqrt(share * (1 - share) / count)
 
 
 def with_errors(figures: Figures, errors: Mapping[str, float]) -> Figures:
-    """The figures, with the standard errors that are known."""
+    """The figures with their standard errors, as far as these are known."""
     return {
         name: figure._replace(error=errors.get(name, figure.error))
         for name, figure in figures.items()

@@ -1,10 +1,10 @@
-"""The figures of images: each for the samples, and for real images in their place.
+"""The figures for images: each for the samples, and for real images in their place.
 
 Samples are compared with images that the model has not seen, the test split, in the features of a
-classifier of these data (or else with all training images, as papers do it). The second number of
-each pair is what as many real images reach in their place: no model can be expected to do better.
-Those are a sixth of the training split that is kept from the classifier, which recognises what it
-was trained on better than any other real image.
+classifier of these data (or, as in papers, with all training images). The second number of each
+pair is the figure for the same number of real images: no model can be expected to do better. These
+images are a sixth of the training split. They are not shown to the classifier, which recognises its
+own training images better than other real images.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from evaluation.inception import Features, load_inception
 from evaluation.point_metrics import nearest
 from system.errors import InputError
 
-HELD_OUT = 6  # one in so many training images is kept from the classifier
-CONFIDENT = 0.9  # probability that counts as a clear class
+HELD_OUT = 6  # one in this many training images is held out from the classifier
+CONFIDENT = 0.9  # the lowest probability that counts as a clear class
 TRUSTED = 0.8  # accuracy of the classifier below which its features say little
-FEWEST = 4  # real images: precision and recall go by the third neighbour of each
+FEWEST = 4  # real images, since precision and recall need the third neighbour of each
 SHOWN = 16
 
 
 def hold_out(train: Dataset) -> tuple[Dataset, Dataset]:
-    """What the classifier is trained on, and the real images that it has not seen."""
+    """The training data of the classifier, and the real images that it has not seen."""
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
     count = len(train) // HELD_OUT
     kept, held = (
@@ -48,12 +48,12 @@ def hold_out(train: Dataset) -> tuple[Dataset, Dataset]:
 
 
 class Reference(NamedTuple):
-    """What samples are compared with.
+    """The real images for a comparison with samples.
 
     Attributes:
-        train, test: the images that their model could learn from, and others of their kind.
-        features: to compare in as `compare_as_papers_do`; None for those of a classifier.
-        seen: how many of the first training images the model has learned from; None for all.
+        train, test: the two splits of the model's dataset.
+        features: for `compare_as_papers_do`; None for the features of a classifier.
+        seen: the model has learned from this many of the first training images; None for all.
     """
 
     train: Dataset
@@ -65,28 +65,28 @@ class Reference(NamedTuple):
 def load_reference(
     config: Mapping[str, Any], data_dir: Path, features: str, device: torch.device | str
 ) -> Reference:
-    """What samples of the model of a run are compared with.
+    """The real images for a comparison with samples of a run's model.
 
     Args:
-        config: of that run.
-        data_dir: where datasets are.
+        config: of the run.
+        data_dir: the folder of datasets.
         features: `classifier` or `inception`.
 
     Raises:
-        InputError: it is not to be had, or there are no classes that a classifier could learn.
+        InputError: they are not available or too few, or have no classes for a classifier to learn.
     """
     name = config["dataset"]
     if features == "classifier" and len(config["class_names"]) < 2:
         raise InputError(
-            f"{name} has no classes, and images are compared by what a classifier of them sees: put"
-            " the pictures of each class into a folder of their own, give arrays labels, or use"
+            f"{name} has no classes, so there is no classifier with features to compare images in:"
+            " put the pictures of each class into a separate folder, give arrays labels, or use"
             " --features inception"
         )
     load = partial(load_images, name, data_dir, settings=ImageSettings.of_run(config))
     train, test = load(), load(train=False)
     if min(len(test), len(train) // HELD_OUT) < FEWEST:
         raise InputError(
-            f"{name} is too small to compare with: {len(train)} images to learn from and"
+            f"{name} is too small for a comparison: it has {len(train)} images to learn from and"
             f" {len(test)} held out; {FEWEST * HELD_OUT} and {FEWEST} are needed"
         )
     inception = load_inception(device) if features == "inception" else None
@@ -94,18 +94,18 @@ def load_reference(
 
 
 def report_accuracy(accuracy: float) -> None:
-    """Say how good the classifier is, whose features decide what the figures are worth."""
-    print(f"the classifier is right about {accuracy:.1%} of the test images", flush=True)
+    """Print the accuracy of the classifier, and warn if its features cannot be trusted."""
+    print(f"the classifier labels {accuracy:.1%} of the test images correctly", flush=True)
     if accuracy < TRUSTED:
         print(
-            f"warning: below {TRUSTED:.0%} its features say little, so do not trust the figures",
+            f"warning: below {TRUSTED:.0%}, its features say little; do not trust the figures",
             flush=True,
         )
 
 
 def report_real(count: int, samples: int, which: str) -> None:
-    """Say how many real images stand in the place of the samples."""
-    fewer = ", fewer than the samples: their FID is too high" if count < samples else ""
+    """Print the number of real images that are compared in place of the samples."""
+    fewer = ", fewer than the samples, so their FID is too high" if count < samples else ""
     print(f"real data: {count:,} images {which}{fewer}", flush=True)
 
 
@@ -120,11 +120,11 @@ def evaluate_images(
     """Figures for images; also draws the most and the least typical of them.
 
     Args:
-        samples: uint8, as the dataset's own images: (N, H, W) or (N, H, W, 3).
-        reference: what to compare them with.
-        data_dir: where classifiers are kept.
-        picture: where to draw.
-        labels: of the classes that were asked for, int64 (N,).
+        samples: uint8, like the dataset's own images: (N, H, W) or (N, H, W, 3).
+        reference: the real images.
+        data_dir: the folder in which classifiers are kept.
+        picture: the file to draw.
+        labels: the classes that the samples should have, int64 (N,).
     """
     train, test, features, seen = reference
     if features is not None:
@@ -135,12 +135,12 @@ def evaluate_images(
     of_test, test_classes = classify(model, test.examples, device)
     report_accuracy(share_right(test_classes, test.labels))
     of_seen, _ = classify(model, train.examples[:seen], device)
-    # As many as samples, as far as they go: some figures depend on the number.
+    # As many as samples, if there are enough, since some figures depend on the number.
     of_real, real_classes = classify(model, held.examples[: len(samples)], device)
     report_real(len(of_real), len(samples), "that the classifier has not seen")
     draw_extremes(samples, nearest(of_samples, of_test), picture)
     shares = torch.bincount(train.labels, minlength=train.classes) / len(train)
-    # Far below the value for unseen real images, it would mean copies of training images.
+    # A median far below that of unseen real images would be a sign of copies.
     distances = [nearest(found, of_seen) for found in (of_samples, of_test)]
     figures = {
         **both(distribution_figures, (of_samples, of_test), (of_real, of_test)),
@@ -164,9 +164,9 @@ def evaluate_images(
 def compare_as_papers_do(
     features: Features, samples: Tensor, reference: Reference, picture: Path
 ) -> Figures:
-    """Figures for samples and for as many unseen images, both against all training images.
+    """Figures for samples and as many unseen images, both compared with all training images.
 
-    Which test images those are is drawn, since files can be in the order of their classes.
+    The unseen images are a random choice of test images, since files can be sorted by class.
     """
     train, test, _, seen = reference
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
@@ -188,12 +188,12 @@ def compare_as_papers_do(
 
 
 def median_distances(of_samples: Tensor, of_real: Tensor) -> Figure:
-    """The median distance of samples to a training image, beside that of real images."""
+    """The median distance to a training image, for samples and for real images."""
     return Figure(of_samples.median().item(), of_real.median().item())
 
 
 def quick_figures(found: Tensor, real: Tensor, distances: Tensor) -> dict[str, float]:
-    """The figures that are quick enough to be taken again for each part of the samples."""
+    """The figures that are fast enough to compute again for each part of the samples."""
     return {
         "FID": frechet_distance(found, real),
         "KID x 1000": 1000 * kernel_distance(found, real),
@@ -204,7 +204,7 @@ def quick_figures(found: Tensor, real: Tensor, distances: Tensor) -> dict[str, f
 def errors(
     figures: Figures, without_some: Callable[[Tensor], dict[str, float]], count: int
 ) -> dict[str, float]:
-    """The standard errors of figures of `count` samples."""
+    """The standard errors of figures for `count` samples."""
     shares = ("precision", "recall", "share of the class asked for")
     found = {name: of_share(figures[name].samples, count) for name in shares if name in figures}
     return found | jackknife(without_some, count)
@@ -215,13 +215,13 @@ def both(
     of_samples: tuple[Tensor, Tensor],
     of_real: tuple[Tensor, Tensor],
 ) -> Figures:
-    """Figures for the samples beside the same figures for real images in their place."""
+    """Figures for the samples, and the same figures for real images in their place."""
     found, floor = figures(*of_samples), figures(*of_real)
     return {name: Figure(found[name], floor[name]) for name in found}
 
 
 def distribution_figures(found: Tensor, real: Tensor) -> dict[str, float]:
-    """How alike two sets of images are as a whole, by their features (N, D) and (M, D)."""
+    """The similarity of two sets of images, by their features (N, D) and (M, D)."""
     precision, recall = precision_and_recall(real, found)
     return {
         "FID": frechet_distance(found, real),
@@ -232,7 +232,7 @@ def distribution_figures(found: Tensor, real: Tensor) -> dict[str, float]:
 
 
 def class_figures(probabilities: Tensor, shares: Tensor) -> dict[str, float]:
-    """How clear the classes of images are, and how often each is there, beside its true share."""
+    """The share of images with a clear class, and the largest error of the share of a class."""
     return {
         f"share classified with p >= {CONFIDENT}": confident_share(probabilities),
         "largest error of a class's share": largest_error(probabilities, shares),
@@ -244,18 +244,18 @@ def confident_share(probabilities: Tensor) -> float:
 
 
 def share_right(probabilities: Tensor, labels: Tensor) -> float:
-    """The share of images that the classifier takes for what they should be."""
+    """The share of images that the classifier assigns to their labels."""
     return (probabilities.argmax(1) == labels).float().mean().item()
 
 
 def largest_error(probabilities: Tensor, shares: Tensor) -> float:
-    """The largest difference of a class's share among the samples from its true one."""
+    """The largest difference between the share of a class in the samples and its true share."""
     found = torch.bincount(probabilities.argmax(1), minlength=len(shares)) / len(probabilities)
     return (found - shares).abs().max().item()
 
 
 def draw_extremes(samples: Tensor, distance: Tensor, path: Path) -> None:
-    """The samples nearest to real images, in features, above those farthest from any."""
+    """Draw the samples nearest to real images, in features, above those farthest from any."""
     order = distance.argsort()
     count = min(SHOWN, len(samples) // 2)
     rows = torch.stack([samples[order[:count]], samples[order[-count:].flip(0)]])

@@ -1,9 +1,9 @@
 """The features in which papers compare images, from the optional package torch-fidelity.
 
-FID (Heusel et al. 2017) is a distance in the 2048 features that one network has before its last
-layer: Inception v3 with the weights that Google trained on ImageNet for TensorFlow in 2015. Other
-weights, and even another way to enlarge images to its 299 x 299 pixels, give other figures. The
-package has all of this as it was in TensorFlow.
+FID (Heusel et al. 2017) is a distance between the 2048 features before the last layer of one
+network: Inception v3 with the weights that Google trained on ImageNet for TensorFlow in 2015. Other
+weights, or even another way to resize images to its 299 x 299 pixels, give other figures. The
+package reproduces all of this as it was in TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from system.console import shows_bars
 from system.errors import InputError
 from system.precision import in_precision
 
-Features = Callable[[Tensor], Tensor]  # images as data, uint8, to features (N, D) on the CPU
+Features = Callable[[Tensor], Tensor]  # from images, uint8, to features (N, D) on the CPU
 
 TITLE = "Inception v3 (96 MB)"
-LAYER = "2048"  # of the package's names
+LAYER = "2048"  # as the package calls it
 BATCH = 64
-# Of the one file of weights; 95,628,359 bytes.
+# The hash of the right file of weights, of 95,628,359 bytes.
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
@@ -38,7 +38,7 @@ def load_inception(device: torch.device | str) -> Features:
 
     Raises:
         InputError: the package is missing; or its weights are not on disk and cannot be
-            downloaded, or are not what they should be.
+            downloaded, or have the wrong hash.
     """
     package = import_package()
     path = find_weights(package.URL_INCEPTION_V3)
@@ -50,13 +50,13 @@ def load_inception(device: torch.device | str) -> Features:
 
 @torch.no_grad()
 def features_of(network: Callable[..., Any], pixels: Tensor, device: torch.device | str) -> Tensor:
-    """Features (N, D) of images as data, on the CPU.
+    """Features (N, D) of images, on the CPU.
 
     Args:
-        network: takes images, uint8 (N, 3, H, W), and gives a tuple that begins with features.
+        network: takes images, uint8 (N, 3, H, W), and returns a tuple that begins with features.
         pixels: uint8, (N, H, W) or (N, H, W, 3); grey is repeated to three channels.
     """
-    # The same whatever the samples were made in: in float32 throughout.
+    # Always float32, so that figures do not depend on the precision of sampling.
     network = in_precision(network, "fp32", torch.device(device))
     silent, found = not shows_bars(sys.stderr), []
     with tqdm(total=len(pixels), desc="Inception features", unit="image", disable=silent) as bar:
@@ -67,11 +67,11 @@ def features_of(network: Callable[..., Any], pixels: Tensor, device: torch.devic
     return torch.cat(found)
 
 
-# ---------------------------------------------------------------------- the package, its weights
+# ------------------------------------------------------------------- the package and its weights
 
 
 def import_package() -> Any:
-    """The module of torch-fidelity that has the network.
+    """The module of torch-fidelity that contains the network.
 
     Raises:
         InputError: it is not installed.
@@ -86,12 +86,12 @@ def import_package() -> Any:
 
 
 def find_weights(url: str) -> Path:
-    """The file of weights, where the package looks for it; downloaded if need be.
+    """The file of weights, where the package looks for it; downloaded if necessary.
 
-    Reading it could run code that somebody has put into it, so only the one right file is read.
+    Loading a file could run code in it, so only the one right file is accepted.
 
     Raises:
-        InputError: it cannot be downloaded, or is not the right one.
+        InputError: it cannot be downloaded, or is not the right file.
     """
     path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
     if not path.is_file():
@@ -100,17 +100,17 @@ def find_weights(url: str) -> Path:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != SHA256:
         raise InputError(
-            f"{path} is damaged, or another file: its SHA-256 begins with {found[:8]}, not"
+            f"{path} is damaged, or not the right file: its SHA-256 begins with {found[:8]}, not"
             f" {SHA256[:8]}; delete it to download it again"
         )
     return path
 
 
 def download(url: str, path: Path) -> None:
-    """Download the weights: into a folder of their own, so that what is at `path` is whole.
+    """Download the weights, first into another folder, so that a file at `path` is complete.
 
     Raises:
-        InputError: it failed, or nothing arrived for some time.
+        InputError: the download failed, or no data arrived for some time.
     """
     code = "import sys, torch; torch.hub.download_url_to_file(*sys.argv[1:], progress=False)"
     ways_out = (

@@ -1,4 +1,4 @@
-"""How probable points are under a model: exact log-densities, by the ODE that sampling follows.
+"""The density of points under a model: exact log-densities, by the ODE that sampling follows.
 
 Song et al. 2021          Score-Based Generative Modeling through SDEs, arXiv:2011.13456
 Chen et al. 2018          Neural Ordinary Differential Equations, arXiv:1806.07366
@@ -24,19 +24,19 @@ AT_ONCE = 4096  # points
 
 
 def check_likelihood(config: Mapping[str, Any]) -> None:
-    """Refuse models of which nothing can be said.
+    """Refuse models without a likelihood.
 
     Raises:
-        InputError: saying why.
+        InputError: the model has none; the message gives the reason.
     """
     if config["objective"] == CONSISTENCY:
         raise InputError(
             "the model was tuned for few steps, and its estimates are no longer those of denoising;"
-            " take the model from before"
+            " use the model from before tuning"
         )
     if config["kind"] == "points" and not knows_unlabelled(config):
         raise InputError(
-            "the model was trained with --label_dropout 0, so it knows no points without a class"
+            "the model was trained with --label_dropout 0, so it cannot predict without a class"
         )
 
 
@@ -50,7 +50,7 @@ def velocity(diffusion: Diffusion, model: Model, z: Tensor, t: int) -> tuple[Ten
         z: (N, D).
 
     Returns:
-        (N, D), and its divergence (N,), one gradient for each dimension.
+        The velocity (N, D) and its divergence (N,), which needs one gradient for each dimension.
     """
     alpha, sigma = diffusion.schedule.at(t)
     size = math.hypot(alpha, sigma)
@@ -67,15 +67,15 @@ def velocity(diffusion: Diffusion, model: Model, z: Tensor, t: int) -> tuple[Ten
 
 
 def log_density(diffusion: Diffusion, model: Model, x: Tensor) -> Tensor:
-    """log p(x) in nats, as the ODE from the data to noise gives it (Song et al. 2021, section 4.3).
+    """log p(x) in nats, by the ODE from the data to noise (Song et al. 2021, section 4.3).
 
-    Along the way d log p / dphi = -div v (Chen et al. 2018, theorem 1), and in the end p is normal.
-    Each pair of timesteps is one step of Heun's method. The density is that of the least noisy
-    timestep.
+    Along the path d log p / dphi = -div v (Chen et al. 2018, theorem 1), and at its end p is
+    normal. Each pair of timesteps is one step of Heun's method. The density is that at the least
+    noisy timestep.
 
     Args:
-        model: (x, t) -> what it predicts, without labels.
-        x: (N, D), as the network sees data.
+        model: a function of x and t that returns the prediction, without labels.
+        x: (N, D), in the units of the network.
 
     Returns:
         float64 (N,).
@@ -86,9 +86,9 @@ def log_density(diffusion: Diffusion, model: Model, x: Tensor) -> Tensor:
 def log_density_of_data(
     diffusion: Diffusion, model: Model, units: PointUnits, points: Tensor
 ) -> Tensor:
-    """The same of points (N, 2) in the data's units, on the CPU: float64 (N,)."""
+    """The same for points (N, 2) in the data's units, on the CPU: float64 (N,)."""
     found = log_density(diffusion, model, units.to_model(points).to(diffusion.device))
-    # A unit of the data is 1 / scale units of the model, and a density is per area.
+    # A unit of the data is 1 / scale units of the model, and a density is per unit of area.
     return found - points.shape[1] * math.log(units.scale)
 
 
@@ -96,7 +96,7 @@ def log_density_of_part(diffusion: Diffusion, model: Model, x: Tensor) -> Tensor
     levels = map(diffusion.schedule.at, range(len(diffusion.schedule)))
     angles = [math.atan2(sigma, alpha) for alpha, sigma in levels]
     dimensions = x.shape[1]
-    # Summed up on the CPU, since some devices have no float64.
+    # The sums are on the CPU, since some devices have no float64.
     z, change = math.cos(angles[0]) * x.cpu().double(), torch.zeros(len(x), dtype=torch.float64)
     for t, s in pairwise(range(len(angles))):
         step = angles[s] - angles[t]

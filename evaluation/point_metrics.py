@@ -1,6 +1,7 @@
-"""How alike two sets of points are: distances between distributions, and coverage both ways.
+"""Similarity of two sets of points: distances between distributions, and coverage in both
+directions.
 
-All take float tensors (N, D) and (M, D) in the same units.
+All functions take float tensors (N, D) and (M, D) in the same units.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from utils import distances, in_parts
 
-NEAR = 0.05  # of the spread: how far a point may be from the data to count as on them
+NEAR = 0.05  # the largest distance from the data, in units of the spread, that counts as on them
 
 
 def mean_distance(a: Tensor, b: Tensor) -> float:
@@ -22,17 +23,17 @@ def mean_distance(a: Tensor, b: Tensor) -> float:
 def energy_distance(a: Tensor, b: Tensor) -> float:
     """2 E|a - b| - E|a - a'| - E|b - b'| over all pairs (Szekely & Rizzo 2013, equation 2.1).
 
-    Pairs of a point with itself are counted, so it is never negative, and between two independent
-    samples of one distribution it is about (1/N + 1/M) E|a - a'|: that is its floor.
+    Pairs of a point with itself are counted, so it is never negative. Between two independent
+    samples from the same distribution it is about (1/N + 1/M) E|a - a'|, which is its floor.
     """
     return 2 * mean_distance(a, b) - mean_distance(a, a) - mean_distance(b, b)
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, slices: int = 200, seed: int = 0) -> float:
-    """Wasserstein-2 distance of projections to a line, over many lines (Bonneel et al. 2015).
+    """Wasserstein-2 distance between projections to many lines (Bonneel et al. 2015).
 
-    The root of the mean square over `slices` random directions. N and M must be equal, since each
-    projection is matched in order.
+    The root mean square over `slices` random directions. N and M must be equal, since the points of
+    each projection are matched in order.
     """
     if len(a) != len(b):
         raise ValueError(f"sets of equal size are needed, not {len(a)} and {len(b)}")
@@ -44,17 +45,18 @@ def sliced_wasserstein(a: Tensor, b: Tensor, slices: int = 200, seed: int = 0) -
 
 
 def nearest(a: Tensor, b: Tensor) -> Tensor:
-    """For each point of `a`, the distance to the nearest of `b`: shape (N,)."""
+    """For each point of `a`, the distance to the nearest point of `b`: shape (N,)."""
     return nearest_of(a, b)[1]
 
 
 def nearest_of(a: Tensor, b: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """For each point of `a`, which of `b` is the nearest, int64 (N,), and its distance, (N,).
+    """For each point of `a`, the index of the nearest point of `b`, int64 (N,), and the distance,
+    (N,).
 
-    That distance is taken anew, by differences, so that it is zero where the two are the same.
+    The distance is computed again, from differences, so that it is zero for equal points.
 
     Args:
-        own: where each point of `a` is in `b` itself, int64 (N,), which does not count.
+        own: the index of each point of `a` in `b`, int64 (N,), to leave out.
     """
     found, begun = [], 0
     for part in in_parts(a, len(b)):
@@ -68,5 +70,5 @@ def nearest_of(a: Tensor, b: Tensor, own: Tensor | None = None) -> tuple[Tensor,
 
 
 def share_off(distances: Tensor) -> float:
-    """The share of distances to the nearest point (in units of the spread) that exceed `NEAR`."""
+    """The share of distances to the nearest point, in units of the spread, that exceed `NEAR`."""
     return (distances > NEAR).float().mean().item()

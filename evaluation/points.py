@@ -1,7 +1,7 @@
-"""The figures of points: each for the samples, and for fresh points in their place.
+"""The figures for points: each for the samples, and for fresh points in their place.
 
-Samples are compared with fresh points, made as the training data were. The second number of each
-pair is what as many other fresh points reach in their place: no model can be expected to do better.
+Samples are compared with fresh points, made in the same way as the training data. The second number
+of each pair is the figure for as many other fresh points: no model can be expected to do better.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LIKELIHOOD_POINTS = 2000
 
 
 def fresh_points(config: Mapping[str, Any], count: int, draw: int) -> Tensor:
-    """Points (count, 2) made as those of a run, but others; which depends on the draw."""
+    """Points (count, 2) made in the same way as those of a run, but different for each `draw`."""
     jitter, seed = config["jitter"] or 0.0, config["seed"] + 1000 + draw
     return load_points(config["dataset"], count, jitter, seed).examples
 
@@ -42,14 +42,15 @@ def fresh_points(config: Mapping[str, Any], count: int, draw: int) -> Tensor:
 def likelihood_figures(
     diffusion: Diffusion, model: Model, units: PointUnits, config: Mapping[str, Any]
 ) -> Figures:
-    """The mean log-density of fresh points under a model, and the true one where it is known.
+    """The mean log-density of fresh points under a model, and the true value if it is known.
 
-    The more probable a model finds points that it has not seen, the better; the two differ by the
-    Kullback-Leibler divergence of the model from the truth. Nats, in the units of the data.
+    The higher the density of unseen points under a model, the better the model. The two values
+    differ by the Kullback-Leibler divergence of the model from the truth. They are in nats, in the
+    units of the data.
 
     Args:
-        model: (x, t) -> what it predicts, without labels.
-        config: of its run.
+        model: a function of x and t that returns the prediction, without labels.
+        config: of the model's run.
     """
     points = fresh_points(config, LIKELIHOOD_POINTS, 3)
     found = log_density_of_data(diffusion, model, units, points).mean().item()
@@ -65,8 +66,8 @@ def evaluate_points(
 
     Args:
         config: of the model's run.
-        pictures: of the model's data.
-        picture: where to draw both.
+        pictures: for the model's data.
+        picture: the file in which samples and fresh points are drawn.
     """
     count = len(samples)
     fresh, other = (fresh_points(config, count, draw) for draw in (1, 2))
@@ -92,7 +93,7 @@ def evaluate_points(
     }
 
     def without_some(part: Tensor) -> dict[str, float]:
-        # Less what is the same for every part.
+        # Terms that are the same for every part are left out.
         some = samples[part]
         return {
             "energy distance": 2 * mean_distance(some, fresh) - mean_distance(some, some),

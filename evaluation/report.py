@@ -1,4 +1,4 @@
-"""What evaluate.py prints of its figures: a table, and what it says in a line."""
+"""The report of evaluate.py: a table of figures, and a verdict in one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from evaluation import Figure, Figures
 
-CLEARLY = 3  # standard errors by which figures have to differ to mean something
+CLEARLY = 3  # a difference of more standard errors than this means something
 AS_REAL = "as real"
 BETTER = {
     "FID": "lower",
@@ -26,17 +26,17 @@ BETTER = {
     "share of the data without a sample": "lower",
     "log-density of fresh points (nats)": "higher",
 }
-# Of the FID in the features of our classifier, as samples of MNIST look to the eye.
+# Ranges of FID in the features of our classifier, and how samples of MNIST in them look.
 BANDS = (
     (0.5, "hard to tell from real images"),
-    (2.0, "good, with flaws that one can see"),
+    (2.0, "good, with visible flaws"),
     (10.0, "recognisable, but rough"),
     (math.inf, "far from real images; train for longer"),
 )
 
 
 def table(figures: Figures) -> str:
-    """A line for each figure, and what its columns mean."""
+    """A header, and a line for each figure."""
     width = max(map(len, figures))
     lines = [f"{'':{width}}  {'samples':>9}  {'±':>8}  {'real data':>9}  better"]
     for name, (value, real, error) in figures.items():
@@ -48,33 +48,33 @@ def table(figures: Figures) -> str:
 
 
 LEGEND = (
-    "±: the standard error that so many samples leave. Figures mean something if they are more than"
-    f" {CLEARLY} times that apart,\nand another run of training differs by more than other samples"
-    " of the same model do."
+    f"±: the standard error for this number of samples. A difference of more than {CLEARLY} times"
+    " that means something.\nFigures differ more between runs of training than between sets of"
+    " samples from one model."
 )
 
 
 def is_as_good(figure: Figure) -> bool:
-    """Whether a figure that should be low could be that of real data."""
+    """Whether a figure that should be low is as low as that of real data, within its error."""
     return figure.samples - figure.real <= CLEARLY * figure.error
 
 
 def verdict(figures: Figures, features: str | None) -> str:
-    """What the figures say, in one line.
+    """A summary of the figures, in one line.
 
     Args:
-        features: in which images were compared.
+        features: the features in which images were compared.
     """
     if "energy distance" in figures:
         return verdict_of_points(figures)
     fid, words = figures["FID"], []
     if is_as_good(fid):
-        words.append(f"FID {fid.samples:.3g} is what real images have")
+        words.append(f"FID {fid.samples:.3g}, as for real images")
     elif features == "classifier":
         band = next(text for most, text in BANDS if fid.samples <= most)
         words.append(f"{band} (FID {fid.samples:.3g}; real images {fid.real:.3g})")
     else:
-        words.append(f"FID {fid.samples:.3g}, where real images have {fid.real:.3g}")
+        words.append(f"FID {fid.samples:.3g} (real images {fid.real:.3g})")
     if right := figures.get("share of the class asked for"):
         words.append(f"{right.samples:.1%} of the class asked for")
     if close := figures.get("closer to a training image than its neighbour"):
@@ -83,14 +83,16 @@ def verdict(figures: Figures, features: str | None) -> str:
 
 
 def verdict_of_points(figures: Figures) -> str:
-    """What the figures of points say, in one line."""
+    """A summary of the figures for points, in one line."""
     distance, off = figures["energy distance"], figures["share of samples off the data"]
     times = distance.samples / distance.real
     if not is_as_good(distance):
         return f"the energy distance is {times:.2g} times that of fresh data; {share_off(off)}"
     if is_as_good(off):
-        return "the samples cannot be told from fresh data"
-    return f"spread like fresh data, as far as so many samples tell, but {share_off(off)}"
+        return "the samples cannot be distinguished from fresh data"
+    return (
+        f"as far as this number of samples can tell, spread like fresh data, but {share_off(off)}"
+    )
 
 
 def share_off(off: Figure) -> str:

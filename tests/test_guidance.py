@@ -266,7 +266,7 @@ def test_a_grid_with_a_row_for_each_class(tmp_path):
 
 def test_what_has_no_classes_is_refused(tmp_path):
     command = ("train.py", "--dataset", "line", "--class_conditional")
-    assert "all of one class" in refuse(*command, cwd=tmp_path)
+    assert "all have the same class" in refuse(*command, cwd=tmp_path)
     assert "class_conditional" in refuse("train.py", "--label_dropout", 0.3, cwd=tmp_path)
     train = "--dataset line --num_points 100 --epochs 1 --sample_interval 1".split()
     succeed("train.py", *train, cwd=tmp_path)
@@ -327,7 +327,7 @@ def test_only_classes_with_examples_exist(tmp_path):
     assert labels.unique().tolist() == there
     with pytest.raises(InputError, match=f"no class {absent[0]}.*saw no examples of.*{absent[0]}"):
         sampling(tmp_path, "--labels", str(absent[0]))
-    with pytest.raises(InputError, match="all of one class"):
+    with pytest.raises(InputError, match="all have the same class"):
         class_conditional(tmp_path, "--subset", "1")
 
 

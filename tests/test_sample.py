@@ -198,7 +198,7 @@ def test_the_examples_of_the_help_can_be_run_as_they_are(model, monkeypatch):
 
 
 def test_an_interpolation_needs_two_seeds():
-    with pytest.raises(InputError, match="--interpolate needs two seeds that differ"):
+    with pytest.raises(InputError, match="--interpolate needs two different seeds"):
         sample.main(["--interpolate", "3", "3"])
 
 
@@ -269,8 +269,8 @@ def test_a_tuned_model_is_sampled_in_two_steps_unless_told_otherwise(tuned, figu
         ("--guide outputs/consistency/model_final.pt", "with guidance 2;"),
         ("--guide outputs/model_final.pt", "its objective is denoising"),
         ("--eta 0.5", "--eta applies to --sampler ddim and dpmpp only"),
-        ("--interpolate 1 2 --steps 2", "takes one step here"),
-        ("--inpaint 0 --mask upper_half", "from before it was tuned"),
+        ("--interpolate 1 2 --steps 2", "takes one step with this sampler"),
+        ("--inpaint 0 --mask upper_half", "from before tuning"),
     ],
 )
 def test_what_a_tuned_model_cannot_do_is_refused(options, says, tuned):

@@ -121,7 +121,7 @@ def test_of_own_images_so_many_steps_are_taken(examples, epochs, album):
 def test_a_run_writes_nothing_among_its_pictures(album, monkeypatch):
     monkeypatch.chdir(album)
     for options in (["--dataset", "."], ["--dataset", album, "--output_dir", "../album/a/b"]):
-        with pytest.raises(InputError, match=r"^--output_dir \S+ is in \S+, so that"):
+        with pytest.raises(InputError, match=r"^--output_dir \S+ is in \S+, so the next run"):
             parse(*options)
     beside = f"{album}_outputs"
     assert str(parse("--dataset", ".", "--output_dir", beside).output_dir) == beside

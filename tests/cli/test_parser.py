@@ -80,7 +80,7 @@ def test_help_shows_the_common_options_and_help_all_the_rest(capsys):
     assert "common options:" in text
     assert set(re.findall(r"--\w+", text)) == {"--size", "--s", "--ends", "--help_all"}
     hidden = len(parser._actions) - 2
-    assert f"--help_all' shows the other {hidden} options" in text
+    assert f"--help_all' also shows the other {hidden} options" in text
     with pytest.raises(SystemExit) as end:
         parser.parse_args(["--help_all"])
     assert end.value.code == 0

@@ -122,7 +122,7 @@ def test_true_densities_are_those_of_the_points(name):
         ({"kind": "points", "objective": "consistency"}, "tuned for few steps"),
         (
             {"kind": "points", "objective": "denoising", "label_counts": [3], "label_dropout": 0},
-            "no points without a class",
+            "cannot predict without a class",
         ),
     ],
 )

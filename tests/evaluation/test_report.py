@@ -26,12 +26,12 @@ def test_the_table_has_a_line_for_each_figure():
 @pytest.mark.parametrize(
     ("samples", "features", "says"),
     [
-        (0.05, "classifier", "FID 0.05 is what real images have"),
+        (0.05, "classifier", "FID 0.05, as for real images"),
         (0.4, "classifier", "hard to tell from real images (FID 0.4; real images 0.03)"),
-        (1.9, "classifier", "good, with flaws"),
+        (1.9, "classifier", "good, with visible flaws"),
         (9.0, "classifier", "rough"),
         (90.0, "classifier", "train for longer"),
-        (9.0, "inception", "FID 9, where real images have 0.03"),
+        (9.0, "inception", "FID 9 (real images 0.03)"),
     ],
 )
 def test_the_verdict_of_images(samples, features, says):
@@ -51,7 +51,11 @@ def test_the_verdict_of_images(samples, features, says):
 @pytest.mark.parametrize(
     ("distance", "off", "says"),
     [
-        (Figure(0.0005, 0.0004, 0.0001), Figure(0.01, 0.01, 0.001), "cannot be told from fresh"),
+        (
+            Figure(0.0005, 0.0004, 0.0001),
+            Figure(0.01, 0.01, 0.001),
+            "cannot be distinguished from fresh",
+        ),
         (Figure(0.0005, 0.0004, 0.0001), Figure(0.1, 0.01, 0.001), "but 10.0% of the samples"),
         (Figure(0.0008, 0.0004, 0.0001), Figure(0.1, 0.01, 0.001), "2 times that of fresh data"),
     ],

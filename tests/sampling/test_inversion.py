@@ -81,7 +81,7 @@ def test_an_image_as_noise_and_as_other_classes(figures, capsys):
         "as 0",
         "as 4",
     ]
-    assert "of 255 (root mean square)" in capsys.readouterr().out
+    assert "root mean square error after encoding and decoding: " in capsys.readouterr().out
     run("--checkpoint", "m.pt", "--inversion", "3", "--steps", "5")
     assert texts_above(figures["inversion"].axes[0]) == ["given", "as noise", "and back"]
 

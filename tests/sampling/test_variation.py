@@ -120,7 +120,7 @@ def test_the_picture_shows_the_image_its_noise_and_what_became_of_it(
         ("--from_image x.png --checkpoint images.pt", "x.png cannot be read as a picture"),
         ("--from_image x.png --sampler consistency", "so not --sampler consistency"),
         ("--from_image x.png --batch_size 3", "--batch_size is not for --from_image"),
-        ("--from_image x.png --checkpoint few.pt --sampler ddim", "before it was tuned"),
+        ("--from_image x.png --checkpoint few.pt --sampler ddim", "from before tuning"),
         ("--from_image x.png --checkpoint classes.pt", "--from_image needs --labels here"),
         ("--from_image x.png --checkpoint points.pt", "--from_image is for models of images"),
         ("--from_image x.png --checkpoint images.pt --strength 0.01 --steps 99", "there are 10"),

@@ -287,7 +287,7 @@ def test_a_run_goes_on_to_the_same_end_and_is_sampled_in_two_steps(options, tmp_
     assert json.loads((parts / "config.json").read_text())["objective"] == "shortcut"
     checkpoint = ("--checkpoint", whole / "model_final.pt")
     out = succeed("sample.py", *checkpoint, cwd=tmp_path)
-    assert "so sampled by --sampler shortcut" in out
+    assert "so it is sampled with --sampler shortcut" in out
     assert "shortcut, 2 steps" in out
     # It has learned to denoise as well.
     out = succeed("sample.py", *checkpoint, "--sampler", "ddim", "--steps", 3, cwd=tmp_path)

@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 COMMON = (
     "dataset num_images save_path checkpoint arrows density compare_schedules gallery html"
 ).split()
-CHOSEN_FROM = 1000  # the images shown are drawn from so many of the dataset's first
+CHOSEN_FROM = 1000  # images shown are drawn from this many at the start of the dataset
 GALLERY_POINTS = 8000
 SCHEDULE_OPTIONS = names_of(cli.options.SCHEDULE)
 OF_ONE_PROCESS = ("arrows", "noise_map", "density")
-# What draws something else than one process; what does nothing beside it; and why.
+# Options that draw something other than one process; the options useless with each, and why.
 ONLY = {
     "html": ([*OF_ONE_PROCESS, "save_path", "gallery", "compare_schedules"], ""),
     "gallery": (
@@ -64,7 +64,7 @@ ONLY = {
         ", which shows them by their defaults",
     ),
 }
-# What is written beside the still with these options.
+# Files written beside the still with each of these options.
 BESIDE = {
     "checkpoint": ("reverse_diffusion.png", "there_and_back.gif"),
     "arrows": ("arrows.png", "score_field.png", "trajectories.png"),
@@ -99,14 +99,14 @@ PICTURES = (
     Option(
         "arrows",
         Flag(),
-        "points: also draw where denoising pushes them, according to the model of --checkpoint or"
-        " else to the exact denoiser of the data",
+        "points: also draw where denoising pushes them, by the model of --checkpoint or else by"
+        " the exact denoiser of the data",
     ),
     Option(
         "noise_map",
         File(),
-        "points, with --checkpoint: also draw where noise ends up, with that model in all timesteps"
-        " and with the few-step model in this file in one",
+        "points, with --checkpoint: also draw where noise ends up, in all timesteps of that model"
+        " and in one step of the few-step model in this file",
     ),
     Option(
         "density",
@@ -130,7 +130,7 @@ PICTURES = (
         bare=Path("outputs/explorer.html"),
     ),
 )
-# Filled in only where no checkpoint has one.
+# Filled in later, since the run of a checkpoint has its own seed.
 LATE_SEED = SEED._replace(default=None, default_text="0, or the run's with --checkpoint")
 
 
@@ -157,11 +157,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     cli.options.check_suffix(args.save_path, (".png",), "--save_path")
     if args.checkpoint is not None:
         cli.options.refuse_given(
-            args, SCHEDULE_OPTIONS, "cannot be given with --checkpoint, which has it"
+            args, SCHEDULE_OPTIONS, "cannot be given with --checkpoint, which sets it"
         )
     else:
         cli.options.refuse_given(args, ["noise_map"], "needs --checkpoint, to compare with")
-        cli.options.refuse_given(args, ["density"], "needs --checkpoint, a model that has one")
+        cli.options.refuse_given(args, ["density"], "needs --checkpoint with a model")
     return args
 
 
@@ -183,7 +183,7 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
         args.dataset = args.dataset or config["dataset"]
         if (args.arrows or args.noise_map) and not knows_unlabelled(config):
             raise InputError(
-                "--arrows and --noise_map are of points without a class, which a model trained with"
+                "--arrows and --noise_map draw points without a class, which a model trained with"
                 " --label_dropout 0 does not know"
             )
     if args.density and config is not None and kind == "points":
@@ -243,10 +243,10 @@ def compare_schedules(
     pictures: ImagePictures | PointPictures,
     config: dict[str, Any] | None,
 ) -> None:
-    """All schedules, with what is left of one image (or of all points) at some timesteps.
+    """Draw all schedules, and what is left of one image (or of all points) at some timesteps.
 
     Args:
-        config: of the run whose schedule stands beside them.
+        config: of the run whose schedule is drawn beside them, if any.
     """
     import torch
 
@@ -255,7 +255,7 @@ def compare_schedules(
 
     x0 = x0[: pictures.least]
     eps = torch.randn_like(x0)
-    # What has learned nothing is `cosine`.
+    # A learned schedule starts as `cosine`, which is drawn already.
     known = [name for name in SCHEDULES if name != LEARNED]
     schedules = {name: make_schedule(name, args.timesteps) for name in known}
     if config is not None:
@@ -267,7 +267,7 @@ def compare_schedules(
         for t in shown_timesteps(schedule):
             times = torch.full((len(x0),), t)
             alpha, sigma = schedule.at(t)
-            # At the variance at which the network sees it; else exploding noise hides its data.
+            # Scaled to the variance that the network sees: exploding noise would hide the data.
             x = diffusion.add_noise(x0, times, eps) / (alpha**2 + sigma**2) ** 0.5
             examples.append(pictures.units.to_data(x))
         noisy.append(examples)
@@ -279,9 +279,9 @@ def compare_schedules(
 def examples_and_pictures(
     data: Dataset, args: argparse.Namespace, config: dict[str, Any] | None
 ) -> tuple[Tensor, Tensor, ImagePictures | PointPictures]:
-    """What to show, x (N, ...), with its labels, and what draws it: in the units of a model.
+    """The examples to show, x (N, ...), their labels, and what draws them.
 
-    Without a model those are the units of a run on these data.
+    They are in the units of the model or, without one, in those of a run on these data.
     """
     import torch
 
@@ -313,9 +313,12 @@ def draw_process(
     model: nn.Module | None,
     classes: list[int],
 ) -> None:
-    """The stills and animations of one process; `data` are examples x (N, ...) and labels (N,).
+    """Draw the stills and animations of one process.
 
-    A model that knows classes is given them as labels in turn.
+    A model with classes gets them as labels in turn.
+
+    Args:
+        data: examples x (N, ...) and labels (N,).
     """
     from guidance import Conditioned, cycle_labels
     from plots.figures import literal
@@ -352,7 +355,7 @@ def restore_few(path: Path, config: dict[str, Any]) -> Trained:
         config: of the model that it is compared with.
 
     Raises:
-        InputError: the two are not to be compared.
+        InputError: the two cannot be compared.
     """
     from datasets.units import make_units
     from sampling import restore
@@ -363,7 +366,7 @@ def restore_few(path: Path, config: dict[str, Any]) -> Trained:
     if few.config["objective"] not in FEW_STEPS:
         raise InputError(f"--noise_map: {path} was not trained for few steps")
     if few.kind != config["kind"] or few.units.facts() != make_units(config).facts():
-        raise InputError(f"--noise_map: {path} is of other data than --checkpoint")
+        raise InputError(f"--noise_map: {path} was trained on other data than --checkpoint")
     if not few.knows_unlabelled:
         raise InputError(f"--noise_map: {path} knows no points without a class")
     return few
@@ -377,7 +380,7 @@ def draw_landing(
     model: nn.Module,
     few: Trained,
 ) -> None:
-    """Where noise lands, in all timesteps by one model and in one by another."""
+    """Draw where noise lands: in all timesteps of one model, and in one step of another."""
     from guidance import Conditioned
     from plots.noise_map import Walk, draw_noise_map
     from plots.pictures import PointPictures
@@ -401,7 +404,7 @@ def draw_density(
     pictures: ImagePictures | PointPictures,
     model: nn.Module,
 ) -> None:
-    """The density that a model of points (N, 2) has learned, beside the true one if it is known."""
+    """Draw the density that a model of points (N, 2) has learned, and the true one if known."""
     from datasets.densities import LOG_DENSITIES
     from datasets.units import PointUnits
     from evaluation.likelihood import log_density_of_data
@@ -422,7 +425,7 @@ def draw_density(
 
 
 def show_process(args: argparse.Namespace) -> None:
-    """All that shows one dataset on its way to noise, and back."""
+    """Draw one dataset on its way to noise, and back."""
     import torch
 
     from checkpoints import load_checkpoint
@@ -442,7 +445,7 @@ def show_process(args: argparse.Namespace) -> None:
     check_writable((args.html or args.save_path).parent)
     few = restore_few(args.noise_map, config) if args.noise_map and config else None
     if config is None:
-        # No network answers here, so it is all the same; v is possible with every schedule.
+        # Nothing is predicted here, so any prediction will do; v fits every schedule.
         try:
             diffusion = Diffusion(schedule_of(vars(args)), "v")
         except ValueError as error:

@@ -3,14 +3,15 @@
     python benchmarks/point_samplers.py                          dino, swiss_roll, moons, gaussians
     python benchmarks/point_samplers.py drawing.csv --folder p   another; models are kept in p/
 
-Each set is learned by `train.py` with its defaults; what is in --folder already is not trained
-again. Then 4,000 samples by each sampler, from three seeds, are compared with as many fresh points.
+`train.py` learns each set with its defaults; a model that is already in --folder is not trained
+again. Then each sampler makes 4,000 samples for each of three seeds, and these are compared with as
+many fresh points.
 
-    off        share of the samples farther than 0.05 of the spread from the data, the mean of the
-               seeds, and the least and the most of them. `data` has other fresh points instead
-    ED         energy distance, as a multiple of that of other fresh points; the mean of the seeds
-               and of two fresh sets
-    seconds    of computing that the samples take, on all cores together, the least of the seeds
+    off        share of the samples farther than 0.05 of the spread from the data: the mean of the
+               seeds and their range. The row `data` is for other fresh points
+    ED         energy distance, as a multiple of that between two fresh sets; the mean of the seeds
+               and of two such sets
+    seconds    of CPU time for the samples, added over all cores; the least of the seeds
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def percent(share: float) -> str:
 
 
 def rows(checkpoint: dict, points: Fresh) -> list[str]:
-    """The figures of each plan, and those of fresh points, as rows of a table."""
+    """The figures for each plan, and for fresh points, as rows of a table."""
     fresh, other = points.draw(101), points.draw(102)
     pairs = [(points.draw(seed), points.draw(seed + 1)) for seed in (201, 203)]
     floor = mean(energy_distance(a, b) for a, b in pairs)

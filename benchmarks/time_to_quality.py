@@ -2,8 +2,8 @@
 
     python benchmarks/time_to_quality.py outputs/budgets/rows.csv [MORE ...] --picture FILE
 
-For each project, budget and seed, the best of its recipes and samplers counts; of several seeds,
-the median counts. Between two budgets, FID is assumed to fall as a power of the minutes.
+For each project and budget, each seed counts with its best recipe and sampler, and several seeds
+with their median. Between two budgets, FID is assumed to fall as a power of the minutes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Classification accuracy score: how well a classifier does that is trained on samples alone."""
+"""Classification accuracy score: the accuracy of a classifier trained on samples alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard errors: how much figures vary between samples of the same model."""
+"""Standard errors: how much figures vary between sets of samples from one model."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def of_share(share: float, count: int) -> float:
 
 
 def with_errors(figures: Figures, errors: Mapping[str, float]) -> Figures:
-    """The figures with their standard errors, as far as these are known."""
+    """The figures with their standard errors, where these are known."""
     return {
         name: figure._replace(error=errors.get(name, figure.error))
         for name, figure in figures.items()

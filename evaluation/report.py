@@ -6,7 +6,7 @@ import math
 
 from evaluation import Figure, Figures
 
-CLEARLY = 3  # a difference of more standard errors than this means something
+CLEARLY = 3  # a difference of more standard errors than this is significant
 AS_REAL = "as real"
 BETTER = {
     "FID": "lower",
@@ -26,7 +26,7 @@ BETTER = {
     "share of the data without a sample": "lower",
     "log-density of fresh points (nats)": "higher",
 }
-# Ranges of FID in the features of our classifier, and how samples of MNIST in them look.
+# Ranges of FID in the features of our classifier, and what samples of MNIST in each look like.
 BANDS = (
     (0.5, "hard to tell from real images"),
     (2.0, "good, with visible flaws"),
@@ -49,7 +49,7 @@ def table(figures: Figures) -> str:
 
 LEGEND = (
     f"±: the standard error for this number of samples. A difference of more than {CLEARLY} times"
-    " that means something.\nFigures differ more between runs of training than between sets of"
+    " this error is significant.\nFigures differ more between runs of training than between sets of"
     " samples from one model."
 )
 

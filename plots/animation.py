@@ -1,4 +1,4 @@
-"""Animations: a title, a caption and a progress bar above what changes from frame to frame."""
+"""Animations: a title, a caption and a progress bar above frames of pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plots.images import Sheet, grid
 from system.files import atomic_write
 
 GIF_HEADER = 0.62  # inches above an animation, for title, caption and progress bar
-LONGEST_SIDE = 720  # pixels of an animation of images, about
+LONGEST_SIDE = 720  # of an animation of images, in pixels, about
 
 
 def save_animation(
@@ -27,10 +27,10 @@ def save_animation(
     sheet: Sheet | None = None,
     progress: Sequence[float] | None = None,
 ) -> None:
-    """A GIF of images, (images, H, W) or (images, H, W, 3) for each frame, with their captions.
+    """A GIF of images: (images, H, W) or (images, H, W, 3), and a caption, for each frame.
 
     Args:
-        sheet: where they stand; None for a grid.
+        sheet: where the images stand; None for a grid.
         progress: see `animate`.
     """
     images = len(frames[0])
@@ -55,10 +55,10 @@ def animate(
     seconds: float = 5.0,
     hold: float = 1.5,
 ) -> None:
-    """Write a GIF: title, caption and progress bar above what `draw(i)` shows for frame i.
+    """Write a GIF: a title, a caption and a progress bar above the frames, drawn by `draw(i)`.
 
     Args:
-        figure: with `GIF_HEADER` inches left free at its top.
+        figure: with the top `GIF_HEADER` inches left free.
         progress: the filled share of the bar at each frame; None: from 0 to 1 over the frames.
         seconds: how long it runs, before `hold` seconds on the last frame.
     """
@@ -85,7 +85,7 @@ def animate(
 
 
 def snapshot(figure: Figure) -> np.ndarray:
-    """A figure as uint8 (H, W, 3), in 32 levels: noise in more of them bloats a GIF."""
+    """A figure as uint8 (H, W, 3), in 32 levels: noise in more levels makes a GIF far larger."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()

@@ -1,4 +1,4 @@
-"""The variational bound as a picture: which noise levels cost the bits."""
+"""The variational bound as a picture: how many bits each noise level costs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def save_bound(
     path: Path,
     title: str,
 ) -> None:
-    """What the denoising steps cost, and the whole bound for each end of sampling.
+    """Draw what the denoising steps cost, and the whole bound for each level to end sampling at.
 
     Args:
-        levels: sigma / alpha at the ends of the parts, rising (P + 1,).
+        levels: sigma / alpha at the ends of the parts, ascending (P + 1,).
         steps: bits per dimension of the steps from the end of each part to its beginning (P,).
         totals: bits per dimension in all, if sampling ends at the beginning of each part (P,).
     """

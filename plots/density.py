@@ -14,12 +14,12 @@ from plots.figures import DPI, save_figure
 from plots.points import Limits, new_axes, scatter
 
 SIDE = 100  # places along each side
-RANGE = 10.0  # nats from the densest place to the faintest that is told from nothing
+RANGE = 10.0  # nats below the highest log-density; anything lower has the same colour
 PANEL = 3.6  # inches
 
 
 def places(limits: Limits) -> Tensor:
-    """Where densities are taken, float32 (SIDE^2, 2): the middles of cells, from the lowest row."""
+    """Where densities are computed, float32 (SIDE^2, 2): the centres of cells, lowest row first."""
     left, right, bottom, top = limits
     share = (torch.arange(SIDE) + 0.5) / SIDE
     across, up = left + share * (right - left), bottom + share * (top - bottom)
@@ -33,7 +33,7 @@ def save_densities(
     path: Path,
     title: str,
 ) -> None:
-    """The data, and beside them log-densities in nats, all on one scale of colours.
+    """Draw the data and, beside them, log-densities in nats, all on one colour scale.
 
     Args:
         points: (N, 2) in the data's units.

@@ -1,4 +1,4 @@
-"""What all pictures have in common: how they are written and read, and how texts fit them.
+"""What all pictures have in common: how they are written and read, and how texts are made to fit.
 
 Figures are made without pyplot, so nothing here needs or opens a display.
 """
@@ -17,34 +17,34 @@ from matplotlib.figure import Figure
 from system.files import atomic_write
 
 DPI = 100
-LETTER, LINE = 0.075, 0.2  # inches that a letter, and a line, of the texts beside images take
+LETTER, LINE = 0.075, 0.2  # width of a letter and height of a line of text, in inches
 
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure, whole or not at all."""
     with atomic_write(path) as temporary, warnings.catch_warnings():
-        # A class may have a name in letters that no font here has; its number stands beside it.
+        # The name of a class may need letters that no font here has; its number is shown too.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(temporary, dpi=DPI)
 
 
 def wrapped(title: str, inches: float) -> list[str]:
-    """A title in lines that fit into so many inches."""
+    """A title split into lines of at most so many inches."""
     return textwrap.wrap(title, int(inches / LETTER)) or [""]
 
 
 def literal(text: str) -> str:
-    """A text from elsewhere, such as the name of a file, that matplotlib takes for no formula."""
+    """A text, such as the name of a file, escaped so that matplotlib sees no formula in it."""
     return text.replace("$", r"\$")
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """A picture that was written, as uint8 (H, W, 3)."""
+    """Read a written picture as uint8 (H, W, 3)."""
     return iio.imread(path)[..., :3]
 
 
 def evenly_spaced(count: int, total: int) -> list[int]:
-    """Up to `count` indices spread over range(total), the first and the last among them."""
+    """Up to `count` indices spread over range(total), including the first and the last."""
     if total <= count:
         return list(range(total))
     return sorted({round(i) for i in torch.linspace(0, total - 1, count).tolist()})

@@ -25,10 +25,13 @@ GAP = 2  # pixels between images, before zooming
 PAPER = 255  # colour of the gaps
 MAX_GRID = 2500  # images in one picture
 CLASS_COLUMNS = 20  # most images of a class side by side
-RIGHT = 0.35  # inches that keep a sheet with texts on its left in the middle, as far as that goes
-LONGEST_NAME = 24  # characters of a class in a picture
+RIGHT = 0.35  # most inches left free on the right, to balance texts on the left
+LONGEST_NAME = 24  # characters of the name of a class in a picture
 MIN_WIDTH = 5.2  # inches, so that the titles fit above small pictures
-PANEL_ZOOM, PANEL_WIDTH = 2.5, 80  # of an image over time: how much larger, up to how many pixels
+PANEL_ZOOM, PANEL_WIDTH = (
+    2.5,
+    80,
+)  # of an image over time: its enlargement, and the largest width in pixels
 
 
 def tile(pixels: Tensor, columns: int) -> np.ndarray:
@@ -47,7 +50,7 @@ def tile(pixels: Tensor, columns: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Which image stands where in a picture, and what is written beside and above them.
+    """Which image stands where in a picture, and the texts beside and above the images.
 
     Attributes:
         cells: indices of images, row by row, int64 (rows * columns,); -1 leaves a place empty.
@@ -66,9 +69,9 @@ class Sheet:
         return tile(torch.cat([pixels, empty])[self.cells], self.columns)
 
     def draw(self, pixels: Tensor, zoom: float, header: float) -> tuple[Figure, Axes]:
-        """A figure that shows the images at `zoom` pixels a pixel, `header` inches below its top.
+        """A figure with the images, enlarged `zoom` times, `header` inches below its top.
 
-        The header leaves room for a title; what the texts above the columns need is added to it.
+        The header is room for a title; room for the texts above the columns is added.
         """
         canvas = self.tile(pixels)
         lines = max((text.count("\n") + 1 for text in self.above), default=0)
@@ -102,13 +105,13 @@ def shortened(name: str) -> str:
 
 
 def class_texts(labels: Sequence[int], names: Sequence[str]) -> list[str]:
-    """Labels as people read them, with the names of their classes where those say more."""
+    """Labels as texts, with the names of their classes where those say more."""
     known = {k: literal(shortened(name)) for k, name in enumerate(names)}
     return [str(k) if known.get(k, str(k)) == str(k) else f"{known[k]} {k}" for k in labels]
 
 
 def by_class(labels: Tensor, names: Sequence[str] = (), most: int = MAX_GRID) -> tuple[Sheet, int]:
-    """A row for each class (or several, if its images are many), with its label.
+    """A row for each class (or several rows, if it has many images), with its label.
 
     A few classes of one image each stand in one row instead.
 
@@ -117,7 +120,7 @@ def by_class(labels: Tensor, names: Sequence[str] = (), most: int = MAX_GRID) ->
         most: images in all, about.
 
     Returns:
-        The sheet, and how many of each class are on it at most.
+        The sheet, and how many images of a class it has at most.
     """
     found = labels.unique().tolist()
     largest = int(labels.bincount().max())
@@ -137,10 +140,10 @@ def by_class(labels: Tensor, names: Sequence[str] = (), most: int = MAX_GRID) ->
 def figure_for(
     canvas: np.ndarray, zoom: float, header: float, margin: float
 ) -> tuple[Figure, Axes]:
-    """A figure that shows a tiled image at `zoom` pixels a pixel.
+    """A figure with a tiled image, enlarged `zoom` times.
 
     Args:
-        header, margin: inches above it, and on its left; up to `RIGHT` of these on its right, too.
+        header, margin: inches above the image and to its left; to its right, `RIGHT` at most.
     """
     height, width = (side * zoom / DPI for side in canvas.shape[:2])
     needed = margin + width + min(margin, RIGHT)
@@ -156,7 +159,7 @@ def figure_for(
 
 
 def show(axes: Axes, image: np.ndarray, aspect: Literal["equal", "auto"] = "equal") -> None:
-    """Draw an image, uint8 (H, W) in grey or (H, W, 3) in RGB, with its own pixels to be seen."""
+    """Draw an image, uint8 (H, W) in grey or (H, W, 3) in RGB, without smoothing its pixels."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect=aspect)
 
 
@@ -170,7 +173,7 @@ def save_sheet(sheet: Sheet, pixels: Tensor, path: Path, title: str) -> None:
 
 
 def save_grid(pixels: Tensor, path: Path, title: str) -> None:
-    """A square grid of samples; of more than `MAX_GRID` only the first, which the title tells."""
+    """A square grid of samples; only of the first `MAX_GRID`, as the title then says."""
     total = len(pixels)
     if total > MAX_GRID:
         pixels = pixels[:MAX_GRID]
@@ -190,7 +193,7 @@ def save_classes(
 
 
 def save_rows(rows: Sequence[tuple[str, Tensor]], path: Path, title: str) -> None:
-    """One row of images for each text that stands beside it."""
+    """Rows of images, each with a text beside it."""
     texts, images = zip(*rows, strict=True)
     sheet = replace(grid(sum(map(len, images)), len(images[0])), beside=texts)
     save_sheet(sheet, torch.cat(images), path, title)
@@ -199,12 +202,12 @@ def save_rows(rows: Sequence[tuple[str, Tensor]], path: Path, title: str) -> Non
 def save_panels(
     panels: Tensor, captions: Sequence[str], path: Path, title: str, beside: Sequence[str] = ()
 ) -> None:
-    """Images over time: one row an image, one column a time.
+    """Images over time: a row for each image, a column for each time.
 
     Args:
         panels: images, (times, images, H, W) or (times, images, H, W, 3).
-        captions: what stands above each column.
-        beside: what stands beside each row.
+        captions: a text above each column.
+        beside: a text beside each row.
     """
     times, images = panels.shape[:2]
     sheet = replace(grid(times * images, times), above=captions, beside=beside)

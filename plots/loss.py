@@ -22,7 +22,7 @@ def ordinal(number: int) -> str:
 def save_loss_curve(
     losses: Sequence[float], epoch_ends: Sequence[int], path: Path, floor: float | None = None
 ) -> None:
-    """The loss of each step, its smoothed course, and where epochs end.
+    """Draw the loss of each step, its running mean, and the ends of epochs.
 
     Args:
         losses: one for each step, from step 1.
@@ -45,7 +45,7 @@ def save_loss_curve(
         axes.axhline(floor, color="tab:red", linestyle="--", linewidth=1, label=least)
     axes.set(title="Training loss", xlabel="step", ylabel="loss")
     axes.set_xlim(1, max(2, len(losses)))
-    if max(losses) > 10 * min(losses):  # less has too few round numbers on a logarithmic scale
+    if max(losses) > 10 * min(losses):  # a smaller range has too few round numbers for this scale
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
@@ -55,9 +55,9 @@ def save_loss_curve(
 
 
 def smooth(values: Sequence[float], reach: int) -> np.ndarray:
-    """Means of each value with `reach` values on either side; without the ends, which lack some.
+    """Means of each value with `reach` values on either side.
 
-    A mean over fewer values there would jump about with each of them.
+    The ends are left out: a mean over the fewer values there would be noisier.
     """
     sums = np.cumsum([0.0, *values])
     width = 2 * reach + 1

@@ -21,13 +21,13 @@ from plots.pictures import PointPictures
 from plots.points import backdrop, new_axes
 from samplers import final, timesteps_of
 
-SIDE = 120  # of the grid of noise
-REACH = 2.9  # of its edges, in standard deviations
+SIDE = 120  # points along a side of the grid of noise
+REACH = 2.9  # of the grid to each side, in standard deviations
 LANDED, PATHS = 3000, 80
 
 
 class Walk(NamedTuple):
-    """A sampler in so many steps, and the caption of its row."""
+    """A sampler, its number of steps, and the caption of its row."""
 
     caption: str
     diffusion: Diffusion
@@ -45,8 +45,8 @@ class Walk(NamedTuple):
 
 
 def colours(points: Tensor) -> np.ndarray:
-    """A colour for each place (N, 2), RGB (N, 3): its hue goes round the middle of the data, and
-    towards the middle it pales."""
+    """A colour for each place (N, 2), RGB (N, 3): the hue is the angle around the centre of the
+    data, and the colour is paler near the centre."""
     x, y = (points / math.sqrt(2)).unbind(1)
     hue = (torch.atan2(y, x) / (2 * math.pi)) % 1
     # The square root spreads the middle, where most data are.
@@ -58,10 +58,10 @@ def colours(points: Tensor) -> np.ndarray:
 def draw_noise_map(
     walks: Sequence[Walk], x0: Tensor, pictures: PointPictures, path: Path, title: str
 ) -> None:
-    """For each walk a row: the noise, some of its paths, and where they end, coloured by that.
+    """Draw a row for each walk: the noise, some paths, and their ends, coloured by the ends.
 
     Args:
-        x0: what the samples should be like, (N, 2), as the network sees it.
+        x0: the data, (N, 2), as the network sees them.
     """
     figure = Figure(figsize=(9.6, 3.2 * len(walks) + 0.5), dpi=DPI, layout="constrained")
     figure.suptitle(title, fontsize=11)
@@ -71,7 +71,7 @@ def draw_noise_map(
     rows, data = figure.subplots(len(walks), 3, squeeze=False), pictures.units.to_data
     for walk, (of_noise, of_paths, of_ends) in zip(walks, rows, strict=True):
         ends = colours(final(walk.states(grid))).reshape(SIDE, SIDE, 3)
-        # The first axis of the grid is x; of a picture it is y.
+        # The first axis of the grid is x, but that of an image is y.
         of_noise.imshow(
             ends.transpose(1, 0, 2), origin="lower", extent=(-REACH, REACH, -REACH, REACH)
         )
@@ -91,7 +91,7 @@ def draw_noise_map(
 
 
 def draw_paths(axes: Axes, states: Tensor, landed: np.ndarray) -> None:
-    """Paths (steps + 1, N, 2), from where they begin, a ring, to their ends, a dot."""
+    """Draw paths (steps + 1, N, 2), each from a ring at its start to a dot at its end."""
     for path, colour in zip(states.unbind(1), landed, strict=True):
         axes.plot(*path.T, color=colour, linewidth=0.7)
     (x, y), (end_x, end_y) = states[0].T, states[-1].T

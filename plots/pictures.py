@@ -1,6 +1,6 @@
-"""How examples are drawn: images on sheets, points on axes; and the files that samples go into.
+"""How examples are drawn, images on sheets and points on axes, and how samples are written.
 
-`make_pictures` picks what fits the units of the data; its methods are the same for all kinds.
+`make_pictures` picks the class for the units of the data; all have the methods of `Pictures`.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from system.files import atomic_write, write_through_memory
 
 
 class Pictures(Protocol):
-    """Draws data; pictures show the labels of the examples, int64 (N,), where they are given."""
+    """Draws data; pictures show the labels of the examples, int64 (N,), if they are given."""
 
     units: Units
     kind: str  # `images` or `points`
     few: int  # examples that are enough to show a process side by side
     most: int  # examples that a picture of a process shows
-    least: int | None  # examples that make a picture: one image, but of points all (None)
+    least: int | None  # examples that make a picture: one image, or all points (None)
 
     def write(self, data: Tensor, path: Path, title: str, labels: Tensor | None = None) -> None:
         """Write samples in the format that the suffix of `path` names."""
 
     def draw_small(self, axes: Axes, data: Tensor) -> None:
-        """Draw the `least` examples on axes of someone else's figure."""
+        """Draw the `least` examples on the given axes."""
 
     def draw_panels(
         self,
@@ -58,7 +58,7 @@ class Pictures(Protocol):
         """A GIF of the same examples at many times, in the places that `write` gives them.
 
         Args:
-            progress: the filled share of its bar at each frame; None: from 0 to 1.
+            progress: the filled share of the bar at each frame; None: from 0 to 1.
         """
 
 
@@ -70,7 +70,7 @@ class ImagePictures:
     """Images on a grid, or in rows by class.
 
     Args:
-        class_names: for pictures, where they say more than the label.
+        class_names: shown in pictures where they say more than the label.
     """
 
     kind = "images"
@@ -183,7 +183,7 @@ class PointPictures:
 
 
 def make_pictures(units: Units, class_names: Sequence[str] = ()) -> ImagePictures | PointPictures:
-    """What draws data of these units."""
+    """The pictures for data in these units."""
     if isinstance(units, PointUnits):
         return PointPictures(units)
     assert isinstance(units, ImageUnits)

@@ -1,7 +1,7 @@
 """Pictures of 2-D points: scatter panels over time, animations, arrows, fields and paths.
 
 All points come in the data's own units. Every picture of a process has the same axes in all of its
-panels or frames, with equal scales, so that what moves is the points and not the view.
+panels or frames, with equal scales, so that the points move and not the view.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from plots.animation import GIF_HEADER, animate
 from plots.figures import DPI, LINE, save_figure, wrapped
 
 INK = "#1f4e79"
-SHORTEST = 100  # times shorter than the longest: scores below that share a colour
+SHORTEST = 100  # scores so many times shorter than the longest, or more, share a colour
 MAX_POINTS = 20_000  # points in one panel; more would only hide each other
-DENSEST = 900  # points in a square inch: likewise
+DENSEST = 900  # points in a square inch, for the same reason
 COVERED = 0.15  # share of a panel that its points may cover, which decides how large they are
-SMALLEST, LARGEST = 1.0, 4.0  # squares of diameters, in points of 1 / 72 inch
-USUAL, LARGE, SMALL = 4.4, 3.4, 2.1  # sides of a panel alone, of a few and of many, in inches
+SMALLEST, LARGEST = 1.0, 4.0  # squares of the diameters of dots, which are in units of 1 / 72 inch
+USUAL, LARGE, SMALL = 4.4, 3.4, 2.1  # sides in inches of a single panel, one of a few, one of many
 BINS = 60
 Limits = tuple[float, float, float, float]  # left, right, bottom, top
 
@@ -49,8 +49,8 @@ def bare_axes(axes: Axes, limits: Limits, title: str = "") -> Axes:
 
 
 def most_shown(side: float) -> int:
-    """How many points a panel of so many inches shows at most. Sets of points have no order, so
-    these are the first."""
+    """How many points a panel of so many inches shows at most: the first ones, since sets of
+    points have no order."""
     return min(MAX_POINTS, int(DENSEST * side**2))
 
 
@@ -60,7 +60,7 @@ def scatter(
     """Draw points, coloured by label where there is more than one.
 
     Args:
-        side: of the axes, in inches, on which it depends how many and how large points can be.
+        side: of the axes, in inches; the number of points and their size depend on it.
     """
     shown = min(len(points), most_shown(side))
     x, y = points[:shown].T
@@ -72,18 +72,18 @@ def scatter(
 
 
 def draw_density(axes: Axes, points: Tensor, limits: Limits) -> None:
-    """The density of points (N, 2) in a panel too small for themselves: counts in BINS x BINS
-    cells, each averaged with its neighbours. The darkest is the densest of this panel."""
+    """The density of points (N, 2) in a panel too small for dots: counts in BINS x BINS
+    cells, each averaged with its neighbours. The darkest cell is the densest of this panel."""
     (left, right, bottom, top), (x, y) = limits, points.T.numpy()
     counts, _, _ = np.histogram2d(y, x, bins=BINS, range=((bottom, top), (left, right)))
     for axis in (0, 1):
         counts = np.apply_along_axis(np.convolve, axis, counts, (0.25, 0.5, 0.25), "same")
-    # The square root shows where there are few, too.
+    # The square root also shows places with few points.
     axes.imshow(np.sqrt(counts), origin="lower", extent=limits, cmap="Blues", vmin=0)
 
 
 def backdrop(axes: Axes, clean: Tensor) -> None:
-    """The data, pale, behind what a picture is about."""
+    """Draw the data, pale, in the background."""
     x, y = clean[:MAX_POINTS].T
     axes.scatter(x, y, s=1, c="0.75", linewidths=0)
 
@@ -91,7 +91,7 @@ def backdrop(axes: Axes, clean: Tensor) -> None:
 def panel_grid(
     count: int, columns: int, title: str, side: float = SMALL
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` square panels, each with its caption about so many inches large, and
+    """A figure with `count` square panels, each about `side` inches large with its caption, and
     its axes."""
     columns = min(count, columns)
     rows = math.ceil(count / columns)
@@ -114,7 +114,7 @@ def large_panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
 def save_scatter(
     points: Tensor, path: Path, title: str, limits: Limits, labels: Tensor | None = None
 ) -> None:
-    """One panel of samples, coloured by label if there are any."""
+    """One panel of samples, coloured by label if labels are given."""
     figure = Figure(figsize=(5, 5), dpi=DPI, layout="constrained")
     scatter(new_axes(figure.subplots(), limits), points, None if labels is None else labels.cpu())
     figure.suptitle("\n".join(wrapped(title, 5)), fontsize=9)
@@ -129,9 +129,9 @@ def save_scatter_panels(
     limits: Limits,
     labels: Tensor | None = None,
 ) -> None:
-    """Points over time: one panel a time, `captions` above them, coloured by label.
+    """Points over time: a panel for each time with its caption, coloured by label.
 
-    Up to four panels stand in one row, more in rows that are about as long as each other.
+    Up to four panels stand in one row, and more in rows of about equal length.
     """
     count = len(panels)
     side = LARGE if count <= 3 else SMALL
@@ -214,10 +214,10 @@ def save_field(
 
     Args:
         grid: where the arrows stand, (K, 2).
-        scores: the field there for each panel, (K, 2). Arrows are drawn with a common length, since
-            far from the data the score is many times longer than among them; their colours say how
-            long it is, on one scale for all panels.
-        densities: of each panel at the `plots.density.places`, from 0 to 1, (SIDE^2,).
+        scores: the field there for each panel, (K, 2). All arrows have the same length, since the
+            score is many times longer far from the data than near them. Colours show its length,
+            on one scale for all panels.
+        densities: for each panel, at the `plots.density.places`, from 0 to 1, (SIDE^2,).
     """
     figure, all_axes = large_panels(len(scores), title)
     lengths = [score.norm(dim=1) for score in scores]
@@ -228,7 +228,7 @@ def save_field(
     ):
         new_axes(axes, limits, label)
         side = math.isqrt(len(density))
-        # The square root shows where there are few, too.
+        # The square root also shows places with few points.
         shown = density.sqrt().view(side, side).numpy()
         axes.imshow(shown, origin="lower", extent=limits, cmap="Greys", vmin=0, vmax=1.6)
         direction = (score / length[:, None].clamp(min=1e-12)).T
@@ -270,12 +270,12 @@ def save_paths(paths: Tensor, clean: Tensor, path: Path, title: str, limits: Lim
 
 
 def save_gallery(shapes: Sequence[tuple[str, Tensor, Tensor]], path: Path, title: str) -> None:
-    """All point sets on one sheet, each on axes of its own: (name, points, labels) each."""
+    """All sets of points, (name, points, labels), on one sheet, each on its own axes."""
     figure, axes = panel_grid(len(shapes), 5, title)
     for one, (name, points, labels) in zip(axes, shapes, strict=True):
         low, high = points.min(0).values, points.max(0).values
         centre, reach = (low + high) / 2, 0.56 * (high - low).max().item()
         (x, y) = centre.tolist()
         new_axes(one, (x - reach, x + reach, y - reach, y + reach), name)
-        scatter(one, points, labels, LARGE)  # as many as in a large one: there is no noise
+        scatter(one, points, labels, LARGE)  # as many points as in a large panel: there is no noise
     save_figure(figure, path)

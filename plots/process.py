@@ -1,7 +1,7 @@
 """What happens to some examples over time: the states behind the pictures of a process.
 
-`visualize_diffusion.py` uses it to draw data on their way to noise, noise on its way to samples,
-and, for points, where denoising pushes them; `sample.py`, to draw how its samples come about.
+`visualize_diffusion.py` uses it to draw data on their way to noise, noise on its way to samples
+and, for points, where denoising pushes them. `sample.py` uses it to draw its samples emerging.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ STILL_TIMESTEPS = (0, 50, 100, 200, 400, 600, 800, 999)
 GIF_FRAMES = 50
 ARROW_LEVELS = (0.2, 0.6, 1.5)  # small, middle, large noise sigma / alpha
 ARROWS, PATHS, FIELD_SIDE = 150, 25, 22
-CENTRES = 8000  # points of the data whose noise makes up a density; more would look the same
-STILLS = re.compile(r"(step_\d{4,}|sample|process)\.png")  # what is written of a process
+CENTRES = 8000  # points of the data behind a density; more would look the same
+STILLS = re.compile(r"(step_\d{4,}|sample|process)\.png")  # the files with stills of a process
 STRIP_STILLS = 12  # most columns of process.png
 
 
 def still_timesteps(total: int) -> list[int]:
-    """STILL_TIMESTEPS rescaled to a process of `total` timesteps, without doubles."""
+    """STILL_TIMESTEPS rescaled to a process of `total` timesteps, without duplicates."""
     return sorted({round(t * (total - 1) / 999) for t in STILL_TIMESTEPS})
 
 
 class ProcessPictures:
-    """Draws what happens to some examples over time, at stills and in animations.
+    """Draws what happens to some examples over time, in stills and animations.
 
     Args:
         x0: the examples, as the network sees them.
-        labels: theirs, where the pictures should show them.
+        labels: of the examples, if the pictures should show them.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class ProcessPictures:
     def reverse(
         self, denoise: Denoiser, folder: Path, gif: bool, labels: Tensor | None
     ) -> list[Path]:
-        """From new noise to samples, and an animation that goes there and back.
+        """Draw new noise turning into samples, and an animation that goes there and back.
 
         Args:
-            labels: those that the samples are made with, if any.
+            labels: of the samples, if they are made with any.
         """
         schedule, data = self.diffusion.schedule, self.pictures.units.to_data
         plan = PROCESSES.of(self.pictures.kind).within(len(schedule))
@@ -124,14 +124,14 @@ def nearest_timestep(diffusion: Diffusion, level: float) -> int:
 def draw_arrows(
     process: ProcessPictures, pictures: PointPictures, denoise: Denoiser, folder: Path, by: str
 ) -> list[Path]:
-    """One-step denoising arrows, the score field, and the paths of a few points."""
+    """Draw one-step denoising arrows, the score field, and the paths of a few points."""
     schedule = process.diffusion.schedule
     times = [nearest_timestep(process.diffusion, level) for level in ARROW_LEVELS]
     data = pictures.units.to_data
     clean = data(process.x0)
     labels = [process.caption(t) for t in times]
     feet = [process.noisy_x(t) for t in times]
-    feet = [x[pictures.shows(data(x))][:ARROWS] for x in feet]  # those in the picture
+    feet = [x[pictures.shows(data(x))][:ARROWS] for x in feet]  # within the picture
     tips = [denoise(x, t)[0] for x, t in zip(feet, times, strict=True)]
     arrows = folder / "arrows.png"
     plots.points.save_arrows(
@@ -167,7 +167,7 @@ def draw_arrows(
 def noisy_density(process: ProcessPictures, pictures: PointPictures, t: int) -> Tensor:
     """p_t at the `places` of a picture, as a share of its largest value there (SIDE^2,).
 
-    The noisy data are a mixture of normal distributions, N(alpha_t y, sigma_t^2 I) of each point y.
+    The noisy data are a mixture of normal distributions, N(alpha_t y, sigma_t^2 I) for each point y.
     """
     alpha, sigma = process.diffusion.schedule.at(t)
     at = pictures.units.to_model(places(pictures.limits))
@@ -176,7 +176,7 @@ def noisy_density(process: ProcessPictures, pictures: PointPictures, t: int) -> 
 
 
 def shown_examples(pictures: Pictures, total: int, labels: Tensor | None) -> int:
-    """Of how many samples the process is shown: all, or if they are many as many of each class."""
+    """The number of samples whose process is shown: all or, if too many, as many of each class."""
     if total <= pictures.most:
         return total
     classes = 1 if labels is None else labels.unique().numel()
@@ -188,10 +188,10 @@ class Process:
 
     Args:
         wanted: the numbers of denoising steps after which to keep a state.
-        timesteps: those visited, decreasing.
+        timesteps: that sampling visits, decreasing.
         labels: of all samples; None for a network without classes.
         total: how many samples there are.
-        examples: how many of them to keep of each state.
+        examples: how many of them to keep in each state.
     """
 
     TITLE = "The reverse process: from noise to samples"
@@ -215,7 +215,7 @@ class Process:
             self.states[steps_done] = self.pictures.units.to_data(x[: self.examples])
 
     def caption(self, steps_done: int) -> str:
-        """After i steps x is x_t with t = timesteps[i]; after all of them it is the sample."""
+        """After i steps, x is x_t with t = timesteps[i]; after all of them, it is the sample."""
         done = steps_done == len(self.timesteps)
         return "sample" if done else f"t = {self.timesteps[steps_done]}"
 
@@ -226,7 +226,7 @@ class Process:
     def write_stills(self, wanted: list[int], folder: Path) -> None:
         """A picture of each state, and one strip of a few examples from noise to sample.
 
-        Those that an earlier call left in the folder are removed: they are of other samples.
+        Stills from an earlier call are removed from the folder, since they show other samples.
         """
         for path in folder.glob("*.png"):
             if STILLS.fullmatch(path.name) and path.is_file():
@@ -249,5 +249,5 @@ class Process:
         self.pictures.draw_animation(frames, captions, path, self.TITLE + of, labels)
 
     def labels_of(self, examples: Tensor) -> Tensor | None:
-        """The labels of the first samples, of which there are as many as `examples`."""
+        """The labels of `examples`, which are the first samples."""
         return None if self.labels is None else self.labels[: len(examples)]

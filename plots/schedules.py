@@ -1,4 +1,4 @@
-"""The noise schedules beside each other: their curves, and what each makes of the same example."""
+"""The noise schedules side by side: their curves, and what each does to the same example."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from diffusion import NoiseSchedule, half_log_snr_of_cosine, learned_times, part
 from plots.figures import DPI, evenly_spaced, save_figure
 
 MOVES = 8  # epochs shown of a learned schedule
-SHOWN = 9  # timesteps shown of each schedule, the first and the last among them
-LOWEST, HIGHEST = -8.0, 8.0  # of the curves of log(alpha / sigma)
+SHOWN = 9  # timesteps shown of each schedule, including the first and the last
+LOWEST, HIGHEST = -8.0, 8.0  # limits of the axis of log(alpha / sigma)
 FINE = 500  # places on a curve
 
 
@@ -27,7 +27,7 @@ def shown_timesteps(schedule: NoiseSchedule) -> list[int]:
 
 
 def draw_curves(left: Axes, right: Axes, schedules: Mapping[str, NoiseSchedule]) -> None:
-    """The share of noise in the variance of x_t, and log(alpha / sigma), over t / T."""
+    """Draw the share of noise in the variance of x_t, and log(alpha / sigma), over t / T."""
     for name, schedule in schedules.items():
         u = np.arange(1, len(schedule) + 1) / len(schedule)
         alpha2, sigma2 = schedule.alphas**2, schedule.sigmas**2
@@ -48,11 +48,11 @@ def save_schedules(
     title: str,
     draw: Callable[[Axes, Tensor], None],
 ) -> None:
-    """Curves above, and below a row for each schedule of what is left of an example.
+    """Draw curves and, below them, a row for each schedule: what is left of an example.
 
     Args:
-        noisy: for each schedule, at its `shown_timesteps`: an image (as one of one), or points.
-        draw: draws those on axes, see `Pictures.draw_small`.
+        noisy: for each schedule, at its `shown_timesteps`: a batch of one image, or points.
+        draw: draws such data on axes, see `Pictures.draw_small`.
     """
     rows = len(schedules)
     figure = Figure(figsize=(10, 3.6 + 1.05 * rows), dpi=DPI, layout="constrained")
@@ -72,7 +72,7 @@ def save_schedules(
 
 
 def save_moves(densities: Tensor, path: Path) -> None:
-    """How a learned schedule moved: the noise levels of its timesteps, and how many each has.
+    """Draw how a learned schedule moved: the levels of its timesteps, and how many each level has.
 
     Args:
         densities: after each epoch, (epochs, parts), see `diffusion.learned_schedule`.

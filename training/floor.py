@@ -1,7 +1,7 @@
-"""The least loss that any network can have, where it is known: for sets of points.
+"""The least loss that any network can reach; known only for sets of points.
 
-A noisy point x_t could have come from several points, so the best prediction is a mean, whose loss
-is not zero (docs/MATH.md, section 3).
+A noisy point x_t could have come from several points, so the best prediction is their mean, and
+its loss is not zero (docs/MATH.md, section 3).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from training.objectives.denoising import denoising
 from training.run import Run
 
 DRAWS = 10_000  # examples with their noise: the mean of their losses is off by about 1 %
-MOST_DISTANCES = 2 * 10**8  # between noisy and clean points, which take some seconds
+MOST_DISTANCES = 2 * 10**8  # between noisy and clean points; computing them takes some seconds
 FEWEST = 2000  # draws; the mean of fewer would say little
 
 
@@ -30,7 +30,7 @@ def exact_network(data: Tensor, labels: Tensor, classes: int, diffusion: Diffusi
     Args:
         data: in the units of the network, (N, D).
         labels: of the data, int64 (N,).
-        classes: their number, which is also the label that stands for no class; 0 for a network
+        classes: the number of classes, which is also the label for no class; 0 for a network
             without labels.
     """
     schedule = diffusion.schedule
@@ -67,9 +67,9 @@ def least_loss(run: Run) -> float | None:
 
     Prediction, weighting and distribution of timesteps are those of the run.
 
-    It is None for objectives other than `denoising`, for a schedule that moves, for images (the
-    exact denoiser could only repeat the training images), and for so many points that it would take
-    long. The run's random numbers are not affected.
+    It is None for objectives other than `denoising`, for a learned schedule, for images (the exact
+    denoiser could only repeat the training images), and for so many points that it would take long.
+    The run's random numbers are not affected.
     """
     batches, settings = run.batches, run.settings
     count = min(DRAWS, MOST_DISTANCES // len(batches))

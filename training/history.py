@@ -14,12 +14,12 @@ from torch import Tensor
 import plots.loss
 from system.files import atomic_write
 
-LARGEST_SHARE = 0.05  # of the time, which goes into writing while the training goes on
+LARGEST_SHARE = 0.05  # of the time, spent on writing during the training
 
 
 @dataclass
 class History:
-    """What was measured at each step; `seconds` are those since the start of the training.
+    """What was measured at each step; `seconds` counts from the start of the training.
 
     Attributes:
         floor: the least loss that is possible, see `training.floor`; None where it is not known.
@@ -35,8 +35,8 @@ class History:
         """Write both files.
 
         Args:
-            always: or else only if writing takes no more than `LARGEST_SHARE` of the time, since
-                some epochs are far shorter than it takes to draw a curve.
+            always: if False, write only if that takes at most `LARGEST_SHARE` of the time, since
+                drawing the curve may take far longer than an epoch.
         """
         now = time.perf_counter()
         ended, took = self.last_writing

@@ -1,4 +1,4 @@
-"""The training loop: one epoch in one screen."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Trainer:
     Several processes train the same weights: each takes its part of every batch.
 
     Args:
-        run: as it is new, or as it was restored from a checkpoint.
+        run: new, or restored from a checkpoint.
     """
 
     def __init__(self, run: Run) -> None:
@@ -47,7 +47,7 @@ class Trainer:
 
         Raises:
             RunError: the loss, the gradient or the weights are no longer finite.
-            Stopped: the process was asked to stop; the text says how to go on.
+            Stopped: the process was asked to stop; the text says how to continue.
         """
         run, settings, record, saver = self.run, self.settings, self.record, self.saver
         self.loss = compiled_if_worthwhile(self.loss, run)
@@ -69,7 +69,7 @@ class Trainer:
         saver.save_final()
 
     def step(self, batch: Batch, lr: float) -> tuple[Tensor, Tensor]:
-        """One step of the optimizers; its loss and the norm of its gradient, on the device."""
+        """Take a step; return its loss and the norm of its gradient, on the device."""
         run = self.run
         if run.stages is not None:
             run.stages.advance(run.progress)
@@ -77,14 +77,14 @@ class Trainer:
         # A copy, since the next replay of a CUDA graph overwrites its outputs.
         noted = losses.detach().clone()
         norm = run.optimizers.step(losses.mean(), lr)
-        if run.learned is not None:  # only now, since the backward pass may look into its tables
+        if run.learned is not None:  # only now, since the backward pass may read its tables
             run.learned.record(batch.t, noted)
         run.ema.update(run.model)
         run.step += 1
         return noted.mean(), norm
 
     def end_of_epoch(self, epoch: int) -> None:
-        """Draw and write what is due after this epoch, and turn to the next."""
+        """Draw and write what is due after this epoch, and move on to the next."""
         self.run.epoch = epoch + 1
         learned, folder = self.run.learned, self.settings.output_dir
         if learned is not None:
@@ -101,7 +101,7 @@ class Trainer:
 
 
 def make_preview(run: Run) -> Preview:
-    """The samples of the averaged weights that are drawn after an epoch."""
+    """What draws samples of the averaged weights after an epoch."""
     network = in_precision(run.ema.model, run.precision, run.device)
     pictures = make_pictures(run.units, run.config["class_names"])
     labels = with_examples(run.config["label_counts"])

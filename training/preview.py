@@ -24,9 +24,9 @@ class Preview:
 
     Args:
         network: with the averaged weights.
-        labels: of the classes that the samples are of, in turn; none for a network without. Each
-            class gets as many samples, so that there may be some more than were asked for.
-        settings: how many samples, of which seed, and whether to draw their process too.
+        labels: of the classes to sample, in turn; empty for a network without classes. Each class
+            gets the same number of samples, so there may be a few more than asked for.
+        settings: the number of samples, their seed, and whether to draw their process too.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class Preview:
         self.denoise = diffusion.denoiser(Conditioned(network, self.labels))
 
     def draw(self, epoch: int, folder: Path) -> Path:
-        """Write epoch_NNN.png, whose path it returns, and, if wanted, epoch_NNN_process.png.
+        """Write epoch_NNN.png and, if wanted, epoch_NNN_process.png; return the path of the first.
 
-        Of a network that is trained for few steps these are of two; epoch_NNN_one_step.png of one.
+        A network trained for few steps takes two for these, and one for epoch_NNN_one_step.png.
 
         Raises:
             RunError: the samples are not finite.
@@ -80,7 +80,7 @@ class Preview:
     def draw_states(
         self, epoch: int, plan: Plan, path: Path
     ) -> tuple[list[int], list[Tensor], str]:
-        """Sample by a plan and draw the last state; the timesteps, all states, the title.
+        """Sample by a plan and draw the last state; return timesteps, all states, and the title.
 
         Raises:
             RunError: the samples are not finite.

@@ -37,9 +37,9 @@ class Measured(NamedTuple):
 
 
 class Record:
-    """Keeps the record of a run, which is whole however the `with` block ends.
+    """Keeps the record of a run, which is complete however the `with` block ends.
 
-    Of several processes all read the losses, and the first one writes.
+    With several processes, all read the losses and the first one writes.
     """
 
     def __init__(self, run: Run) -> None:
@@ -72,7 +72,7 @@ class Record:
                 self.close_tensorboard()
                 return
             for keep in (self.write_history, self.close_tensorboard):
-                with suppress(Exception):  # what ends the run is what counts
+                with suppress(Exception):  # must not hide the error that ended the run
                     keep()
         finally:
             self.bar.close()
@@ -91,7 +91,7 @@ class Record:
         self.bar.set_description(f"epoch {epoch}/{self.settings.epochs}")
 
     def add(self, loss: Tensor, norm: Tensor, lr: float) -> None:
-        """Note what the step that was just done measured."""
+        """Note the loss, gradient norm and learning rate of the step just done."""
         self.unread.append(Measured(self.run.epoch, self.run.step, loss, norm, lr))
 
     @property
@@ -128,7 +128,7 @@ class Record:
             self.say_how_long(rate)
 
     def say_how_long(self, rate: float) -> None:
-        """About how long the rest takes, by the pace (examples a second) of the last steps."""
+        """Print how long the rest takes, by the rate of the last steps in examples a second."""
         run = self.run
         seconds = (run.total_steps - run.steps_done) * run.batches.size / rate
         if self.group.leads and seconds >= LONG:
@@ -138,21 +138,21 @@ class Record:
         """Stop a run whose numbers are no longer finite.
 
         Raises:
-            RunError: saying at which step.
+            RunError: at which step this happened.
         """
         for name, value in (("loss", loss), ("gradient's norm", norm)):
-            # Of half precision the scaler leaves out steps with such a gradient by itself.
-            left_out = name != "loss" and self.run.optimizers.scaler.is_enabled()
-            if not (math.isfinite(value) or left_out):
+            # In half precision the scaler itself skips steps with such a gradient.
+            skipped = name != "loss" and self.run.optimizers.scaler.is_enabled()
+            if not (math.isfinite(value) or skipped):
                 raise RunError(
                     f"the {name} became {value} at step {row.step} (learning rate {row.lr:g}); try"
-                    " a smaller --lr or --grad_clip. Checkpoints from before are as they were"
+                    " a smaller --lr or --grad_clip. Earlier checkpoints are unchanged"
                 )
 
     # ---------------------------------------------------------------------------- each epoch
 
     def end_of_epoch(self, epoch: int, picture: Path | None) -> None:
-        """Write the record; with a picture, and where there is no bar, also print a line.
+        """Write the record; if there is a picture and no bar, also print a line.
 
         Args:
             picture: of samples after this epoch, if one was drawn.
@@ -165,7 +165,7 @@ class Record:
         self.write_history(always=epoch == self.settings.epochs)
 
     def print_line(self, epoch: int) -> None:
-        """What the bar would show: means over the epoch."""
+        """Print what the bar would show, as means over the epoch."""
         rows = self.run.history.rows[-self.run.batches.per_epoch :]
         loss, rate = (sum(row[k] for row in rows) / len(rows) for k in (2, 5))
         print(
@@ -175,5 +175,5 @@ class Record:
         )
 
     def leave_out_pause(self) -> None:
-        """Keep what was drawn and written since the last reading out of the next rate."""
+        """Leave the time for drawing and writing since the last reading out of the next rate."""
         self.last_reading = time.perf_counter()

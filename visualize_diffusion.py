@@ -161,7 +161,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         )
     else:
         cli.options.refuse_given(args, ["noise_map"], "needs --checkpoint, to compare with")
-        cli.options.refuse_given(args, ["density"], "needs --checkpoint with a model")
+        cli.options.refuse_given(args, ["density"], "needs --checkpoint, a trained model")
     return args
 
 

@@ -18,7 +18,7 @@ def save_bound(
     path: Path,
     title: str,
 ) -> None:
-    """Draw what the denoising steps cost, and the whole bound for each level to end sampling at.
+    """Draw what the denoising steps cost, and the whole bound if sampling ends at each level.
 
     Args:
         levels: sigma / alpha at the ends of the parts, ascending (P + 1,).

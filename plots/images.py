@@ -28,10 +28,7 @@ CLASS_COLUMNS = 20  # most images of a class side by side
 RIGHT = 0.35  # most inches left free on the right, to balance texts on the left
 LONGEST_NAME = 24  # characters of the name of a class in a picture
 MIN_WIDTH = 5.2  # inches, so that the titles fit above small pictures
-PANEL_ZOOM, PANEL_WIDTH = (
-    2.5,
-    80,
-)  # of an image over time: its enlargement, and the largest width in pixels
+PANEL_ZOOM, PANEL_WIDTH = 2.5, 80  # of an image over time: enlargement, and most pixels across
 
 
 def tile(pixels: Tensor, columns: int) -> np.ndarray:

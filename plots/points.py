@@ -22,7 +22,7 @@ from plots.animation import GIF_HEADER, animate
 from plots.figures import DPI, LINE, save_figure, wrapped
 
 INK = "#1f4e79"
-SHORTEST = 100  # scores so many times shorter than the longest, or more, share a colour
+SHORTEST = 100  # scores over so many times shorter than the longest share a colour
 MAX_POINTS = 20_000  # points in one panel; more would only hide each other
 DENSEST = 900  # points in a square inch, for the same reason
 COVERED = 0.15  # share of a panel that its points may cover, which decides how large they are

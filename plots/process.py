@@ -27,7 +27,7 @@ STILL_TIMESTEPS = (0, 50, 100, 200, 400, 600, 800, 999)
 GIF_FRAMES = 50
 ARROW_LEVELS = (0.2, 0.6, 1.5)  # small, middle, large noise sigma / alpha
 ARROWS, PATHS, FIELD_SIDE = 150, 25, 22
-CENTRES = 8000  # points of the data behind a density; more would look the same
+CENTRES = 8000  # points of the data used for a density; more would look the same
 STILLS = re.compile(r"(step_\d{4,}|sample|process)\.png")  # the files with stills of a process
 STRIP_STILLS = 12  # most columns of process.png
 
@@ -167,7 +167,7 @@ def draw_arrows(
 def noisy_density(process: ProcessPictures, pictures: PointPictures, t: int) -> Tensor:
     """p_t at the `places` of a picture, as a share of its largest value there (SIDE^2,).
 
-    The noisy data are a mixture of normal distributions, N(alpha_t y, sigma_t^2 I) for each point y.
+    The noisy data are a mixture of N(alpha_t y, sigma_t^2 I) for all points y.
     """
     alpha, sigma = process.diffusion.schedule.at(t)
     at = pictures.units.to_model(places(pictures.limits))

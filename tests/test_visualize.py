@@ -447,7 +447,7 @@ def test_the_map_compares_a_model_with_one_for_few_steps(figures):
     [
         ("--dataset moons --noise_map few.pt", "--noise_map needs --checkpoint"),
         ("--checkpoint m.pt --noise_map m.pt", "m.pt was not trained for few steps"),
-        ("--checkpoint m.pt --noise_map other.pt", "other.pt is of other data"),
+        ("--checkpoint m.pt --noise_map other.pt", "other.pt was trained on other data"),
         ("--checkpoint m.pt --noise_map none.pt", "no checkpoint at none.pt"),
         ("--checkpoint m.pt --noise_map always.pt", "always.pt knows no points without a class"),
         ("--checkpoint i.pt --noise_map few.pt", "--noise_map is for sets of points"),

@@ -14,7 +14,7 @@ from torch import Tensor
 import plots.loss
 from system.files import atomic_write
 
-LARGEST_SHARE = 0.05  # of the time, spent on writing during the training
+LARGEST_SHARE = 0.05  # of the time that writing may take during the training
 
 
 @dataclass

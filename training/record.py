@@ -128,7 +128,7 @@ class Record:
             self.say_how_long(rate)
 
     def say_how_long(self, rate: float) -> None:
-        """Print how long the rest takes, by the rate of the last steps in examples a second."""
+        """Print how long the rest takes at the rate (examples a second) of the last steps."""
         run = self.run
         seconds = (run.total_steps - run.steps_done) * run.batches.size / rate
         if self.group.leads and seconds >= LONG:

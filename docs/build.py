@@ -4,8 +4,8 @@
     python docs/build.py guidance inpainting     these two
 
 Most pictures are made by the command beside them; the others combine the output of several
-commands. Eight models are trained for them and kept in --folder; a model that is already there is not
-trained again. One model learns from a folder of pictures, emoji/ in --data_dir; without that
+commands. Eight models are trained for them and kept in --folder; a model that is already there is
+not trained again. One model learns from a folder of pictures, emoji/ in --data_dir; without that
 folder, `own_pictures` is left out.
 """
 

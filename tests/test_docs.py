@@ -84,7 +84,8 @@ def test_pictures_are_there_small_and_described(text, name, suffix):
     assert 1000 < path.stat().st_size <= 400_000
     assert len(text) > 20
     build = (REPOSITORY / "docs" / "build.py").read_text(encoding="utf-8")
-    assert f'"{name}.{suffix}"' in build
+    # Those of RESULTS.md are made by the benchmark that is named there.
+    assert f'"{name}.{suffix}"' in build or (REPOSITORY / "benchmarks" / f"{name}.py").exists()
 
 
 def test_every_picture_is_shown_somewhere_and_every_one_shown_is_there():

@@ -70,6 +70,12 @@ def archive(files: dict[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """On a busy machine the import of torchvision alone can take as long as a download may."""
+    monkeypatch.setattr(datasets.downloads, "PATIENCE", 120.0)
+
+
 @pytest.fixture(scope="module")
 def whole() -> bytes:
     others = {"batches.meta.txt": "\n".join(CLASS_NAMES).encode(), "readme.html": b"<html>"}

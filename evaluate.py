@@ -96,7 +96,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> None:
     """Make samples, compare them with data, and write and print the figures."""
-    from evaluation.images import load_reference
+    from evaluation.images import load_reference, prepare_classifier
     from sampling import generate, restore
     from system.files import check_writable
 
@@ -109,10 +109,11 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     cli.options.fill_or_refuse(args, FEATURES, trained.kind == "images")
     with_labels = trained.kind == "images" and bool(trained.config["label_counts"])
     cli.options.fill_or_refuse(args, CAS, with_labels)
-    # The reference is loaded before sampling, which takes long, in case it is not available.
+    # All that samples are compared with comes before them, since they take long.
     reference = None
     if group.leads and trained.kind == "images":
         reference = load_reference(trained.config, args.data_dir, args.features, device)
+        prepare_classifier(reference, args.data_dir, device)
     sampled, settings, labels, made_by = prepare(args, trained)
     samples = generate(sampled, settings, labels, group=group)
     if group.leads:
@@ -189,7 +190,9 @@ def write_figures(
             for name, figure in figures.items()
         },
     }
-    print(f"\n{table(figures)}\n{LEGEND}\n\nverdict: {verdict(figures, args.features)}")
+    fair = reference is None or args.num_images <= reference.unseen
+    said = verdict(figures, args.features, fair)
+    print(f"\n{table(figures)}\n{LEGEND}\n\nverdict: {said}")
     write_json(args.json, content)
     print(f"\nwrote {', '.join(map(str, (args.json, *pictures)))}")
 

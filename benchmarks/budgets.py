@@ -83,7 +83,7 @@ class Trained(NamedTuple):
     steps: int
 
 
-COLUMNS = (*Trained._fields, "fid", "kid")  # of rows.csv
+COLUMNS = (*Trained._fields, "fid", "kid", "dataset", "features", "samples")  # of rows.csv
 
 
 class Judge(NamedTuple):
@@ -93,11 +93,13 @@ class Judge(NamedTuple):
         features: a function from images to the features in which they are compared.
         reference: the features of real images.
         folder: for the pictures and the rows.
+        measured: the dataset, the kind of features and the number of samples, for rows.csv.
     """
 
     features: Features
     reference: Tensor
     folder: Path
+    measured: tuple[str, str, int]
 
     def score(self, pixels: Tensor) -> tuple[float, float]:
         """FID, and 1000 times the KID, of images, uint8."""
@@ -134,6 +136,7 @@ class Judge(NamedTuple):
         begun = path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
+            row = (*row, *self.measured)
             writer.writerows([row] if begun else [COLUMNS, row])
 
     def draw(self, words: str, pixels: Tensor, title: str) -> None:
@@ -146,19 +149,22 @@ def prepare(train: Dataset, test: Dataset, args: argparse.Namespace) -> tuple[Ju
     Raises:
         InputError: the dataset has no classes, so there are no features to compare in.
     """
+    measured = (train.name, args.features, args.num_samples)
     if args.features == "inception":
         features, reference = load_inception("cpu"), train.examples
         order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
-        return Judge(features, features(reference), args.folder), test.examples[order]
+        return Judge(features, features(reference), args.folder, measured), test.examples[order]
     if train.classes < 2:
         raise InputError(f"{train.name} has no classes to compare by; use --features inception")
     kept, held = hold_out(train)
     model = load_classifier(kept, args.data_dir)
     of_test, classes = classify(model, test.examples, "cpu")
     report_accuracy(share_right(classes, test.labels))
-    return Judge(
-        lambda pixels: classify(model, pixels, "cpu")[0], of_test, args.folder
-    ), held.examples
+
+    def features_of(pixels: Tensor) -> Tensor:
+        return classify(model, pixels, "cpu")[0]
+
+    return Judge(features_of, of_test, args.folder, measured), held.examples
 
 
 def compete(name: str, data: Dataset, args: argparse.Namespace, judge: Judge) -> None:
@@ -276,6 +282,10 @@ def main() -> None:
     parser = make_parser()
     args = parser.parse_args()
     args.models = args.models or (OURS, *RIVALS)
+    if args.minutes != sorted(args.minutes) or args.minutes[0] <= 0:
+        parser.error("--minutes must be positive and ascending")
+    if args.rates and (len(args.rates) != len(args.networks) or min(args.rates) <= 0):
+        parser.error("--rates must be positive, one for each of --networks")
     settings = ImageSettings(image_size=args.image_size)
     try:
         if names.kind_of(args.dataset) == "points":

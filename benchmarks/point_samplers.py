@@ -85,7 +85,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name in args.names:
         title = Path(name).name
-        path = args.folder / Path(name).stem / "model_final.pt"
+        path = args.folder / Path(name).name / "model_final.pt"
         if not path.is_file():
             script("train.py", "--dataset", name, "--output_dir", str(path.parent))
         checkpoint = load_checkpoint(path)

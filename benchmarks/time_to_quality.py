@@ -26,24 +26,32 @@ from budgets import OURS, REAL
 
 from cli.parser import Parser
 from plots.figures import save_figure
+from system.errors import InputError
 
 GOALS = (10.0, 2.0, 0.5)  # FID of digits that are legible, good, and hard to tell from real ones
 Curve = list[tuple[float, float]]  # minutes and FID, ascending
 
 
 def read(paths: Iterable[Path]) -> tuple[dict[str, Curve], float]:
-    """The curve of each project, and the FID of real images."""
+    """The curve of each project, and the FID of real images.
+
+    Raises:
+        InputError: the rows are of several datasets, features or numbers of samples.
+    """
     found: dict[tuple[str, float], dict[str, float]] = defaultdict(dict)
-    real = math.nan
+    real, measured = math.nan, set()
     for path in paths:
         with path.open(encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 fid = float(row["fid"])
+                measured.add((row["dataset"], row["features"], row["samples"]))
                 if row["model"] == REAL:
                     real = fid
                     continue
                 best = found[row["model"], float(row["budget"])]
                 best[row["seed"]] = min(fid, best.get(row["seed"], math.inf))
+    if len(measured) != 1:
+        raise InputError(f"these rows cannot be compared: {sorted(measured)}")
     curves: dict[str, Curve] = defaultdict(list)
     for (model, minutes), by_seed in sorted(found.items(), key=lambda item: item[0][1]):
         curves[model].append((minutes, statistics.median(by_seed.values())))
@@ -100,7 +108,10 @@ def main() -> None:
         "--picture", type=Path, default=default, metavar="FILE", help="file to draw"
     )
     args = parser.parse_args()
-    curves, real = read(args.rows)
+    try:
+        curves, real = read(args.rows)
+    except InputError as error:
+        parser.error(str(error))
     print(f"| minutes until FID is at most | {' | '.join(f'{goal:g}' for goal in GOALS)} |")
     print("|---" * (len(GOALS) + 1) + "|")
     for model, curve in curves.items():

@@ -30,9 +30,10 @@ def too_short(steps: int, config: Mapping[str, Any]) -> str | None:
     if steps >= enough or config["objective"] in FEW_STEPS:
         return None
     labels = " and to follow the labels" if config["label_counts"] else ""
+    data = " or a larger --subset" if config["subset"] else ""
     return (
         f"note: {steps:,} steps are few; samples begin to look like the data{labels} after about"
-        f" {enough:,} (use more --epochs or a larger --subset)"
+        f" {enough:,} (use more --epochs{data})"
     )
 
 
@@ -52,15 +53,17 @@ def next_commands(config: Mapping[str, Any], folder: Path) -> str:
     sample = chosen if few else f"{chosen} --show_intermediate"
     if config["label_counts"] and config["label_dropout"] and not few:
         sample += " --guidance 2"
-    measure = chosen
+    measure, data_dir = chosen, ""
     if config["kind"] == "images":
+        if (folder_of_data := str(config["data_dir"])) != str(DATA_DIR.default):
+            data_dir = f" --data_dir {shlex.quote(folder_of_data)}"
+        measure += data_dir
         if len(config["class_names"]) < 2:
-            measure += " --features inception"
-        if (data_dir := str(config["data_dir"])) != str(DATA_DIR.default):
-            measure += f" --data_dir {shlex.quote(data_dir)}"
-    lines = (
+            measure += " --features inception   # first: pip install torch-fidelity"
+    lines = [
         f"{start_of('sample.py')}{sample}",
-        f"{start_of('visualize_diffusion.py')} {model} --html",
-        f"{start_of('evaluate.py')}{measure}",
-    )
+        f"{start_of('visualize_diffusion.py')} {model} --html{data_dir}",
+    ]
+    if config["holdout"] != 0:  # else no picture is left to compare with
+        lines.append(f"{start_of('evaluate.py')}{measure}")
     return "\n".join(f"  {line}" for line in lines)

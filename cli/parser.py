@@ -25,6 +25,10 @@ def version() -> str:
     import tomllib  # imported here, since it takes a while
 
     project = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    if not project.exists():  # an installed copy
+        from importlib.metadata import version as installed
+
+        return installed("tiny-diffusion")
     return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
 
 

@@ -14,6 +14,8 @@ from evaluation.classifier import Classifier, classify, load_classifier, train_c
 from evaluation.errors import of_share
 from evaluation.images import Reference, hold_out, share_right
 
+PURPOSE = "its accuracy is compared with that of a classifier trained on samples"
+
 
 def classification_accuracy(
     samples: Tensor, labels: Tensor, reference: Reference, data_dir: Path, device: torch.device
@@ -33,11 +35,15 @@ def classification_accuracy(
     made = replace(train, examples=samples, labels=labels.to(samples.device))
     real, _ = hold_out(train)
     real = replace(real, examples=real.examples[:count], labels=real.labels[:count])
+    if len(real) < count:
+        print(
+            f"classification accuracy score: only {len(real):,} real images for {count:,} samples"
+        )
     learned = train_classifier(made, device, name="classifier of the samples")
     right = accuracy(learned, test, device)
     figure = Figure(
         right,
-        accuracy(load_classifier(real, data_dir, device), test, device),
+        accuracy(load_classifier(real, data_dir, device, PURPOSE), test, device),
         of_share(right, len(test)),
     )
     return {"classification accuracy score": figure}

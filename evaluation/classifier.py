@@ -131,11 +131,14 @@ class Training:
 
     def restore(self, path: Path) -> None:
         """Go on from a file of `save`."""
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         for name in PARTS:
             getattr(self, name).load_state_dict(state[name])
         self.generator.set_state(state["generator"])
         self.epoch = state["epoch"]
+
+
+LEARNED_BY = (Classifier, augment, Training.__init__, Training.steps)  # decides what is learned
 
 
 def train_classifier(
@@ -177,16 +180,22 @@ def train_classifier(
 
 def cache_path(data: Dataset, data_dir: Path) -> Path:
     """The file in which the classifier for this code and these data is kept."""
-    code = [inspect.getsource(part) for part in (Classifier, augment, Training)]
+    code = [inspect.getsource(part) for part in LEARNED_BY]
     numbers = (FEATURES, EPOCHS, MOST_EPOCHS, STEPS, BATCH, PEAK_LR, SHIFT)
     key = hashlib.sha256(repr((code, numbers, data.digest())).encode())
     return data_dir / "classifiers" / f"{Path(data.name).stem}-{key.hexdigest()[:16]}.pt"
 
 
 def load_classifier(
-    data: Dataset, data_dir: Path, device: torch.device | str = "cpu"
+    data: Dataset,
+    data_dir: Path,
+    device: torch.device | str = "cpu",
+    purpose: str = "images are compared in its features",
 ) -> Classifier:
     """The classifier for a training split, from the cache or else trained now (some minutes).
+
+    Args:
+        purpose: what to say of it before it is trained.
 
     Raises:
         InputError: it is not in the cache, and the cache is not writable.
@@ -202,8 +211,8 @@ def load_classifier(
     check_writable(path.parent)
     what = f"classifier of {Path(data.name).stem}"
     print(
-        f"first a {what} is trained on {len(data):,} images, once: its features are used to compare"
-        f" images. It is kept in {path.parent}, after each epoch too",
+        f"first a {what} is trained on {len(data):,} images, once: {purpose}. It is kept in"
+        f" {path.parent}, after each epoch too",
         flush=True,
     )
     unfinished = path.with_suffix(".unfinished")

@@ -61,6 +61,11 @@ class Reference(NamedTuple):
     features: Features | None = None
     seen: int | None = None
 
+    @property
+    def unseen(self) -> int:
+        """The number of real images that can take the place of samples."""
+        return len(self.test) if self.features else len(self.train) // HELD_OUT
+
 
 def load_reference(
     config: Mapping[str, Any], data_dir: Path, features: str, device: torch.device | str
@@ -91,6 +96,16 @@ def load_reference(
         )
     inception = load_inception(device) if features == "inception" else None
     return Reference(train, test, inception, config["subset"])
+
+
+def prepare_classifier(reference: Reference, data_dir: Path, device: torch.device | str) -> None:
+    """Train the classifier in whose features images will be compared, if it is not in the cache.
+
+    Raises:
+        InputError: it cannot be kept there.
+    """
+    if reference.features is None:
+        load_classifier(hold_out(reference.train)[0], data_dir, device)
 
 
 def report_accuracy(accuracy: float) -> None:
@@ -158,7 +173,8 @@ def evaluate_images(
             classes[part], shares
         )
 
-    return with_errors(figures, errors(figures, without_some, len(samples)))
+    found = errors(figures, without_some, len(samples), len(of_test))
+    return with_errors(figures, found)
 
 
 def compare_as_papers_do(
@@ -184,7 +200,8 @@ def compare_as_papers_do(
     def without_some(part: Tensor) -> dict[str, float]:
         return quick_figures(of_samples[part], of_train, distances[0][part])
 
-    return with_errors(figures, errors(figures, without_some, len(samples)))
+    found = errors(figures, without_some, len(samples), len(of_train))
+    return with_errors(figures, found)
 
 
 def median_distances(of_samples: Tensor, of_real: Tensor) -> Figure:
@@ -202,11 +219,11 @@ def quick_figures(found: Tensor, real: Tensor, distances: Tensor) -> dict[str, f
 
 
 def errors(
-    figures: Figures, without_some: Callable[[Tensor], dict[str, float]], count: int
+    figures: Figures, without_some: Callable[[Tensor], dict[str, float]], count: int, real: int
 ) -> dict[str, float]:
-    """The standard errors of figures for `count` samples."""
-    shares = ("precision", "recall", "share of the class asked for")
-    found = {name: of_share(figures[name].samples, count) for name in shares if name in figures}
+    """The standard errors of figures for `count` samples, compared with `real` images."""
+    counts = {"precision": count, "recall": real, "share of the class asked for": count}
+    found = {n: of_share(figures[n].samples, k) for n, k in counts.items() if n in figures}
     return found | jackknife(without_some, count)
 
 

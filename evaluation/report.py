@@ -59,16 +59,17 @@ def is_as_good(figure: Figure) -> bool:
     return figure.samples - figure.real <= CLEARLY * figure.error
 
 
-def verdict(figures: Figures, features: str | None) -> str:
+def verdict(figures: Figures, features: str | None, fair: bool = True) -> str:
     """A summary of the figures, in one line.
 
     Args:
         features: the features in which images were compared.
+        fair: whether there were as many real images as samples, on whose number FID depends.
     """
     if "energy distance" in figures:
         return verdict_of_points(figures)
     fid, words = figures["FID"], []
-    if is_as_good(fid):
+    if fair and is_as_good(fid):
         words.append(f"FID {fid.samples:.3g}, as for real images")
     elif features == "classifier":
         band = next(text for most, text in BANDS if fid.samples <= most)

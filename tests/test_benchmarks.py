@@ -211,6 +211,7 @@ def test_budgets_compares_models_of_coloured_pictures(
         noted = list(csv.DictReader(file))
     assert [row["model"] for row in noted] == ["ours", "ours", "rival", "rival", "real images"]
     assert all(row["budget"] == "0.01" for row in noted[:-1])
+    assert {row["dataset"] for row in noted} == {str(pictures)}
     for row, cells in zip(noted, rows[2:], strict=True):
         assert f"{float(row['fid']):.2f}" == cells[5]
     # 8 steps in 4 seconds are 1.2 in 0.6.
@@ -282,26 +283,26 @@ def test_time_to_quality_interpolates_powers(curve, goal, wanted, monkeypatch):
 def test_time_to_quality_takes_the_best_recipe_and_the_median_seed(
     figures, tmp_path, monkeypatch, capsys
 ):
+    head = "model recipe seed budget seconds steps fid kid dataset features samples".split()
+    ours = [
+        ("a", 0, 1, 8.0),
+        ("b", 0, 1, 4.0),
+        ("a", 1, 1, 6.0),
+        ("a", 2, 1, 9.0),
+        ("a", 0, 5, 0.4),
+        ("a", 1, 5, 0.5),
+        ("a", 2, 5, 0.6),
+    ]
     rows = [
-        ("model", "recipe", "seed", "budget", "seconds", "steps", "fid", "kid"),
-        *(
-            ("ours", recipe, seed, budget, 60 * budget, 1, fid, 0)
-            for recipe, seed, budget, fid in (
-                ("a", 0, 1, 8.0),
-                ("b", 0, 1, 4.0),
-                ("a", 1, 1, 6.0),
-                ("a", 2, 1, 9.0),
-                ("a", 0, 5, 0.4),
-                ("a", 1, 5, 0.5),
-                ("a", 2, 5, 0.6),
-            )
-        ),
+        *(("ours", recipe, seed, budget, 60, 1, fid, 0) for recipe, seed, budget, fid in ours),
         ("rival", "own", 0, 1, 61, 1, 700.0, 0),
         ("rival", "own", 0, 5, 301, 1, 20.0, 0),
         ("real images", "", "", "", "", "", 0.1, 0),
     ]
     with (tmp_path / "rows.csv").open("w") as file:
-        csv.writer(file).writerows(rows)
+        csv.writer(file).writerows([head, *((*row, "mnist", "classifier", 1000) for row in rows)])
+    with (tmp_path / "others.csv").open("w") as file:
+        csv.writer(file).writerows([head, (*rows[0], "emoji", "classifier", 1000)])
     module = load("time_to_quality", monkeypatch)
     picture = tmp_path / "picture.png"
     monkeypatch.setattr(sys, "argv", ["it", str(tmp_path / "rows.csv"), "--picture", str(picture)])
@@ -316,6 +317,11 @@ def test_time_to_quality_takes_the_best_recipe_and_the_median_seed(
     }
     assert lines["this project"] == [[1, 6.0], [5, 0.5]]
     assert lines["rival"] == [[1, 700.0], [5, 20.0]]
+    both = [str(tmp_path / name) for name in ("rows.csv", "others.csv")]
+    monkeypatch.setattr(sys, "argv", ["it", *both])
+    with pytest.raises(SystemExit):
+        module.main()
+    assert "cannot be compared" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -347,6 +353,8 @@ def test_budgets_trains_for_as_many_steps_as_it_should(
         (("--dataset", "dino"), "--dataset dino: images are needed, not points"),
         (("--dataset", "pictures", "--image_size", 18), "--image_size to be a multiple of 4"),
         (("--dataset", "pictures/red"), "has no classes to compare by"),
+        (("--dataset", "pictures", "--minutes", 10, 5), "--minutes must be positive and ascending"),
+        (("--dataset", "pictures", "--rates", 5, 6), "--rates must be positive, one for each"),
     ],
 )
 def test_budgets_refuses_what_it_cannot_compare(

@@ -19,6 +19,8 @@ POINTS = {
     "class_names": [],
     "label_dropout": None,
     "data_dir": "data",
+    "holdout": None,
+    "subset": None,
 }
 IMAGES = {**POINTS, "kind": "images", "class_names": ["a", "b"]}
 LABELLED = {**IMAGES, "label_counts": [5, 5], "label_dropout": 0.1}
@@ -38,6 +40,8 @@ def test_runs_that_are_too_short_are_told(config, enough):
     assert f"{enough - 1:,} steps are few" in warning
     assert f"{enough:,}" in warning
     assert ("labels" in warning) == bool(config["label_counts"])
+    assert "--subset" not in warning
+    assert "larger --subset" in too_short(enough - 1, {**config, "subset": 100})
     assert too_short(1, {**config, "objective": "consistency"}) is None
 
 
@@ -56,7 +60,8 @@ def test_runs_that_are_too_short_are_told(config, enough):
             "runs/a b",
             [
                 "--checkpoint 'runs/a b/model_final.pt' --show_intermediate",
-                "--checkpoint 'runs/a b/model_final.pt' --features inception --data_dir 'my data'",
+                "--checkpoint 'runs/a b/model_final.pt' --data_dir 'my data' --features inception"
+                "   # first: pip install torch-fidelity",
             ],
         ),
     ],
@@ -66,7 +71,8 @@ def test_commands_that_come_next(config, folder, wanted, monkeypatch):
     model = shlex.quote(f"{folder}/model_final.pt")
     sample, page, measure = next_commands(config, Path(folder)).splitlines()
     assert sample == f"  python sample.py {wanted[0]}".rstrip()
-    assert page == f"  python visualize_diffusion.py --checkpoint {model} --html"
+    where = "" if config["data_dir"] == "data" else " --data_dir 'my data'"
+    assert page == f"  python visualize_diffusion.py --checkpoint {model} --html{where}"
     assert measure == f"  python evaluate.py {wanted[1]}".rstrip()
     parse = {
         "sample.py": cli.sample_options.parse_arguments,
@@ -74,7 +80,7 @@ def test_commands_that_come_next(config, folder, wanted, monkeypatch):
         "evaluate.py": evaluate.parse_arguments,
     }
     for line in (sample, page, measure):
-        _, script, *options = shlex.split(line)
+        _, script, *options = shlex.split(line, comments=True)
         if script != "visualize_diffusion.py":  # which looks for the checkpoint
             parse[script](options)
 
@@ -91,6 +97,12 @@ def test_commands_that_come_next(config, folder, wanted, monkeypatch):
 def test_commands_start_scripts_as_this_one_was_started(program, wanted, monkeypatch):
     monkeypatch.setattr(sys, "argv", [program])
     assert next_commands(POINTS, Path("outputs")).splitlines()[1].startswith(f"  {wanted} --check")
+
+
+def test_pictures_of_which_none_was_held_out_cannot_be_evaluated():
+    own = {**LABELLED, "holdout": 0.0}
+    assert "evaluate" not in next_commands(own, Path("outputs"))
+    assert "evaluate" in next_commands({**own, "holdout": 0.1}, Path("outputs"))
 
 
 def test_a_short_run_is_warned_before_it_starts_and_its_next_command_works(tmp_path):

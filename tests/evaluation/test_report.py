@@ -44,6 +44,7 @@ def test_the_verdict_of_images(samples, features, says):
     assert says in found
     assert "95.9% of the class asked for; no sign of copies" in found
     assert "\n" not in found
+    assert "as for real images" not in verdict(figures, features, fair=False)
     figures[COPIES] = Figure(0.2, 0.01, 0.01)
     assert "some may be copies" in verdict(figures, features)
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -16,6 +17,9 @@ from system.console import is_one_of_several, nowhere
 from system.errors import InputError
 from system.threads import fit_threads_to_cores
 
+# The others wait while the first process downloads data or trains the classifier of evaluate.py. If
+# one fails, torchrun ends the rest at once.
+PATIENCE = timedelta(hours=24)
 MEETING = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # torchrun sets these besides WORLD_SIZE
 
 
@@ -104,7 +108,7 @@ def join(device: torch.device) -> Iterator[Group]:
             f"WORLD_SIZE is set as for several processes, but {', '.join(missing)} not; start the"
             " processes with torchrun, or unset WORLD_SIZE to run a single one"
         )
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     group = Group(dist.get_rank(), dist.get_world_size())
     out = nullcontext() if group.leads else redirect_stdout(nowhere())
     with out:

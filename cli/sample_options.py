@@ -39,8 +39,7 @@ OUTPUT = (
         File(),
         ".png for a picture; .npy for the samples (images uint8, N x H x W, or N x H x W x 3 in"
         " colour; points float32, N x 2); .csv for points",
-        default_text="outputs/generated_samples.png, or interpolation.png, inpainting.png,"
-        " from_image.png or inversion.png there",
+        default_text="outputs/generated_samples.png; for edits such as --inpaint, inpainting.png",
     ),
     Option(
         "show_intermediate",

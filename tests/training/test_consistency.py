@@ -360,7 +360,7 @@ def test_what_cannot_be_is_refused_in_a_line(options, says, models, monkeypatch)
 def test_eps_and_tuned_models_and_other_data_are_refused(models, tmp_path, monkeypatch):
     command = (*POINTS.split(), "--prediction", "eps", "--epochs", 1)
     succeed("train.py", *command, "--output_dir", "eps", cwd=tmp_path)
-    assert "grow" in refuse("train.py", "--consistency", "eps/model_final.pt", cwd=tmp_path)
+    assert "multiplies" in refuse("train.py", "--consistency", "eps/model_final.pt", cwd=tmp_path)
     command = ("--consistency", models / "points" / "model_final.pt", "--epochs", 1)
     succeed("train.py", *command, "--output_dir", "tuned", cwd=tmp_path)
     again = refuse("train.py", "--consistency", "tuned/model_final.pt", cwd=tmp_path)

@@ -30,8 +30,7 @@ OUTPUT = (
     Option(
         "labels",
         Labels(),
-        "class-conditional models: the classes to make, in turn; for example 3, 0,1,7, 0-9 or"
-        " cat,dog",
+        "class-conditional models: the classes to make, such as 0,1,7 or 0-9 or cat,dog",
         default_text="all",
     ),
     Option(

@@ -371,7 +371,9 @@ def test_eps_and_tuned_models_and_other_data_are_refused(models, tmp_path, monke
     checkpoint = torch.load(models / "points" / "model_final.pt", weights_only=True)
     checkpoint["config"]["mean"] = [3.0, 4.0]
     torch.save(checkpoint, tmp_path / "other.pt")
-    assert "another mean" in refuse("train.py", "--consistency", "other.pt", cwd=tmp_path)
+    assert "differ from those of other.pt in mean" in refuse(
+        "train.py", "--consistency", "other.pt", cwd=tmp_path
+    )
 
 
 def test_exported_weights_are_refused(models, tmp_path):

@@ -21,7 +21,6 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -33,7 +32,7 @@ from evaluation.image_metrics import frechet_distance, kernel_distance
 from evaluation.images import hold_out, load_reference
 from guidance import in_proportion
 from names import FEW_STEPS
-from plots.figures import save_figure
+from plots.figures import label_log_axis, save_figure
 from samplers import timesteps_of, trailing_timesteps
 from sampling import SampleSettings, Trained, generate, restore
 from sampling.denoising import prepare_network
@@ -115,9 +114,7 @@ def draw(found: dict[tuple[str, str], list[tuple[int, float]]], floor: float, pa
     counts = [evaluations for points in found.values() for evaluations, _ in points]
     ticks = [tick for tick in TICKS if min(counts) <= tick <= max(counts)]
     axes.set_xticks(ticks, list(map(str, ticks)))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    label_log_axis(axes.yaxis)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     save_figure(figure, path)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
@@ -25,7 +25,7 @@ sys.path.insert(0, str(REPOSITORY))
 from budgets import OURS, REAL
 
 from cli.parser import Parser
-from plots.figures import save_figure
+from plots.figures import label_log_axis, save_figure
 from system.errors import InputError
 
 GOALS = (10.0, 2.0, 0.5)  # FID of digits that are legible, good, and hard to tell from real ones
@@ -93,9 +93,7 @@ def draw(curves: dict[str, Curve], real: float, path: Path) -> None:
     ticks = sorted({minutes for curve in curves.values() for minutes, _ in curve})
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    label_log_axis(axes.yaxis)
     axes.legend(fontsize=8)
     save_figure(figure, path)
 

@@ -173,8 +173,7 @@ def evaluate_images(
             classes[part], shares
         )
 
-    found = errors(figures, without_some, len(samples), len(of_test))
-    return with_errors(figures, found)
+    return estimate_errors(figures, without_some, len(samples), len(of_test))
 
 
 def compare_as_papers_do(
@@ -200,8 +199,7 @@ def compare_as_papers_do(
     def without_some(part: Tensor) -> dict[str, float]:
         return quick_figures(of_samples[part], of_train, distances[0][part])
 
-    found = errors(figures, without_some, len(samples), len(of_train))
-    return with_errors(figures, found)
+    return estimate_errors(figures, without_some, len(samples), len(of_train))
 
 
 def median_distances(of_samples: Tensor, of_real: Tensor) -> Figure:
@@ -211,20 +209,17 @@ def median_distances(of_samples: Tensor, of_real: Tensor) -> Figure:
 
 def quick_figures(found: Tensor, real: Tensor, distances: Tensor) -> dict[str, float]:
     """The figures that are fast enough to compute again for each part of the samples."""
-    return {
-        "FID": frechet_distance(found, real),
-        "KID x 1000": 1000 * kernel_distance(found, real),
-        "median distance to a training image": distances.median().item(),
-    }
+    median = {"median distance to a training image": distances.median().item()}
+    return distances_between(found, real) | median
 
 
-def errors(
+def estimate_errors(
     figures: Figures, without_some: Callable[[Tensor], dict[str, float]], count: int, real: int
-) -> dict[str, float]:
-    """The standard errors of figures for `count` samples, compared with `real` images."""
+) -> Figures:
+    """The figures for `count` samples, compared with `real` images, with their standard errors."""
     counts = {"precision": count, "recall": real, "share of the class asked for": count}
     found = {n: of_share(figures[n].samples, k) for n, k in counts.items() if n in figures}
-    return found | jackknife(without_some, count)
+    return with_errors(figures, found | jackknife(without_some, count))
 
 
 def both(
@@ -240,11 +235,14 @@ def both(
 def distribution_figures(found: Tensor, real: Tensor) -> dict[str, float]:
     """The similarity of two sets of images, by their features (N, D) and (M, D)."""
     precision, recall = precision_and_recall(real, found)
+    return {**distances_between(found, real), "precision": precision, "recall": recall}
+
+
+def distances_between(found: Tensor, real: Tensor) -> dict[str, float]:
+    """FID and KID of two sets of images, by their features (N, D) and (M, D)."""
     return {
         "FID": frechet_distance(found, real),
         "KID x 1000": 1000 * kernel_distance(found, real),
-        "precision": precision,
-        "recall": recall,
     }
 
 

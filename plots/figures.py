@@ -12,7 +12,9 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import torch
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from system.files import atomic_write
 
@@ -26,6 +28,13 @@ def save_figure(figure: Figure, path: Path) -> None:
         # The name of a class may need letters that no font here has; its number is shown too.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(temporary, dpi=DPI)
+
+
+def label_log_axis(axis: Axis) -> None:
+    """Label a logarithmic axis at 1, 2 and 5 of each decade, in plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def wrapped(title: str, inches: float) -> list[str]:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
-from plots.figures import DPI, save_figure
+from plots.figures import DPI, label_log_axis, save_figure
 
 
 def ordinal(number: int) -> str:
@@ -47,9 +46,7 @@ def save_loss_curve(
     axes.set_xlim(1, max(2, len(losses)))
     if max(losses) > 10 * min(losses):  # a smaller range has too few round numbers for this scale
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        label_log_axis(axes.yaxis)
     axes.legend(loc="upper right", fontsize=8)
     save_figure(figure, path)
 

@@ -19,7 +19,7 @@ import cli.options
 import cli.sample_options
 import cli.terminal
 from cli.parser import settings as settings_of
-from cli.sample_options import SUFFIXES
+from cli.sample_options import FROM_AN_IMAGE, INPAINT_STEPS, INTERPOLATED, SUFFIXES
 from names import CONSISTENCY
 from system.errors import InputError
 from system.words import counted
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from system.distributed import Group
 
 DEFAULT_NUMBER = {"images": 64, "points": 1000}
-INTERPOLATED, FROM_AN_IMAGE = 4, 8  # default numbers of images for interpolation and edits
-INPAINT_STEPS = 100
 EACH_CLASS = 8  # default number of images of each class
 STILLS = 10  # about this many pictures with --show_intermediate
 GIF_FRAMES = 60

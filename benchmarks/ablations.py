@@ -31,14 +31,15 @@ from checkpoints import load_checkpoint
 from datasets import load_points
 from datasets.units import PointUnits, make_units
 from evaluation.point_metrics import energy_distance
-from names import SAMPLERS, SCHEDULES, TIME_EMBEDDINGS
+from names import LEARNED, SAMPLERS, SCHEDULES, TIME_EMBEDDINGS
 from plots.figures import save_figure
 
 COUNT, SHOWN = 2000, 1000
 FRESH_SETS = 6
 EPOCHS = (20, 40, 80, 140, 200)
-# Samplers for all models.
-SHOWN_SAMPLERS = [name for name, one in SAMPLERS.items() if not one.by_level]
+# Samplers for all models, and schedules that stay fixed.
+SHOWN_SAMPLERS = [name for name, one in SAMPLERS.items() if not one.by_level and not one.jumps]
+SHOWN_SCHEDULES = [name for name in SCHEDULES if name != LEARNED]
 STEPS = (5, 10, 20, 50, 200)
 
 
@@ -50,7 +51,7 @@ def values(option: str, *found: object) -> dict[str, str]:
 ABLATIONS = {
     "lr": values("lr", 2e-4, 1e-3, 5e-3, 2e-2, 5e-2),
     "timesteps": values("timesteps", 10, 25, 50, 100, 200, 500),
-    "schedule": values("schedule", *SCHEDULES),
+    "schedule": values("schedule", *SHOWN_SCHEDULES),
     "prediction": values("prediction", "eps", "x0", "v"),
     "hidden_size": values("hidden_size", 16, 32, 64, 128, 256),
     "time_embedding": values("time_embedding", *TIME_EMBEDDINGS),

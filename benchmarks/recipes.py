@@ -48,7 +48,6 @@ RECIPES = {
     "default, v": "--prediction v",
     "default, eps": "--prediction eps",
     "default, flow": "--schedule flow",
-    "default, learned": "--schedule learned",
     "default, min_snr": "--loss_weighting min_snr",
     "default, uniform weights": "--loss_weighting uniform",
     "default, no ema": "--ema_decay 0",

@@ -159,9 +159,9 @@ class Lucidrains(Averaged):
     def __init__(self, shape: Shape) -> None:
         from denoising_diffusion_pytorch import GaussianDiffusion
 
-        model = GaussianDiffusion(
-            lucidrains_unet(shape), image_size=shape[-1], timesteps=1000, sampling_timesteps=50
-        )
+        # Not as in its examples, but a quarter faster on a CPU.
+        unet = lucidrains_unet(shape).to(memory_format=torch.channels_last)
+        model = GaussianDiffusion(unet, image_size=shape[-1], timesteps=1000, sampling_timesteps=50)
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.99))
         super().__init__(shape, model, optimizer)
 

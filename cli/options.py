@@ -171,9 +171,10 @@ def default_steps() -> str:
     return ", ".join(f"{n or every} for {in_a_row(who, 'and')}" for n, who in found.items())
 
 
-def sampling(default: str) -> tuple[Option, ...]:
-    """Options of the reverse process; `default` says which sampler is the default."""
-    return sampler_options(default, default_steps(), OF_SAMPLERS)
+def sampling(sampler: str, steps: str) -> tuple[Option, ...]:
+    """Options of the reverse process; the default sampler, and further defaults of the steps, are
+    given in words."""
+    return sampler_options(sampler, f"{default_steps()}; {steps}", OF_SAMPLERS)
 
 
 def sampling_by_plan(plans: ByData) -> tuple[Option, ...]:
@@ -200,7 +201,7 @@ def sampler_options(default: str, steps: str, own: tuple[Option, ...]) -> tuple[
         Option(
             "steps",
             POSITIVE,
-            "denoising steps: how many of the model's timesteps are visited",
+            "number of denoising steps",
             aliases=("timesteps",),
             default_text=steps,
             dest="timesteps",

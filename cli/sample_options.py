@@ -14,18 +14,22 @@ from system.errors import InputError
 from system.options import Option
 from system.values import ANY_SEED, POSITIVE, File, Flag, Labels, Pair, Real, Text, Whole
 
+INTERPOLATED, FROM_AN_IMAGE = 4, 8  # default numbers of images for interpolation and edits
+INPAINT_STEPS = 100
 SUFFIXES = {"images": (".png", ".npy"), "points": (".png", ".npy", ".csv")}  # of the output
 COMMON = (
     "checkpoint num_images labels guidance sampler timesteps inpaint mask from_image inversion"
     " show_intermediate gif output seed"
 ).split()
+USUAL = "ddpm; some edits and models have another"
 ENDS = ("sample.png", "process.png")  # the stills with names that are known beforehand
 
 OUTPUT = (
     Option(
         "num_images",
         Whole(1, 10_000_000),
-        "how many images (default: 64, or 8 of each class) or points (default: 1000) to make",
+        f"how many images (default: 64, or 8 of each class; {INTERPOLATED} or {FROM_AN_IMAGE}"
+        " for edits) or points (default: 1000) to make",
     ),
     Option(
         "labels",
@@ -48,8 +52,8 @@ OUTPUT = (
     Option(
         "show_image_step",
         POSITIVE,
-        "denoising steps between pictures (not timesteps, as in train.py), instead of about ten"
-        " pictures in all; implies --show_intermediate",
+        "denoising steps between pictures (in train.py, timesteps), instead of about ten pictures"
+        " in all; implies --show_intermediate",
         metavar="STEPS",
     ),
     Option("gif", Flag(), "also write the process as an animation"),
@@ -133,7 +137,7 @@ def make_parser(document: str | None) -> Parser:
     parser.add_options((cli.options.CHECKPOINT,))
     parser.add_options(OUTPUT, "what to make")
     parser.add_options(EDITING, "from given noise or images")
-    parser.add_options(cli.options.sampling("ddpm; dpmpp with --interpolate"), "sampling")
+    parser.add_options(cli.options.sampling(USUAL, f"{INPAINT_STEPS} with --inpaint"), "sampling")
     parser.add_options(cli.options.MACHINE, "machine")
     parser.add_options((SEED,), "randomness")
     cli.terminal.add_verbosity_options(parser)

@@ -27,11 +27,12 @@ from cli.parser import Parser
 from cli.tables import options_of
 from names import LEARNED, MODELS, SCHEDULES, is_own_images, kind_of, names_of
 from system.errors import InputError
-from system.options import ByData, Option
+from system.options import ByData, Option, in_words
 from system.values import NOT_NEGATIVE, POSITIVE, Choice, File, Flag, OneOf, Real, Whole
 
 # The user's own images can be few or many, so their defaults count steps, not epochs.
 OWN_STEPS, OWN_PICTURES, OWN_SAVES = 5000, 20, 5
+LR = ByData(2e-3, 5e-3)
 TUNING_EPOCHS, TUNING_LR = ByData(3, 300), ByData(1e-3, 2e-3)
 COMMON = (
     "dataset epochs batch_size lr class_conditional model schedule prediction subset output_dir"
@@ -49,7 +50,8 @@ TRAINING = (
         "passes over the data",
         aliases=("num_epochs",),
         default=ByData(20, 200),
-        default_text=f"20 for images, 200 for points; {OWN_STEPS:,} steps for your own images",
+        default_text=f"20 for images, 200 for points; {OWN_STEPS:,} steps for your own images; with"
+        f" --consistency {in_words(TUNING_EPOCHS)}",
         changeable=True,
     ),
     Option(
@@ -66,7 +68,8 @@ TRAINING = (
         "learning rate",
         aliases=("learning_rate",),
         metavar="LR",
-        default=ByData(2e-3, 5e-3),
+        default=LR,
+        default_text=f"{in_words(LR)}; with --consistency {in_words(TUNING_LR)}",
         changeable=True,
     ),
     Option(
@@ -136,8 +139,8 @@ OUTPUT = (
     Option(
         "show_image_step",
         POSITIVE,
-        "also draw how the samples emerge, with this many timesteps between pictures (not denoising"
-        " steps, as in sample.py)",
+        "also draw how the samples emerge, with this many timesteps between pictures (in sample.py,"
+        " denoising steps)",
         metavar="T",
         changeable=True,
     ),

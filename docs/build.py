@@ -35,7 +35,6 @@ from system.words import counted
 LARGEST = 400_000  # the most bytes of a picture
 LARGEST_PAGE = 6_000_000
 EPOCHS = 6
-SHOWN_EPOCHS = (1, 2, 3, 4, 6)
 GUIDANCE = (0, 1, 2, 4, 8)
 SHOWN_STEPS = (1, 2, 4, 20, 1000)
 
@@ -70,7 +69,7 @@ class Studio:
     def labelled(self, dataset: str) -> Path:
         """A class-conditional model of images."""
         data = ("--dataset", dataset, "--class_conditional")
-        return self.train(dataset, *data, "--epochs", EPOCHS, "--save_interval", 1)
+        return self.train(dataset, *data, "--epochs", EPOCHS)
 
     def digits(self) -> Path:
         return self.labelled("mnist")
@@ -175,17 +174,6 @@ def dit(studio: Studio) -> None:
 
 def loss(studio: Studio) -> None:
     studio.show(studio.digits() / "training_loss.png", "loss.png")
-
-
-def epochs(studio: Studio) -> None:
-    folder, rows = studio.digits() / "checkpoints", []
-    for epoch in SHOWN_EPOCHS:
-        options = ("--labels", "0-9", "--num_images", 20)
-        samples = studio.samples(folder / f"model_epoch_{epoch:03d}.pt", *options)
-        rows.append((f"epoch {epoch}", samples))
-    made = studio.folder / "epochs.png"
-    save_rows(rows, made, "The same noise after more and more training")
-    studio.show(made, "epochs.png")
 
 
 def guidance(studio: Studio) -> None:
@@ -298,7 +286,7 @@ def steps(studio: Studio) -> None:
 PICTURES: dict[str, Callable[[Studio], None]] = {
     picture.__name__: picture
     for picture in (
-        unet, dit, gallery, forward, schedules, arrows, page, explorer, loss, epochs, hero, process,
+        unet, dit, gallery, forward, schedules, arrows, page, explorer, loss, hero, process,
         guidance, interpolation, inpainting, inversion, own_pictures, noise_map, density,
         bits, learned_schedule,
         one_step, steps,

@@ -4,9 +4,9 @@
     python docs/build.py guidance inpainting     these two
 
 Most pictures are made by the command beside them; the others combine the output of several
-commands. Eight models are trained for them and kept in --folder; a model that is already there is
-not trained again. One model learns from a folder of pictures, emoji/ in --data_dir; without that
-folder, `own_pictures` is left out.
+commands. Those of digits are mostly by models in pretrained/. Eight models are trained for the
+others and kept in --folder; a model that is already there is not trained again. One of them learns
+from a folder of pictures, emoji/ in --data_dir; without that folder, `own_pictures` is left out.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from system.words import counted
 
 LARGEST = 400_000  # the most bytes of a picture
 LARGEST_PAGE = 6_000_000
+DIGITS, DIGITS_AT_ONCE = "mnist", "mnist_one_step"  # in pretrained/
 EPOCHS = 6
 GUIDANCE = (0, 1, 2, 4, 8)
 SHOWN_STEPS = (1, 2, 4, 20, 1000)
@@ -66,13 +67,9 @@ class Studio:
         """Whether a folder of pictures exists."""
         return folder.is_dir()
 
-    def labelled(self, dataset: str) -> Path:
-        """A class-conditional model of images."""
-        data = ("--dataset", dataset, "--class_conditional")
-        return self.train(dataset, *data, "--epochs", EPOCHS)
-
     def digits(self) -> Path:
-        return self.labelled("mnist")
+        """A run like that of the model `DIGITS`."""
+        return self.train("mnist", "--dataset", "mnist", "--class_conditional", "--epochs", EPOCHS)
 
     def points(self) -> Path:
         return self.train("dino", "--dataset", "dino")
@@ -82,7 +79,7 @@ class Studio:
         start = ("--consistency", model / "model_final.pt")
         return self.train(f"{model.name}_few", *start, *options)
 
-    def samples(self, checkpoint: Path, *options: object) -> torch.Tensor:
+    def samples(self, checkpoint: str, *options: object) -> torch.Tensor:
         made = self.folder / "samples.npy"
         # If an option is given twice, the second one counts.
         usual = ("--sampler", "dpmpp", "--output", made)
@@ -99,9 +96,8 @@ class Studio:
 
 def hero(studio: Studio) -> None:
     made = studio.folder / "hero.png"
-    model = studio.digits() / "model_final.pt"
     look = ("--num_images", 10, "--sampler", "dpmpp", "--steps", 16, "--gif", "--guidance", 1.5)
-    studio.run("sample.py", "--checkpoint", model, *look, "--output", made)
+    studio.run("sample.py", "--checkpoint", DIGITS, *look, "--output", made)
     studio.show(made.with_suffix(".gif"), "hero.gif")
 
 
@@ -113,10 +109,9 @@ def forward(studio: Studio) -> None:
 
 
 def process(studio: Studio) -> None:
-    model = studio.digits() / "model_final.pt"
     made = studio.folder / "process"
     studio.run(
-        "sample.py", "--checkpoint", model, "--labels", "0-7", "--num_images", 8,
+        "sample.py", "--checkpoint", DIGITS, "--labels", "0-7", "--num_images", 8,
         "--show_intermediate", "--output", made / "samples.png",
     )  # fmt: skip
     studio.show(made / "intermediate" / "process.png", "process.png")
@@ -146,7 +141,7 @@ def page(studio: Studio) -> None:
     """The published page, with a pretrained model, and a screenshot of it."""
     made, photographed = studio.folder / "index.html", studio.folder / "page.png"
     data = ("--data_dir", studio.data_dir)
-    studio.run("visualize_diffusion.py", "--checkpoint", "mnist", *data, "--html", made)
+    studio.run("visualize_diffusion.py", "--checkpoint", DIGITS, *data, "--html", made)
     studio.show(made, "index.html", LARGEST_PAGE)
     if photograph(made, photographed, draw_a_seven):
         studio.show(photographed, "page.png")
@@ -177,10 +172,10 @@ def loss(studio: Studio) -> None:
 
 
 def guidance(studio: Studio) -> None:
-    model, rows = studio.digits() / "model_final.pt", []
+    rows = []
     for scale in GUIDANCE:
         options = ("--labels", "0-9", "--num_images", 20, "--guidance", scale)
-        rows.append((f"guidance {scale}", studio.samples(model, *options)))
+        rows.append((f"guidance {scale}", studio.samples(DIGITS, *options)))
     made = studio.folder / "guidance.png"
     title = "Classes 0-9, the same noise: no class, the class alone, and more and more of it"
     save_rows(rows, made, title)
@@ -188,24 +183,24 @@ def guidance(studio: Studio) -> None:
 
 
 def interpolation(studio: Studio) -> None:
-    model, made = studio.digits() / "model_final.pt", studio.folder / "interpolation.png"
+    made = studio.folder / "interpolation.png"
     options = ("--interpolate", 1, 3, "--labels", "4,7,2", "--num_images", 3, "--guidance", 1.5)
-    studio.run("sample.py", "--checkpoint", model, *options, "--output", made)
+    studio.run("sample.py", "--checkpoint", DIGITS, *options, "--output", made)
     studio.show(made, "interpolation.png")
 
 
 def inpainting(studio: Studio) -> None:
-    model, made = studio.digits() / "model_final.pt", studio.folder / "inpainting.png"
+    made = studio.folder / "inpainting.png"
     image = ("--inpaint", 0, "--mask", "lower_half", "--data_dir", studio.data_dir)
-    studio.run("sample.py", "--checkpoint", model, *image, "--output", made)
+    studio.run("sample.py", "--checkpoint", DIGITS, *image, "--output", made)
     studio.show(made, "inpainting.png")
 
 
 def inversion(studio: Studio) -> None:
-    model, made = studio.digits() / "model_final.pt", studio.folder / "inversion.png"
+    made = studio.folder / "inversion.png"
     image = ("--inversion", 7, "--labels", "3,8,9,5,0", "--guidance", 3, "--steps", 20)
     data = ("--data_dir", studio.data_dir)
-    studio.run("sample.py", "--checkpoint", model, *image, *data, "--output", made)
+    studio.run("sample.py", "--checkpoint", DIGITS, *image, *data, "--output", made)
     studio.show(made, "inversion.png")
 
 
@@ -241,7 +236,7 @@ def density(studio: Studio) -> None:
 
 def bits(studio: Studio) -> None:
     """The bits per dimension under the model in the repository."""
-    made, trained = studio.folder / "bits.png", restore(Path("mnist"), torch.device("cpu"))
+    made, trained = studio.folder / "bits.png", restore(Path(DIGITS), torch.device("cpu"))
     test = load_images("mnist", studio.data_dir, train=False)
     x0 = trained.units.to_model(test.examples)
     bound_figures(trained.diffusion, trained.network, x0, test.labels, made)
@@ -254,16 +249,15 @@ def learned_schedule(studio: Studio) -> None:
 
 
 def one_step(studio: Studio) -> None:
-    model, rows = studio.digits(), []
-    tuned = studio.tuned(model, "--epochs", EPOCHS)
-    for folder, name, sampler, counts in (
-        (model, "trained", "ddim", SHOWN_STEPS),
-        (tuned, "tuned", "consistency", SHOWN_STEPS[:-1]),
+    rows = []
+    for model, name, sampler, counts in (
+        (DIGITS, "trained", "ddim", SHOWN_STEPS),
+        (DIGITS_AT_ONCE, "tuned", "consistency", SHOWN_STEPS[:-1]),
     ):
         for steps in counts:
             which = ("--labels", "0-9", "--num_images", 10)
             how = ("--sampler", sampler, "--steps", steps)
-            samples = studio.samples(folder / "model_final.pt", *which, *how)
+            samples = studio.samples(model, *which, *how)
             rows.append((f"{name}, {counted(steps, 'step')}", samples))
     made = studio.folder / "one_step.png"
     save_rows(rows, made, "The same noise in more steps, by one model before and after tuning")

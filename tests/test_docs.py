@@ -116,7 +116,7 @@ class Recorder(build.Studio):
     def run(self, script: str, *options: object) -> None:
         self.commands.append((script, by_name(map(str, options))))
 
-    def samples(self, checkpoint: Path, *options: object) -> torch.Tensor:
+    def samples(self, checkpoint: str, *options: object) -> torch.Tensor:
         self.run("sample.py", "--sampler", "dpmpp", *options)
         return torch.zeros(20, 28, 28, dtype=torch.uint8)
 

@@ -109,7 +109,7 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
     cli.options.fill_or_refuse(args, FEATURES, trained.kind == "images")
     with_labels = trained.kind == "images" and bool(trained.config["label_counts"])
     cli.options.fill_or_refuse(args, CAS, with_labels)
-    # All that samples are compared with comes before them, since they take long.
+    # The real data come first, so that errors in them appear before the long sampling.
     reference = None
     if group.leads and trained.kind == "images":
         reference = load_reference(trained.config, args.data_dir, args.features, device)
@@ -122,7 +122,7 @@ def evaluate(args: argparse.Namespace, device: torch.device, group: Group) -> No
 
 def pictures_of(figures: Path) -> list[Path]:
     """The files of pictures, beside that of the figures: the most and least typical samples; and,
-    for images, the samples closest to training images and the noise levels that cost the bits."""
+    for images, the samples closest to training images and the cost in bits of each noise level."""
     endings = (".png", "_copies.png", "_bits.png")
     return [figures.with_name(f"{figures.stem}{ending}") for ending in endings]
 
@@ -150,7 +150,7 @@ def prepare(
     made_by = f"{cli.options.made_by(args, steps)}, {precision}"
     print(f"{count:,} {trained.kind}, {made_by}", flush=True)
     if trained.kind == "images" and count < FEW:
-        print(f"with fewer than {FEW:,} samples, FID is too high; compare only at equal numbers")
+        print(f"with fewer than {FEW:,} samples, FID is too high; compare only equal numbers")
     return trained, settings, in_proportion(counts, count) if counts else None, made_by
 
 
@@ -179,7 +179,10 @@ def write_figures(
         figures = evaluate_points(samples, trained.config, trained.pictures, pictures[0])
     else:
         figures = figures_of_images(args, trained, reference, samples, labels)
-    figures |= likelihood(trained, reference, pictures[-1])
+    found = likelihood(trained, reference, pictures[-1])
+    if reference is not None and not found:
+        pictures = pictures[:-1]  # that of the bound is not drawn
+    figures |= found
     content = {
         "checkpoint": str(trained.path),
         "num_samples": args.num_images,

@@ -29,7 +29,7 @@ OPTIMIZERS = ("adamw", "muon")
 LR_SCHEDULES = ("constant", "cosine")
 PREDICTIONS = ("eps", "x0", "v")
 CONSISTENCY = "consistency"  # the objective, and the sampler for models that it tuned
-SHORTCUT = "shortcut"  # likewise
+SHORTCUT = "shortcut"  # the objective, and the sampler for models that it trained
 FEW_STEPS = (CONSISTENCY, SHORTCUT)  # objectives of models that sample in one or two steps
 LOSS_WEIGHTINGS = ("uniform", "min_snr", "inverse_sigma")
 OBJECTIVES = ("denoising", *FEW_STEPS)
@@ -338,7 +338,7 @@ def with_kinds(model: str) -> str:
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 10.0  # of log_linear, in units of the data's spread
 BETA_START, BETA_END = 1e-4, 0.02  # for 1000 timesteps
-# At half of the timesteps, the noise should be smaller than the thin parts of a drawing are wide.
+# At half of the timesteps, the noise should be smaller than the width of a drawing's thin parts.
 # Images have little detail finer than a pixel; sets of points have a lot of fine detail.
 POINTS_BETA_START = 2e-6
 
@@ -443,10 +443,10 @@ SAMPLERS = {
 
 
 class Plan(NamedTuple):
-    """A sampler in so many steps: how samples are made where nobody says how.
+    """A sampler and its number of steps, for samples made without the user's choice.
 
     Attributes:
-        eta: share of fresh noise, of samplers that take it; None for none.
+        eta: share of fresh noise, for samplers with this option; otherwise None.
     """
 
     sampler: str
@@ -455,11 +455,11 @@ class Plan(NamedTuple):
 
     @property
     def options(self) -> dict[str, float]:
-        """Of the sampler, as keywords."""
+        """The sampler's options, as keyword arguments."""
         return {} if self.eta is None else {"eta": self.eta}
 
     def within(self, timesteps: int) -> Plan:
-        """The same for a process of so many timesteps, which cannot have more steps."""
+        """The same plan, with at most as many steps as the process has timesteps."""
         return self._replace(steps=min(self.steps, timesteps))
 
     def __str__(self) -> str:
@@ -471,6 +471,14 @@ POINTS_AT_BEST = Plan("dpmpp", 50, eta=1.0)
 PREVIEWS = ByData(Plan("ddim", 20), POINTS_AT_BEST)  # what a run draws while it trains
 FIGURES = ByData(Plan("dpmpp", 20), POINTS_AT_BEST)  # what evaluate.py judges
 PROCESSES = ByData(Plan("ddim", 50), POINTS_AT_BEST)  # what visualize_diffusion.py shows
+
+
+def plan_for(plans: ByData, config: Mapping[str, Any]) -> Plan:
+    """The plan for the model of a run; one that was trained for few steps takes two."""
+    objective: str = config["objective"]
+    plan: Plan = plans.of(config["kind"])
+    return Plan(objective, 2) if objective in FEW_STEPS else plan
+
 
 # --------------------------------------------------------------- the options that describe a model
 
@@ -507,7 +515,7 @@ LOSS_WEIGHTING = Option(
 TIMESTEP_SAMPLING = Option(
     "timestep_sampling",
     OneOf("timestep sampling", TIMESTEP_SAMPLINGS),
-    "distribution of the training timesteps: uniform, or logit_normal, mostly past the middle",
+    "distribution of the training timesteps: uniform, or logit_normal, mostly in the noisier half",
     default=ByData("logit_normal", "uniform"),
     default_text="logit_normal for images, uniform for points and with --schedule learned",
 )

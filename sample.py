@@ -20,7 +20,7 @@ import cli.sample_options
 import cli.terminal
 from cli.parser import settings as settings_of
 from cli.sample_options import FROM_AN_IMAGE, INPAINT_STEPS, INTERPOLATED, SUFFIXES
-from names import CONSISTENCY
+from names import CONSISTENCY, kind_of
 from system.errors import InputError
 from system.words import counted
 
@@ -103,7 +103,9 @@ def prepare(
     kind, total = trained.kind, trained.last + 1
     cli.options.check_suffix(args.output, SUFFIXES[kind], f"--output of {kind}")
     labels = choose_labels(args.labels, trained.labels, trained.config["class_names"])
-    usual = images or EACH_CLASS * len(labels) or DEFAULT_NUMBER["images"]
+    asked_for = len(labels) if args.labels else 0
+    usual = max(images, asked_for) if images else EACH_CLASS * len(labels)
+    usual = usual or DEFAULT_NUMBER["images"]
     count = args.num_images or (usual if kind == "images" else DEFAULT_NUMBER["points"])
     steps = args.timesteps or (steps and min(steps, total))
     settings = settings_of(SampleSettings, args, count=count, steps=steps)
@@ -212,7 +214,7 @@ def write_beside(
 
 
 def make_variations(args: argparse.Namespace, device: torch.device) -> None:
-    """Write variations of the given image, which keep what the noise has left of it."""
+    """Write variations of the given image, which keep what the added noise did not destroy."""
     from sampling import restore
     from sampling.given import find_image
     from sampling.variation import timesteps_from, vary
@@ -270,14 +272,22 @@ def make_inversion(args: argparse.Namespace, device: torch.device) -> None:
             " --label_dropout 0"
         )
     if trained.kind == "images":
+        if args.num_images not in (None, 1):
+            raise InputError("--num_images is not for --inversion of an image")
         data = find_image(args.inversion, config, args.data_dir)[None]
         args.num_images = 1
     else:
+        why = "with --inversion is for models of images"
+        cli.options.refuse_given(args, ["labels", "guidance"], why)
+        if kind_of(args.inversion) != "points":
+            raise InputError(
+                f"--inversion {args.inversion}: this is a model of points, so give a built-in set"
+                " of points or the file of a drawing"
+            )
         count, jitter = args.num_images or DEFAULT_NUMBER["points"], config["jitter"] or 0.0
         data = load_points(args.inversion, count, jitter, args.seed).examples
-    given = args.labels if trained.kind == "images" else None
     names = config["class_names"]
-    labels = [] if given is None else choose_labels(given, trained.labels, names)
+    labels = [] if args.labels is None else choose_labels(args.labels, trained.labels, names)
     trained, settings, _ = prepare(args, trained)
     found = invert(trained, settings, data, labels)
     steps = counted(len(settings.timesteps(trained.diffusion.schedule)), "step")

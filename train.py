@@ -23,6 +23,7 @@ from cli.parser import settings as settings_of
 from cli.train_options import FIXED, OPTIONS, fill_by_size, parse_arguments
 from names import CONSISTENCY, FACTS, LEARNED
 from system.errors import InputError
+from system.words import counted
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -175,13 +176,13 @@ def check_something_is_left(run: Run) -> None:
     ended = done == wanted and (run.settings.output_dir / "model_final.pt").exists()
     if done > wanted or ended or (done == wanted and run.batches.position > 0):
         raise InputError(
-            f"--resume: this run has done its {wanted} epochs and is in epoch {run.epoch}; to"
-            " continue, set a larger number with --epochs"
+            f"--resume: this run has already done {counted(done, 'epoch')}; to continue, set"
+            f" --epochs to more than {done}"
         )
 
 
 def announce(run: Run) -> None:
-    """Print two lines: data and network, and the length of the run; a third warns of short runs."""
+    """Print the data and the network, the length of the run, and a warning if it is short."""
     from models import describe
 
     config, batches = run.config, run.batches
@@ -194,7 +195,8 @@ def announce(run: Run) -> None:
         print("tuned for few steps, by consistency")
     going_on = f", from epoch {run.epoch} on" if run.step else ""
     print(
-        f"{run.settings.epochs} epochs of {batches.per_epoch} steps, batch {batches.size}{going_on}"
+        f"{counted(run.settings.epochs, 'epoch')} of {counted(batches.per_epoch, 'step')}, batch"
+        f" {batches.size}{going_on}"
     )
     if warning := cli.advice.too_short(run.total_steps, config):
         print(warning)
@@ -220,7 +222,7 @@ def train(args: argparse.Namespace, group: Group) -> None:
             write_json(folder / "config.json", run.config)
         announce(run)
         trainer.train()
-        if group.leads and run.learned is not None:  # it has moved
+        if group.leads and run.learned is not None:  # the schedule has changed since
             write_json(folder / "config.json", run.config)
     print(f"wrote {folder / 'model_final.pt'}, samples/, training_loss.png, history.csv")
     print(f"next:\n{cli.advice.next_commands(run.config, folder)}")

@@ -30,7 +30,10 @@ def choose_device(name: str = "auto") -> torch.device:
     if name not in available:
         raise InputError(f"no {name} device here; --device can be {' or '.join(available)}")
     if name == "cuda" and "LOCAL_RANK" in os.environ:  # each of several processes has its own
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        number = int(os.environ["LOCAL_RANK"])
+        if number >= (gpus := torch.cuda.device_count()):
+            raise InputError(f"there are more processes than GPUs here, of which there are {gpus}")
+        device = torch.device("cuda", number)
         torch.cuda.set_device(device)
         return device
     return torch.device(name)

@@ -11,6 +11,7 @@ python visualize_diffusion.py --dataset dino --html        a page to play with
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,14 @@ from names import (
     FEW_STEPS,
     HOLDOUT,
     LEARNED,
+    OF_IMAGES,
+    PROCESSES,
     SCHEDULES,
     SEED,
     datasets_of,
     kind_of,
     names_of,
+    plan_for,
 )
 from system.errors import InputError, one_line
 from system.options import Option
@@ -48,19 +52,21 @@ CHOSEN_FROM = 1000  # images shown are drawn from this many at the start of the 
 GALLERY_POINTS = 8000
 SCHEDULE_OPTIONS = names_of(cli.options.SCHEDULE)
 OF_ONE_PROCESS = ("arrows", "noise_map", "density")
-# Options that draw something other than one process; the options useless with each, and why.
+# Options that draw something other than one process, with those that have no effect beside each,
+# and the reason for the message.
 ONLY = {
     "html": ([*OF_ONE_PROCESS, "save_path", "gallery", "compare_schedules"], ""),
     "gallery": (
         [
             *OF_ONE_PROCESS,
             *"compare_schedules checkpoint dataset jitter num_images".split(),
+            *names_of(OF_IMAGES),
             *SCHEDULE_OPTIONS,
         ],
         ", which shows all built-in sets and no process",
     ),
     "compare_schedules": (
-        [*OF_ONE_PROCESS, *(name for name in SCHEDULE_OPTIONS if name != "timesteps")],
+        [*OF_ONE_PROCESS, "num_images", *(one for one in SCHEDULE_OPTIONS if one != "timesteps")],
         ", which shows them by their defaults",
     ),
 }
@@ -76,7 +82,7 @@ BESIDE = {
 NUM_IMAGES = Option(
     "num_images",
     Whole(1, 100),
-    "images to show, one a row",
+    "images to show, one per row",
     default=8,
     needs="is for images only; points have --num_points",
 )
@@ -186,6 +192,8 @@ def complete(args: argparse.Namespace, config: dict[str, Any] | None) -> None:
                 "--arrows and --noise_map draw points without a class, which a model trained with"
                 " --label_dropout 0 does not know"
             )
+        if args.arrows and config["objective"] == CONSISTENCY:
+            raise InputError("--arrows draws a denoiser; use the model from before it was tuned")
     if args.density and config is not None and kind == "points":
         try:
             check_likelihood(config)
@@ -257,7 +265,10 @@ def compare_schedules(
     eps = torch.randn_like(x0)
     # A learned schedule starts as `cosine`, which is drawn already.
     known = [name for name in SCHEDULES if name != LEARNED]
-    schedules = {name: make_schedule(name, args.timesteps) for name in known}
+    T, kind = args.timesteps, kind_of(args.dataset)
+    schedules = {
+        name: make_schedule(name, T, **cli.options.of_schedule(name, kind, T)) for name in known
+    }
     if config is not None:
         schedules[f"this model's\n{config['schedule']}"] = schedule_of(config)
     noisy = []
@@ -311,7 +322,7 @@ def draw_process(
     diffusion: Diffusion,
     pictures: ImagePictures | PointPictures,
     model: nn.Module | None,
-    classes: list[int],
+    config: Mapping[str, Any] | None,
 ) -> None:
     """Draw the stills and animations of one process.
 
@@ -319,8 +330,9 @@ def draw_process(
 
     Args:
         data: examples x (N, ...) and labels (N,).
+        config: of the model's run, if there is a model.
     """
-    from guidance import Conditioned, cycle_labels
+    from guidance import Conditioned, cycle_labels, with_examples
     from plots.figures import literal
     from plots.pictures import PointPictures
     from plots.process import ProcessPictures, draw_arrows
@@ -335,11 +347,13 @@ def draw_process(
     title = f"Forward diffusion of {name} ({words})"
     written = process.forward(args.save_path, title, args.gif)
     denoise = exact_denoiser(x0, diffusion.schedule)
-    if model is not None:
+    if model is not None and config is not None:
         denoise = diffusion.denoiser(model)
+        classes = with_examples(config["label_counts"])
         wanted = cycle_labels(classes, len(x0)) if classes else None
         with_classes = diffusion.denoiser(Conditioned(model, wanted))
-        written += process.reverse(with_classes, folder, args.gif, wanted)
+        plan = plan_for(PROCESSES, config).within(len(diffusion.schedule))
+        written += process.reverse(with_classes, plan, folder, args.gif, wanted)
     if args.arrows:
         assert isinstance(pictures, PointPictures)
         by = "exact" if model is None else "learned"
@@ -433,7 +447,6 @@ def show_process(args: argparse.Namespace) -> None:
     from datasets.settings import ImageSettings, PointSettings
     from diffusion import Diffusion, make_diffusion, schedule_of
     from explorer import save_explorer
-    from guidance import with_examples
     from models import load_model
     from system.files import check_writable
 
@@ -468,8 +481,7 @@ def show_process(args: argparse.Namespace) -> None:
     model = None if checkpoint is None else load_model(checkpoint)
     print(f"{data.name}: {len(x0):,} {data.kind}, {args.schedule} schedule, T = {args.timesteps}")
     if args.html is None:
-        classes = with_examples(config["label_counts"]) if config else []
-        draw_process(args, (x0, labels), diffusion, pictures, model, classes)
+        draw_process(args, (x0, labels), diffusion, pictures, model, config)
         if few is not None and model is not None:
             draw_landing(args, x0, diffusion, pictures, model, few)
         if args.density and model is not None:

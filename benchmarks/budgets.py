@@ -8,7 +8,7 @@
     python benchmarks/budgets.py --models ours --networks unet dit --seeds 0 1 2
     python benchmarks/time_to_quality.py outputs/budgets/rows.csv    draws the results
 
-This project runs `train.py` with its defaults, for as many steps as the machine does in the time
+This project runs `train.py` with its defaults, for as many steps as fit into the time
 (measured first), and `sample.py --sampler dpmpp`, with and without fresh noise. Each rival is its
 smallest usual U-Net, trained as in its examples (batch size, optimizer, noise schedule, prediction
 and moving average), in the precision that `train.py` chooses on this machine. `--batch` sets
@@ -73,7 +73,8 @@ class Variant(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The columns of a row besides its figures; `budget` is in minutes, `seconds` is measured."""
+    """The columns of a row besides its figures; `budget` is in minutes, `seconds` is measured, or
+    follows from --rates."""
 
     model: str
     recipe: str

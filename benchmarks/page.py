@@ -2,9 +2,9 @@
 
     python benchmarks/page.py                    medians of seven; MNIST is downloaded to data/
 
-`first image` is the time from the start of loading the file until the first estimate of x_0 is
-shown, `evaluation` is one evaluation of the network for one image, and `run` is a whole run. Needs
-the packages in requirements-dev.txt and a Chromium.
+`first image` is the time from the start of loading the file until the first estimate of x_0 has
+arrived, `evaluation` is one evaluation of the network for one image, and `run` is a whole run.
+Needs the packages in requirements-dev.txt and a Chromium.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TIMES = 7
 EVALUATION = """() => {
   const network = readNetwork(page.network);
-  const x = view.startingNoise(1, 1);
+  const x = view.startingNoise(1, 1, schedule.length - 1);
   for (let i = 0; i < 5; i++) network(x, 500, undefined, [3]);
   const since = performance.now();
   for (let i = 0; i < 20; i++) network(x, 500, undefined, [3]);

@@ -1,4 +1,4 @@
-"""Which sampler shows a model of points at its best, as a table.
+"""Which sampler gives the best samples from a model of points, as a table.
 
     python benchmarks/point_samplers.py                          dino, swiss_roll, moons, gaussians
     python benchmarks/point_samplers.py drawing.csv --folder p   another; models are kept in p/

@@ -102,6 +102,9 @@ def main() -> None:
     add("--epochs", type=int, default=2, metavar="N")
     add("--folder", type=Path, default=Path("outputs/recipes"), metavar="DIR")
     args = parser.parse_args()
+    for name in args.recipes:
+        if name not in RECIPES:
+            parser.error(f"no recipe {name!r}; there are {'; '.join(RECIPES)}")
     rows = []
     print(f"| recipe | {' | '.join(FIGURES)} | images/s |\n{'|---' * (len(FIGURES) + 2)}|")
     for name in args.recipes or RECIPES:

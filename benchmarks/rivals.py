@@ -59,6 +59,7 @@ class Rival(ABC):
     batch: int
     recipe: str
     samplers: tuple[str, ...]
+    clip: float | None = 1.0  # largest norm of the gradient
     reduced = True  # whether it trains in bfloat16 where it can
 
     def __init__(self, shape: Shape, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -80,7 +81,8 @@ class Rival(ABC):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.reduced):
             loss = self.loss(x)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.update_average()
@@ -133,62 +135,49 @@ class Diffusers(Rival):
         return x
 
 
-class Averaged(Rival):
-    """A rival whose moving average is a second model with a constant decay."""
-
-    decay: float
-
-    def __init__(self, shape: Shape, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        super().__init__(shape, model, optimizer)
-        average = torch.optim.swa_utils.get_ema_multi_avg_fn(self.decay)
-        self.average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average)
-        self.average.eval()
-
-    def update_average(self) -> None:
-        self.average.update_parameters(self.model)
-
-
-class Lucidrains(Averaged):
+class Lucidrains(Rival):
     """Its GaussianDiffusion and Trainer, with their defaults, but without mirrored images."""
 
     batch = 16
     recipe = "v, sigmoid"
     samplers = ("ddim 50",)
-    decay = 0.995
 
     def __init__(self, shape: Shape) -> None:
         from denoising_diffusion_pytorch import GaussianDiffusion
+        from ema_pytorch import EMA
 
         # Not as in its examples, but a quarter faster on a CPU.
         unet = lucidrains_unet(shape).to(memory_format=torch.channels_last)
         model = GaussianDiffusion(unet, image_size=shape[-1], timesteps=1000, sampling_timesteps=50)
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.99))
         super().__init__(shape, model, optimizer)
+        self.average = EMA(model, beta=0.995, update_every=10)
 
     def loss(self, x: Tensor) -> Tensor:
         return self.model((x + 1) / 2)
 
     def update_average(self) -> None:
-        if self.steps % 10 == 0:
-            super().update_average()
+        self.average.update()
 
     def sample(self, count: int, sampler: str) -> Tensor:
-        return 2 * self.average.module.sample(batch_size=count).float() - 1
+        return 2 * self.average.ema_model.eval().sample(batch_size=count).float() - 1
 
 
-class SmallDiffusion(Averaged):
+class SmallDiffusion(Rival):
     """examples/fashion_mnist_unet.py."""
 
     batch = 1024
     recipe = "eps, log-linear"
     samplers = ("momentum 20",)
-    decay = 0.999
+    clip = None
 
     def __init__(self, shape: Shape) -> None:
         from smalldiffusion import ScheduleLogLinear
+        from torch_ema import ExponentialMovingAverage
 
         model = smalldiffusion_unet(shape, scaled=True)
         super().__init__(shape, model, torch.optim.AdamW(model.parameters(), lr=7e-4))
+        self.average = ExponentialMovingAverage(model.parameters(), decay=0.999)
         self.schedule = ScheduleLogLinear(sigma_min=0.01, sigma_max=20, N=800)
 
     def loss(self, x: Tensor) -> Tensor:
@@ -197,11 +186,15 @@ class SmallDiffusion(Averaged):
         self.model.train()
         return self.model.get_loss(*generate_train_sample(x, self.schedule))
 
+    def update_average(self) -> None:
+        self.average.update()
+
     def sample(self, count: int, sampler: str) -> Tensor:
         from smalldiffusion import samples
 
         sigmas = self.schedule.sample_sigmas(20)
-        *_, x = samples(self.average.module, sigmas, gam=1.6, batchsize=count)
+        with self.average.average_parameters():
+            *_, x = samples(self.model, sigmas, gam=1.6, batchsize=count)
         return x.float()
 
 

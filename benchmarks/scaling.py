@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py
 
-Prints a table and draws docs/scaling.png, in which a line of slope 1 means "in proportion". The
+Prints a table and draws docs/scaling.png, in which a line of slope 1 means proportional growth. The
 other quantities are fixed: 64 base channels and batch 128 in training; 64 images and 20 steps in
 sampling. Figures are medians of five rounds.
 """
@@ -51,8 +51,8 @@ def median_seconds(function: Callable[[], object], device: torch.device) -> floa
     for _ in range(ROUNDS + 1):
         start = time.perf_counter()
         function()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
         times.append(time.perf_counter() - start)
     return statistics.median(times[1:])
 
@@ -66,7 +66,7 @@ def training_step(batch: int, channels: int, device: torch.device) -> Callable[[
 
     def step() -> None:
         t, eps = diffusion.draw_timesteps(len(images)), torch.randn_like(images)
-        denoising(diffusion, network, images, t, eps).backward()
+        denoising(diffusion, network, images, t, eps).mean().backward()
         optimizer.step()
         optimizer.zero_grad()
 

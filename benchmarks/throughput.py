@@ -1,4 +1,4 @@
-"""Images per second in training and sampling, for this project and its rivals, in one run.
+"""Images per second in training and in a forward pass, for this project and its rivals, in one run.
 
     pip install -r benchmarks/requirements.txt
     python benchmarks/throughput.py --compile on
@@ -126,8 +126,8 @@ def rate(function: Callable[[], None], seconds: float, device: torch.device) -> 
 
 
 def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
 
 
 def all_rows(shape: Shape, compiled: bool, device: torch.device) -> list[Row]:

@@ -3,8 +3,8 @@
     python benchmarks/time_to_quality.py outputs/budgets/rows.csv [MORE ...] --picture FILE
 
 For each project and budget, each seed counts with its best recipe and sampler, and several seeds
-with their medians. Minutes are those measured, which differ a little from the budget. Between two
-budgets, FID is assumed to fall as a power of the minutes.
+with their medians. Minutes are those of the column `seconds`, which differ a little from the
+budget. Between two budgets, FID is assumed to fall as a power of the minutes.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def minutes_until(curve: Curve, goal: float) -> float | None:
 def in_words(curve: Curve, goal: float) -> str:
     minutes = minutes_until(curve, goal)
     if minutes is None:
-        return f"not in {curve[-1][0]:g}"
+        return f"not in {curve[-1][0]:.0f}"
     return f"{'<= ' if minutes == curve[0][0] else ''}{minutes:.1f}"
 
 
@@ -92,7 +92,7 @@ def draw(curves: dict[str, Curve], real: float, path: Path) -> None:
     for goal in GOALS:
         axes.axhline(goal, color="0.8", linewidth=0.8, linestyle="--", zorder=0)
     axes.axhline(real, color="0.4", linewidth=1, label="as many real images")
-    axes.set(xscale="log", yscale="log", xlabel="minutes of training on two CPU cores")
+    axes.set(xscale="log", yscale="log", xlabel="minutes of training")
     axes.set(ylabel="FID in the features of our classifier", title="Minutes until samples are good")
     axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
     axes.xaxis.set_minor_formatter(NullFormatter())

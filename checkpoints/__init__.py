@@ -150,7 +150,9 @@ def read_archive(path: Path) -> Any:
         if packed or sum(member.file_size for member in members) > path.stat().st_size:
             raise ValueError("it would unpack to more than its own size")
         # torch.load would read any bytes before the first member.
-        if damaged := archive.testzip() or min(member.header_offset for member in members):
+        if min(member.header_offset for member in members):
+            raise ValueError("it is damaged: there is other content before the archive")
+        if damaged := archive.testzip():
             raise ValueError(f"it is damaged: {damaged} is not what was written")
         pickles = [archive.read(one) for one in members if one.filename.endswith(".pkl")]
     # Other classes that torch.load allows could take far more memory than the file.
@@ -179,7 +181,7 @@ def completed(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_checkpoint(content: Any, size: int, half: bool = False) -> None:
-    """Compare the content of a file of `size` bytes with the form that this program writes.
+    """Check that the content of a file of `size` bytes has the form that this program writes.
 
     Args:
         half: whether its weights are in half precision.
@@ -189,7 +191,7 @@ def check_checkpoint(content: Any, size: int, half: bool = False) -> None:
     """
     format = content.get("format") if isinstance(content, dict) else None
     if type(format) is not int or not 1 <= format <= CHECKPOINT_FORMAT:
-        raise ValueError("it is not a checkpoint of this project, or of a later version")
+        raise ValueError("it is not a checkpoint of this project, or is from a later version")
     config: dict[str, Any] = content.get("config", {})
     check_config(config)
     if format == 1 and (config["schedule"], config["prediction"]) == ("log_linear", "v"):
@@ -302,7 +304,10 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     with library.safe_open(path, "pt") as file:
         metadata = file.metadata()
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    format, config = int(metadata["format"]), json.loads(metadata["config"])
+    try:
+        format, config = int(metadata["format"]), json.loads(metadata["config"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError("it is not a model of this project") from None
     # The first release (format 1) wrote no digest.
     if format > 1 and metadata["sha256"] != digest(metadata["config"], weights):
         raise ValueError("it is damaged: its content is not what was written")

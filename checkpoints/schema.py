@@ -122,6 +122,6 @@ def check_config(config: Any) -> None:
 
 
 def for_passing_on(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without what is of no use to others, such as where the user's files are."""
+    """A configuration with only what others need, so without the paths of the user's files."""
     kept = {name: config[name] for name in rules_for(config)}
     return {**kept, "dataset": Path(config["dataset"]).name}

@@ -29,11 +29,12 @@ def too_short(steps: int, config: Mapping[str, Any]) -> str | None:
     enough = enough_steps(config)
     if steps >= enough or config["objective"] in FEW_STEPS:
         return None
-    labels = " and to follow the labels" if config["label_counts"] else ""
+    labelled = config["kind"] == "images" and config["label_counts"]
+    labels = " and to follow the labels" if labelled else ""
     data = " or a larger --subset" if config["subset"] else ""
     return (
-        f"note: {steps:,} steps are few; samples begin to look like the data{labels} after about"
-        f" {enough:,} (use more --epochs{data})"
+        f"note: this run has only {steps:,} steps; samples begin to look like the data{labels}"
+        f" after about {enough:,} (use more --epochs{data})"
     )
 
 

@@ -119,7 +119,7 @@ def resumed(
     from checkpoints import load_checkpoint, newest_checkpoint
 
     if given.config is not None:
-        raise InputError("--resume takes its options from the checkpoint, so not --config too")
+        raise InputError("--resume takes its options from the checkpoint, so not --config")
     path, folder = given.resume, given.output_dir
     if path == NEWEST:
         folder = folder or OUTPUT_DIR

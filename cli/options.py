@@ -127,9 +127,16 @@ def fill_schedule(args: argparse.Namespace) -> None:
     """Set the options of the noise schedule that were not given to the defaults for the data."""
     kind = kind_of(args.dataset)
     fill(args, SCHEDULE, kind)
-    has_betas = "beta_start" in names_of(SCHEDULES[args.schedule].options)
-    if kind == "points" and has_betas and args.beta_start is None:
-        args.beta_start = names.POINTS_BETA_START * 1000 / args.timesteps
+    for name, value in of_schedule(args.schedule, kind, args.timesteps).items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+
+
+def of_schedule(schedule: str, kind: str, timesteps: int) -> dict[str, float]:
+    """Options of a schedule whose defaults depend on the data, `images` or `points`."""
+    if kind == "points" and "beta_start" in names_of(SCHEDULES[schedule].options):
+        return {"beta_start": names.POINTS_BETA_START * 1000 / timesteps}
+    return {}
 
 
 def check_schedule_options(args: argparse.Namespace) -> None:
@@ -279,8 +286,8 @@ def suit_objective(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
 
 
 def follow_plan(args: argparse.Namespace, plans: ByData, config: Mapping[str, Any]) -> None:
-    """Sample by the plan for a model's data, in all that was not given, unless a sampler was named
-    or the model has its own (`suit_objective`)."""
+    """Fill in what was not given from the plan for the model's data, unless a sampler was named or
+    the model has its own (`suit_objective`)."""
     if args.sampler_given or config["objective"] in names.FEW_STEPS:
         return
     plan = plans.of(config["kind"]).within(config["timesteps"])

@@ -22,6 +22,10 @@ COMMON = (
     " show_intermediate gif output seed"
 ).split()
 USUAL = "ddpm; some edits and models have another"
+OF_SAMPLES = (  # options without effect if no samples are made
+    "num_images labels output show_intermediate show_image_step gif sampler timesteps eta momentum"
+    " batch_size guidance guide guidance_interval"
+).split()
 ENDS = ("sample.png", "process.png")  # the stills with names that are known beforehand
 
 OUTPUT = (
@@ -151,6 +155,9 @@ def parse_arguments(argv: list[str] | None = None, document: str | None = "") ->
         document: the text for `--help`, see `cli.parser.Parser`.
     """
     args = make_parser(document).parse_args(argv)
+    if args.export is not None:
+        why = "has no effect with --export, which makes no samples"
+        cli.options.refuse_given(args, OF_SAMPLES, why)
     check_editing_options(args)
     cli.options.check_suffix(args.output, SUFFIXES["points"], "--output")
     if args.export is not None:
@@ -161,9 +168,8 @@ def parse_arguments(argv: list[str] | None = None, document: str | None = "") ->
     outputs = [args.export or args.output] + [args.output.with_suffix(".gif")] * animated
     if args.show_intermediate or args.show_image_step is not None:
         outputs += [args.output.parent / "intermediate" / name for name in ENDS]
-    cli.options.check_outputs(
-        outputs, [args.checkpoint, args.guide, args.inpaint, args.from_image, args.mask]
-    )
+    given = [args.inpaint, args.from_image, args.mask, args.inversion]
+    cli.options.check_outputs(outputs, [args.checkpoint, args.guide, *given])
     return args
 
 
@@ -221,6 +227,8 @@ def check_editing_options(args: argparse.Namespace) -> None:
         raise InputError(f"--from_image needs many steps, so not --sampler {args.sampler}")
     if args.interpolate is not None:
         name = "interpolation"
+        why = "is not for --interpolate, which makes all images at once"
+        cli.options.refuse_given(args, ["batch_size"], why)
         if args.interpolate[0] == args.interpolate[1]:
             raise InputError("--interpolate needs two different seeds")
         if SAMPLERS[args.sampler].fresh_noise or args.eta:

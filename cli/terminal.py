@@ -24,7 +24,7 @@ def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--verbose",
         action="store_true",
-        help="print versions and all options first, and the place in the code of an error",
+        help="print versions and all options first, and a traceback if there is an error",
     )
 
 
@@ -40,7 +40,7 @@ def set_verbosity(args: argparse.Namespace) -> None:
         print(", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "matplotlib")))
         for name, value in sorted(vars(args).items()):
             if value is not None:
-                print(f"  --{name} {value}")
+                print(f"  {name} = {value}")
 
 
 def prefer_own_modules() -> None:
@@ -139,7 +139,7 @@ def explain(error: Exception) -> str:
         where = f": {error.filename}" if error.filename else ""
         return f"{error.strerror or error}{where}"
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text:
-        return "out of memory: lower --batch_size (or --base_channels), or use --device cpu"
+        return "out of memory: use a smaller --batch_size, a smaller network, or --device cpu"
     if isinstance(error, RuntimeError) and "by peer" in text:  # gloo, when a connection breaks
         return "another process of this job has ended; its own message gives the reason"
     return f"unexpected {type(error).__name__}: {text} (--verbose shows the place in the code)"

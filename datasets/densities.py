@@ -1,4 +1,4 @@
-"""The true densities of those sets of points that have one in closed form."""
+"""The true densities of the sets of points for which they can be computed."""
 
 from __future__ import annotations
 

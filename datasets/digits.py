@@ -33,7 +33,7 @@ FONTS = (
 )
 
 CANVAS = 64  # pixels, side of the square on which a glyph is typeset
-GLYPH_HEIGHT = 44  # canvas pixels, which are 20 of the 28 pixels of an image, as in MNIST
+GLYPH_HEIGHT = 44  # canvas pixels, about 19 of the 28 pixels of an image; MNIST has 20
 BLUR = 2.0  # canvas pixels; with it a threshold can make strokes thinner or thicker
 
 

@@ -34,7 +34,7 @@ def read_drawing(path: Path, rng: np.random.Generator) -> np.ndarray:
         InputError: the file does not exist or cannot be used; the message says where and why.
     """
     if not path.is_file():
-        raise InputError(f"{path} is {'a folder' if path.is_dir() else 'not there'}")
+        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}")
     read = read_picture if path.suffix.lower() in PICTURE_SUFFIXES else read_table
     points = read(path, rng)
     if len(np.unique(points, axis=0)) < FEWEST:

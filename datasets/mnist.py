@@ -71,7 +71,7 @@ def check_idx(path: Path, magic: int) -> tuple[int, ...]:
         raise InputError(f"{path} is too short to be an IDX file; {advice}")
     if words[0] != magic:
         raise InputError(
-            f"{path} is not the IDX file that it should be (it begins with {words[0]:#010x}, not"
+            f"{path} is not the expected IDX file (it begins with {words[0]:#010x}, not"
             f" {magic:#010x}); {advice}"
         )
     shape = tuple(words[1:])
@@ -102,4 +102,4 @@ def download(name: str, data_dir: Path) -> None:
         f"Put its four IDX files into {raw}, or point --data_dir to a folder that contains"
         f" {class_name}/raw, or use --dataset digits, which needs no download."
     )
-    run_download(title, data_dir, ways_out, raw, (code, class_name, str(data_dir)))
+    run_download(title, data_dir, ways_out, raw, (code, class_name, str(data_dir.absolute())))

@@ -63,7 +63,7 @@ def load_own(
         InputError: the images cannot be read, are too few, or are too many for the memory.
     """
     if not os.path.exists(place):  # also false, without an error, for invalid file names
-        raise InputError(f"{place} is not there")
+        raise InputError(f"{place} does not exist")
     if suffix_of(str(place)) in ARRAY_SUFFIXES:
         found = collect_array(place, settings)
     else:

@@ -69,8 +69,8 @@ def iterate(
 ) -> np.ndarray:
     """n points of an iterated function system (Barnsley 1988), each from its own chain.
 
-    Chains start at the origin. After `rounds` maps, the influence of the start is below the
-    precision of a float, so the points are independent draws from the attractor.
+    Chains start at the origin. After `rounds` maps, the influence of the start is
+    negligible, so the points are independent draws from the attractor.
     """
     points = np.zeros((n, 2))
     for _ in range(rounds):

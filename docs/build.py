@@ -4,7 +4,7 @@
     python docs/build.py guidance inpainting     these two
 
 Most pictures are made by the command beside them; the others combine the output of several
-commands. Those of digits are mostly by models in pretrained/. Eight models are trained for the
+commands. Most pictures of digits use the models in pretrained/. Eight models are trained for the
 others and kept in --folder; a model that is already there is not trained again. One of them learns
 from a folder of pictures, emoji/ in --data_dir; without that folder, `own_pictures` is left out.
 """
@@ -32,7 +32,7 @@ from plots.images import save_rows
 from sampling import restore
 from system.words import counted
 
-LARGEST = 400_000  # the most bytes of a picture
+LARGEST = 400_000  # largest size of a picture in bytes
 LARGEST_PAGE = 6_000_000
 DIGITS, DIGITS_AT_ONCE = "mnist", "mnist_one_step"  # in pretrained/
 EPOCHS = 6
@@ -67,9 +67,9 @@ class Studio:
         """Whether a folder of pictures exists."""
         return folder.is_dir()
 
-    def digits(self) -> Path:
-        """A run like that of the model `DIGITS`."""
-        return self.train("mnist", "--dataset", "mnist", "--class_conditional", "--epochs", EPOCHS)
+    def labelled(self, dataset: str) -> Path:
+        """The folder of a class-conditional run, such as those of the models in pretrained/."""
+        return self.train(dataset, "--dataset", dataset, "--class_conditional", "--epochs", EPOCHS)
 
     def points(self) -> Path:
         return self.train("dino", "--dataset", "dino")
@@ -168,7 +168,7 @@ def dit(studio: Studio) -> None:
 
 
 def loss(studio: Studio) -> None:
-    studio.show(studio.digits() / "training_loss.png", "loss.png")
+    studio.show(studio.labelled("mnist") / "training_loss.png", "loss.png")
 
 
 def guidance(studio: Studio) -> None:
@@ -177,7 +177,7 @@ def guidance(studio: Studio) -> None:
         options = ("--labels", "0-9", "--num_images", 20, "--guidance", scale)
         rows.append((f"guidance {scale}", studio.samples(DIGITS, *options)))
     made = studio.folder / "guidance.png"
-    title = "Classes 0-9, the same noise: no class, the class alone, and more and more of it"
+    title = "Labels 0-9 from the same noise, with more and more guidance (0: no class)"
     save_rows(rows, made, title)
     studio.show(made, "guidance.png")
 
@@ -227,7 +227,6 @@ def noise_map(studio: Studio) -> None:
 
 def density(studio: Studio) -> None:
     made = studio.folder / "moons_density" / "forward.png"
-    made.parent.mkdir(exist_ok=True)
     model = studio.train("moons", "--dataset", "moons") / "model_final.pt"
     options = ("--checkpoint", model, "--density", "--no-gif", "--save_path", made)
     studio.run("visualize_diffusion.py", *options)
@@ -260,12 +259,12 @@ def one_step(studio: Studio) -> None:
             samples = studio.samples(model, *which, *how)
             rows.append((f"{name}, {counted(steps, 'step')}", samples))
     made = studio.folder / "one_step.png"
-    save_rows(rows, made, "The same noise in more steps, by one model before and after tuning")
+    save_rows(rows, made, "The same noise, sampled in more and more steps, before and after tuning")
     studio.show(made, "one_step.png")
 
 
 def steps(studio: Studio) -> None:
-    model, made = studio.digits(), studio.folder / "steps.png"
+    model, made = studio.labelled("mnist"), studio.folder / "steps.png"
     tuned = studio.tuned(model, "--epochs", EPOCHS)
     data = ("--dataset", "mnist", "--class_conditional", "--epochs", EPOCHS)
     jumping = studio.train("mnist_shortcut", *data, "--objective", "shortcut")

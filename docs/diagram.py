@@ -192,5 +192,9 @@ def draw_dit(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(
+            "usage: python docs/diagram.py FILE.png (dit.png: the transformer; else the U-Net)"
+        )
     path = Path(sys.argv[1])
     (draw_dit if path.stem == "dit" else draw_unet)(path)

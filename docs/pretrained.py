@@ -35,11 +35,9 @@ def measure(studio: Studio, model: Path, plan: tuple[object, ...]) -> str:
     how = (*plan, "--num_samples", SAMPLES, "--data_dir", studio.data_dir, "--json", found)
     studio.run("evaluate.py", "--checkpoint", model, *how)
     content = json.loads(found.read_text(encoding="utf-8"))
-    distance, real = content["figures"]["FID"].values()
-    size = model.stat().st_size / 1e6
-    return (
-        f"| `{model.stem}` | {size:.1f} MB | {content['made_by']} | {distance:.2f} | {real:.2f} |"
-    )
+    fid, size = content["figures"]["FID"], model.stat().st_size / 1e6
+    distances = f"{fid['samples']:.2f} | {fid['real']:.2f}"
+    return f"| `{model.stem}` | {size:.1f} MB | {content['made_by']} | {distances} |"
 
 
 def main() -> None:

@@ -99,7 +99,7 @@ def bound_figures(
     levels = diffusion.schedule.noise_levels[bound.ends].clamp(max=MOST_NOISE).tolist()
     totals = bound.totals.tolist()
     at = bound.ends[bound.totals.argmin()].item()
-    title = f"Bits per dimension of unseen images; least where sampling ends at t = {at}"
+    title = f"Bits per dimension of unseen images; lowest if sampling ends at t = {at}"
     plots.bound.save_bound(levels, bound.steps.tolist(), totals, picture, title)
     return {"bits per dimension of unseen images, at most": Figure(min(totals), math.nan)}
 

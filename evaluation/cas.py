@@ -22,9 +22,9 @@ def classification_accuracy(
 ) -> Figures:
     """The accuracy on real test images of a classifier trained on samples (Ravuri & Vinyals 2019).
 
-    It does not depend on a space of features, so it can be compared between projects for the same
-    number of samples. The value for real data is the accuracy of the same classifier, trained on as
-    many real images.
+    It does not depend on a space of features, so it can be compared between projects, for similar
+    classifiers and the same number of samples. The value for real data is the accuracy of the same
+    classifier, trained on as many real images.
 
     Args:
         samples: uint8, like the dataset's own images: (N, H, W) or (N, H, W, 3).

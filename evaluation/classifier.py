@@ -28,7 +28,7 @@ from system.words import duration
 
 FEATURES = 128
 EPOCHS, MOST_EPOCHS = 7, 30
-STEPS = 600  # the fewest optimizer steps; small datasets get more epochs to reach them
+STEPS = 600  # for small datasets, which get up to MOST_EPOCHS to reach as many
 BATCH = 128
 PEAK_LR = 4e-3
 SHIFT = 2  # the most pixels by which training images are moved
@@ -124,13 +124,13 @@ class Training:
         self.epoch += 1
 
     def save(self, path: Path) -> None:
-        """Keep what is needed to go on after this epoch."""
+        """Save what is needed to resume after this epoch."""
         parts = {name: getattr(self, name).state_dict() for name in PARTS}
         state = {**parts, "generator": self.generator.get_state(), "epoch": self.epoch}
         write_through_memory(path, lambda file: torch.save(state, file))
 
     def restore(self, path: Path) -> None:
-        """Go on from a file of `save`."""
+        """Resume from a file written by `save`."""
         state = torch.load(path, map_location="cpu", weights_only=True)
         for name in PARTS:
             getattr(self, name).load_state_dict(state[name])
@@ -195,7 +195,7 @@ def load_classifier(
     """The classifier for a training split, from the cache or else trained now (some minutes).
 
     Args:
-        purpose: what to say of it before it is trained.
+        purpose: what it is for, in the message before training.
 
     Raises:
         InputError: it is not in the cache, and the cache is not writable.
@@ -211,8 +211,8 @@ def load_classifier(
     check_writable(path.parent)
     what = f"classifier of {Path(data.name).stem}"
     print(
-        f"first a {what} is trained on {len(data):,} images, once: {purpose}. It is kept in"
-        f" {path.parent}, after each epoch too",
+        f"training a {what} on {len(data):,} images first (only once): {purpose}. It is saved in"
+        f" {path.parent} after each epoch",
         flush=True,
     )
     unfinished = path.with_suffix(".unfinished")

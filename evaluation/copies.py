@@ -62,7 +62,7 @@ def draw_copies(samples: Tensor, train: Tensor, unseen: Tensor, path: Path) -> F
         pairs,
         [f"{value:.2f}" for value in share[order].tolist()],
         path,
-        "Samples above their closest training image (distance, in units of that to its neighbour)",
+        "Samples above their nearest training images (distance / that image's to its neighbour)",
         beside=["sample", "training"],
     )
     close, of_real = ((found < 1).double().mean().item() for found in (share, of_unseen))

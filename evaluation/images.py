@@ -1,10 +1,10 @@
-"""The figures for images: each for the samples, and for real images in their place.
+"""Measures of quality for images: for the samples and, for comparison, for real images.
 
 Samples are compared with images that the model has not seen, the test split, in the features of a
 classifier of these data (or, as in papers, with all training images). The second number of each
-pair is the figure for the same number of real images: no model can be expected to do better. These
-images are a sixth of the training split. They are not shown to the classifier, which recognises its
-own training images better than other real images.
+pair is the figure for the same number of real images: no model can be expected to do better. With
+the classifier, these are a sixth of the training split. They are not shown to it, since it
+recognises its own training images better than other real images.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ Features = Callable[[Tensor], Tensor]  # from images, uint8, to features (N, D) 
 TITLE = "Inception v3 (96 MB)"
 LAYER = "2048"  # as the package calls it
 BATCH = 64
-# The hash of the right file of weights, of 95,628,359 bytes.
+# The hash of the expected file of weights, of 95,628,359 bytes.
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
@@ -88,7 +88,7 @@ def import_package() -> Any:
 def find_weights(url: str) -> Path:
     """The file of weights, where the package looks for it; downloaded if necessary.
 
-    Loading a file could run code in it, so only the one right file is accepted.
+    Loading a file could run code in it, so only the expected file is accepted.
 
     Raises:
         InputError: it cannot be downloaded, or is not the right file.
@@ -114,8 +114,8 @@ def download(url: str, path: Path) -> None:
     """
     code = "import sys, torch; torch.hub.download_url_to_file(*sys.argv[1:], progress=False)"
     ways_out = (
-        f"Put {path.name} there by hand, from {url}, or use --features classifier, which needs no"
-        " download."
+        f"Download {path.name} into that folder, from {url}, or use --features classifier, which"
+        " needs no download."
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The figures for points: each for the samples, and for fresh points in their place.
+"""Measures of quality for points: for the samples and, for comparison, for fresh points.
 
 Samples are compared with fresh points, made in the same way as the training data. The second number
 of each pair is the figure for as many other fresh points: no model can be expected to do better.

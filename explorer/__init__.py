@@ -27,7 +27,7 @@ from models.backbone import Backbone
 from models.dit import DiT
 from models.mlp import MLP
 from models.unet import UNet
-from names import CONSISTENCY, FEW_STEPS, SAMPLERS, learns_jumps
+from names import CONSISTENCY, FEW_STEPS, SAMPLERS, SHORTCUT, learns_jumps
 from plots.figures import evenly_spaced
 from plots.pictures import PointPictures
 from system.errors import InputError
@@ -41,7 +41,9 @@ SCRIPTS = (
     *("workshop.js", "images.js", "modes.js", "edit.js"),
     *("show.js", "time.js", "controls.js", "page.js"),
 )
-LARGEST = 12_000_000  # the most bytes of a page
+LARGEST = 12_000_000  # largest size of a page in bytes
+# Those with an implementation in mathematics.js and a name in show.js.
+ON_THE_PAGE = ("ddpm", "ddim", "heun", "dpmpp", CONSISTENCY, SHORTCUT)
 POINTS = 1000
 USUAL_SAMPLER = {"points": "ddim", "images": "dpmpp"}
 
@@ -86,7 +88,7 @@ def sampling_part(config: Mapping[str, Any], T: int, kind: str) -> dict[str, Any
     usual = {
         name: min(sampler.steps or T, T)
         for name, sampler in SAMPLERS.items()
-        if not sampler.jumps or learns_jumps(config)
+        if name in ON_THE_PAGE and (not sampler.jumps or learns_jumps(config))
     }
     few = objective in FEW_STEPS
     sampler = str(objective) if few else USUAL_SAMPLER[kind]
@@ -194,9 +196,9 @@ def save_explorer(
     text = fill_in(page)
     if len(text) > LARGEST:
         raise InputError(
-            f"with its network and its table of timesteps, the page would have"
-            f" {len(text) / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}; train a smaller network, or"
-            " train with fewer --timesteps"
+            f"with its network and its table of timesteps, the page would be"
+            f" {len(text) / 1e6:.1f} MB, over the limit of {LARGEST / 1e6:.0f}; train a smaller"
+            " network, or train with fewer --timesteps"
         )
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

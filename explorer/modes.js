@@ -91,7 +91,7 @@ class SampledMode extends RunMode {
 
   caption() {
     const estimate = this.view.page.fewSteps
-      ? "the image to which this network, trained for few steps, jumps from there."
+      ? "the image that this few-step network jumps to from there."
       : "the network's estimate of the final image: the mean of all images that it could become.";
     return `Left: the state on its way from noise. Right: ${estimate}`;
   }

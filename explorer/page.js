@@ -242,7 +242,7 @@ function connectHints() {
     if (told) $("hint").textContent = told.dataset.hint;
   };
   for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, hint);
-  if (!NARROW.matches) $("hint").textContent = "Point at a control to read what it shows.";
+  if (!NARROW.matches) $("hint").textContent = "Point at a control to see what it does.";
   for (const item of document.querySelectorAll("[data-hint]")) item.title = item.dataset.hint;
 }
 

@@ -135,7 +135,7 @@ class PointsView {
 
   caption(process, position) {
     if (this.own && !this.data.length) return "Draw with the pointer: the points become the data.";
-    if (this.own && this.full()) return "There is no room for more points.";
+    if (this.own && this.full()) return "The drawing is full.";
     const whose = this.network && !this.own ? "the network's" : "the exact";
     const noisy = process === "forward" ? "the data with noise" : "samples on their way from noise";
     const extra = {

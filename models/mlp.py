@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbone import Backbone
+from models.backbone import Backbone, zero_init
 from models.embeddings import (
     FourierFeatures,
     JumpEmbedding,
@@ -77,9 +77,7 @@ class MLP(Backbone):
             Block(inputs, outputs)
             for inputs, outputs in zip([widths[0], *widths], widths, strict=False)
         )
-        self.head = nn.Linear(widths[-1], size)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zero_init(nn.Linear(widths[-1], size))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> MLP:

@@ -220,7 +220,7 @@ class UNet(Backbone):
         )
 
     def hidden_weights(self) -> list[Tensor]:
-        """The weights of all convolutions but the first and the last: nine tenths of the total."""
+        """The weights of all convolutions but the first and the last: about half of all weights."""
         ends = (self.stem, self.head)
         layers = (layer for layer in self.modules() if isinstance(layer, nn.Conv2d))
         return [layer.weight for layer in layers if layer not in ends]

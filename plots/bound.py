@@ -29,12 +29,12 @@ def save_bound(
     figure.suptitle(title, fontsize=11)
     left, right = figure.subplots(1, 2)
     left.stairs(steps, levels, fill=True)
-    left.set_title("what denoising from each noise level to the next costs", fontsize=10)
+    left.set_title("cost of denoising from each noise level to the next", fontsize=10)
     right.plot(levels[:-1], totals, marker="o", markersize=3)
     least = min(range(len(totals)), key=totals.__getitem__)
     right.plot(levels[least], totals[least], "o", color="C3")
     right.annotate(
-        f"least: {totals[least]:.2f}",
+        f"lowest: {totals[least]:.2f}",
         (levels[least], totals[least]),
         xytext=(0, 14),
         textcoords="offset points",
@@ -42,7 +42,7 @@ def save_bound(
         color="C3",
         fontsize=9,
     )
-    right.set_title("the bound, if sampling ends there", fontsize=10)
+    right.set_title("the bound, if sampling ends at this noise level", fontsize=10)
     for axes in (left, right):
         axes.set(xscale="log", yscale="log", xlabel="noise level σ / α")
         axes.set_ylabel("bits per dimension")

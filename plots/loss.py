@@ -40,7 +40,7 @@ def save_loss_curve(
     label = f"mean over {2 * reach + 1} steps"
     axes.plot(steps[reach : len(steps) - reach], smooth(losses, reach), "tab:blue", label=label)
     if floor is not None:
-        least = f"the least that any network can reach: {floor:.2g}"
+        least = f"lowest possible loss: {floor:.2g}"
         axes.axhline(floor, color="tab:red", linestyle="--", linewidth=1, label=least)
     axes.set(title="Training loss", xlabel="step", ylabel="loss")
     axes.set_xlim(1, max(2, len(losses)))

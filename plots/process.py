@@ -16,7 +16,7 @@ import plots.points
 import samplers
 from datasets.densities import mixture
 from diffusion import Denoiser, Diffusion
-from names import PROCESSES
+from names import Plan
 from plots.density import places
 from plots.figures import evenly_spaced
 from plots.pictures import Pictures, PointPictures
@@ -79,7 +79,7 @@ class ProcessPictures:
         return [path, animation]
 
     def reverse(
-        self, denoise: Denoiser, folder: Path, gif: bool, labels: Tensor | None
+        self, denoise: Denoiser, plan: Plan, folder: Path, gif: bool, labels: Tensor | None
     ) -> list[Path]:
         """Draw new noise turning into samples, and an animation that goes there and back.
 
@@ -87,7 +87,6 @@ class ProcessPictures:
             labels: of the samples, if they are made with any.
         """
         schedule, data = self.diffusion.schedule, self.pictures.units.to_data
-        plan = PROCESSES.of(self.pictures.kind).within(len(schedule))
         timesteps = timesteps_of(plan.sampler, schedule, plan.steps)
         x = self.diffusion.starting_noise(torch.randn_like(self.x0), timesteps[0])
         sampler = getattr(samplers, plan.sampler)

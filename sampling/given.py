@@ -35,9 +35,8 @@ def read_image(path: Path, shape: Sequence[int], background: str = "black") -> T
     channels, height, width = shape
     picture = open_picture(path)
     if picture.width * height != picture.height * width:
-        size = f"{picture.width} x {picture.height}"
         needed = "square picture" if height == width else f"picture of {width} : {height}"
-        raise InputError(f"{path} is {size} pixels; a {needed} is needed")
+        raise InputError(f"{path} has another shape than the model's images; a {needed} is needed")
     flat = over(background, picture, "L" if channels == 1 else "RGB")
     return torch.from_numpy(np.array(flat.resize((width, height), Image.Resampling.BOX)))
 

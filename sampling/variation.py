@@ -43,7 +43,7 @@ def timesteps_from(
 def vary(
     trained: Trained, settings: SampleSettings, image: Tensor, labels: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """`settings.count` variations of `image`, which keep what the noise has left of it.
+    """`settings.count` variations of `image`, which keep what the added noise did not destroy.
 
     Args:
         settings: their steps are those of `timesteps_from`; the first sets the amount of noise.

@@ -25,7 +25,7 @@ LONGEST = 1000  # characters of a message
 
 
 def one_line(message: str) -> str:
-    """A message as one printable line of limited length, whatever names from files it contains."""
+    """A message as one printable line of limited length, even if it contains odd file names."""
     plain = "".join(
         mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in message
     )

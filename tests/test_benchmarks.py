@@ -294,7 +294,7 @@ def test_time_to_quality_takes_the_best_recipe_and_the_median_seed(
         ("a", 2, 5, 0.6),
     ]
     rows = [
-        *(("ours", recipe, seed, budget, 60, 1, fid, 0) for recipe, seed, budget, fid in ours),
+        *(("ours", recipe, seed, m, 60 * m, 1, fid, 0) for recipe, seed, m, fid in ours),
         ("rival", "own", 0, 1, 61, 1, 700.0, 0),
         ("rival", "own", 0, 5, 301, 1, 20.0, 0),
         ("real images", "", "", "", "", "", 0.1, 0),
@@ -316,7 +316,7 @@ def test_time_to_quality_takes_the_best_recipe_and_the_median_seed(
         line.get_label(): line.get_xydata().tolist() for line in figures["picture"].axes[0].lines
     }
     assert lines["this project"] == [[1, 6.0], [5, 0.5]]
-    assert lines["rival"] == [[1, 700.0], [5, 20.0]]
+    assert lines["rival"] == [[61 / 60, 700.0], [301 / 60, 20.0]]  # as measured
     both = [str(tmp_path / name) for name in ("rows.csv", "others.csv")]
     monkeypatch.setattr(sys, "argv", ["it", *both])
     with pytest.raises(SystemExit):
@@ -365,6 +365,14 @@ def test_budgets_refuses_what_it_cannot_compare(
         run_budgets(budgets, monkeypatch, *options)
     assert end.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_step_is_timed_that_trains(monkeypatch):
+    scaling = load("scaling", monkeypatch)
+    seconds = scaling.median_seconds(
+        scaling.training_step(2, 8, torch.device("cpu")), torch.device("cpu")
+    )
+    assert 0 < seconds < 60
 
 
 @pytest.mark.parametrize(

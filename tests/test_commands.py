@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 from scripts import REPOSITORY
 
-PLACEHOLDER = re.compile(
-    r"[A-Z_]+|toy|.*\.\.\."
-)  # a value that stands for others, as in `--seed N`
+# A value that stands for others, as in `--seed N`, or is not in the repository.
+PLACEHOLDER = re.compile(r"[A-Z_]+|toy|.*\.\.\.")
 FOLDERS = ("photos", "emoji")  # of the reader's pictures
 FOREIGN = {"--upgrade", "--force-reinstall"}  # of pip
 parse = argparse.ArgumentParser.parse_args
@@ -66,7 +66,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
         patch.setattr(argparse.ArgumentParser, "parse_known_args", stop)
         patch.setattr(sys, "argv", [script])
         patch.syspath_prepend((REPOSITORY / script).parent)
-        with pytest.raises(Reached) as reached:
+        with pytest.raises(Reached) as reached, torch.enable_grad():  # a script may turn it off
             runpy.run_path(str(REPOSITORY / script), run_name="__main__")
     return reached.value.args[0]
 

@@ -7,6 +7,7 @@ import ast
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +18,7 @@ from scripts import REPOSITORY, refuse, succeed
 
 import explorer
 from diffusion import make_schedule
+from evaluation import Figure
 from samplers import step_coefficients
 
 MATH = (REPOSITORY / "docs" / "MATH.md").read_text(encoding="utf-8")
@@ -173,6 +175,28 @@ def test_pictures_are_built_by_name(tmp_path):
         made, shown = (iio.imread(folder / f"{name}.png") for folder in (tmp_path, build.DOCS))
         assert made.shape == shown.shape
         assert abs(made.astype(int) - shown).mean() < 5  # of 255; fonts differ a little
+
+
+def test_models_to_publish_are_trained_exported_and_measured(tmp_path, monkeypatch, capsys):
+    class Exporter(Recorder):
+        def run(self, script: str, *options: object) -> None:
+            super().run(script, *options)
+            if "--export" in options:
+                Path(options[options.index("--export") + 1]).write_bytes(b"0" * 100_000)
+
+    monkeypatch.syspath_prepend(build.DOCS)
+    pretrained, studio = load("pretrained"), Exporter(tmp_path)
+    figures = {"FID": Figure(0.123, 0.03)._asdict()}
+    content = json.dumps({"made_by": "dpmpp", "figures": figures})
+    (tmp_path / "figures.json").write_text(content, encoding="utf-8")
+    monkeypatch.setattr(pretrained, "Studio", lambda *_: studio)
+    monkeypatch.setattr(sys, "argv", ["pretrained.py", "--folder", str(tmp_path)])
+    pretrained.main()
+    table = capsys.readouterr().out
+    for name in ("mnist", "mnist_one_step", "fashion_mnist", "fashion_mnist_one_step"):
+        assert f"| `{name}` | 0.1 MB | dpmpp | 0.12 | 0.03 |" in table
+    trained = [options for script, options in studio.commands if script == "train.py"]
+    assert [one.get("epochs") for one in trained] == [["6"]] * 4
 
 
 def test_the_page_to_publish_is_that_of_today():

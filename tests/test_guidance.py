@@ -241,9 +241,8 @@ def test_the_process_is_shown_of_each_class_in_turn(tmp_path):
     )
     args.gif = args.arrows = False
     data = (torch.zeros(5, 1, 28, 28), torch.zeros(5, dtype=torch.int64))
-    draw_process(
-        args, data, diffusion, make_pictures(ImageUnits((1, 28, 28))), network, classes=[0, 1, 2]
-    )
+    config = {"label_counts": [5, 5, 5], "kind": "images", "objective": "denoising"}
+    draw_process(args, data, diffusion, make_pictures(ImageUnits((1, 28, 28))), network, config)
     assert given == [[0, 1, 2, 0, 1]] * 10
 
 

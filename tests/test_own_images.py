@@ -76,7 +76,7 @@ def test_from_a_folder_to_samples_by_the_names_of_its_classes(tmp_path):
     assert not np.array_equal(np.load(tmp_path / "out.npy"), named)
     says = refuse("sample.py", *options, "--labels", "salt", cwd=tmp_path)
     assert "no class 'salt'" in says
-    assert "album is not there" in refuse(
+    assert "album does not exist" in refuse(
         "sample.py", "--inpaint", 0, "--mask", "centre", cwd=tmp_path
     )
     assert "no such folder" in refuse("train.py", "--resume", "--epochs", 2, cwd=tmp_path)
@@ -118,7 +118,7 @@ def test_a_checkpoint_of_a_folder_that_is_gone_still_samples(place):
     (place / "album").rename(place / "elsewhere")
     shutil.rmtree(place / "data")
     assert np.array_equal(sampled("--num_images", 3), before)
-    with pytest.raises(InputError, match="album is not there"):
+    with pytest.raises(InputError, match="album does not exist"):
         in_process(visualize_diffusion, "--checkpoint", "model.pt", "--no-gif")
     # What is made of pictures elsewhere is shown as the model sees them.
     in_process(

@@ -208,6 +208,7 @@ def test_an_interpolation_needs_two_seeds():
         "--inpaint mine.png --mask centre --output mine.png",
         "--inpaint 0 --mask mine.png --output mine.png",
         "--inpaint outputs/inpainting.png --mask centre",
+        "--inversion mine.png --output mine.png",
         "--checkpoint m.safetensors --export m.safetensors",
         "--checkpoint mine.gif --gif --output mine.png",
         "--checkpoint mine.gif --interpolate 1 2 --output mine.png",

@@ -298,6 +298,8 @@ def test_every_option_of_points_reaches_the_picture(figures):
         ("--gallery --dataset dino", "--dataset cannot go with --gallery"),
         ("--gallery --num_images 3", "--num_images cannot go with --gallery"),
         ("--gallery --timesteps 100", "--timesteps cannot go with --gallery"),
+        ("--gallery --image_size 32", "--image_size cannot go with --gallery"),
+        ("--compare_schedules --num_images 3", "--num_images cannot go with --compare_schedules"),
         ("--compare_schedules --dataset dino --arrows", "--arrows cannot go with --compare_s"),
         ("--html --gallery", "--gallery cannot go with --html"),
         ("--html --compare_schedules", "--compare_schedules cannot go with --html"),

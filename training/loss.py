@@ -16,6 +16,7 @@ from system.distributed import Group
 from system.precision import in_precision
 from training.objectives import Objective
 from training.run import Run
+from utils import random_state, set_random_state
 
 COMPILE_EARNS = 200_000  # images above which compiling for a GPU saves time
 
@@ -74,10 +75,13 @@ def compiled_if_worthwhile(loss: BatchLoss, run: Run) -> BatchLoss:
         return loss
 
     def trial(candidate: BatchLoss) -> None:
-        """A step that changes nothing, with a batch of the run's shape."""
+        """A step without effect on the weights, with a batch of the run's shape."""
         indices = torch.arange(run.batches.size, device=run.device)
         candidate(*run.batches.draw(indices, torch.Generator(run.device))).mean().backward()
         run.model.zero_grad()
 
     print("compiling, which takes about half a minute ...", flush=True)
-    return compile_or_fall_back(loss, trial, run.device)
+    before = random_state(run.device)  # dropout draws from it
+    compiled = compile_or_fall_back(loss, trial, run.device)
+    set_random_state(before, run.device)
+    return compiled

@@ -51,7 +51,8 @@ class Preview:
     def draw(self, epoch: int, folder: Path) -> Path:
         """Write epoch_NNN.png and, if wanted, epoch_NNN_process.png; return the path of the first.
 
-        A network trained for few steps takes two steps for these, one for epoch_NNN_one_step.png.
+        A network trained for few steps takes two steps for these; its samples in one step are in
+        epoch_NNN_one_step.png.
 
         Raises:
             RunError: the samples are not finite.

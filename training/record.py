@@ -17,12 +17,12 @@ from system.console import shows_bars
 from system.errors import RunError
 from system.words import duration
 from training.run import Run
-from training.tensorboard import TensorBoard
+from training.tensorboard import TensorBoard, summary_writer
 
 READ_EVERY = 20  # steps between two readings of the loss; each one makes the host wait
 PACE_KNOWN = 3  # readings after which a run says how long it will take; the first ones are slower
-LONG = 60  # seconds; a shorter run need not say so
-# All of it fits into 60 columns.
+LONG = 60  # seconds; shorter runs do not print it
+# The whole bar fits into 60 columns.
 BAR = "{desc} {percentage:.0f}%|{bar}| {n_fmt}/{total_fmt} [{remaining}, {rate_fmt}{postfix}]"
 
 
@@ -48,6 +48,8 @@ class Record:
         self.readings = 0
         self.tensorboard: TensorBoard | None = None
         self.unit = run.config["kind"]
+        if self.settings.tensorboard:
+            summary_writer()  # which must be noticed before the run changes its folder
 
     def __enter__(self) -> Record:
         run, size = self.run, self.run.batches.size

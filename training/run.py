@@ -109,7 +109,7 @@ class Run:
 
     @property
     def progress(self) -> float:
-        """The share of all steps before that of the current batch, from 0 to 1."""
+        """The share of all steps that were done before the current one, from 0 to 1."""
         return (self.steps_done - 1) / self.total_steps
 
     @property

@@ -10,6 +10,19 @@ from system.errors import InputError
 from system.locks import check_still_held
 
 
+def summary_writer() -> Any:
+    """TensorBoard's class for writing.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError("--tensorboard needs one more package: pip install tensorboard") from None
+    return SummaryWriter
+
+
 class TensorBoard:
     """Writes to `folder`, which `tensorboard --logdir` reads.
 
@@ -21,14 +34,8 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise InputError(
-                "--tensorboard needs one more package: pip install tensorboard"
-            ) from None
         self.folder = folder
-        self.writer: Any = SummaryWriter(folder, purge_step=step + 1)
+        self.writer = summary_writer()(folder, purge_step=step + 1)
 
     def losses(self, rows: list[tuple[int, int, float, float, float, float]]) -> None:
         """Write rows of `History`."""

@@ -37,7 +37,7 @@ LABELLED = {**IMAGES, "label_counts": [5, 5], "label_dropout": 0.1}
 def test_runs_that_are_too_short_are_told(config, enough):
     assert too_short(enough, config) is None
     warning = too_short(enough - 1, config)
-    assert f"{enough - 1:,} steps are few" in warning
+    assert f"only {enough - 1:,} steps;" in warning
     assert f"{enough:,}" in warning
     assert ("labels" in warning) == bool(config["label_counts"])
     assert "--subset" not in warning
@@ -108,7 +108,7 @@ def test_pictures_of_which_none_was_held_out_cannot_be_evaluated():
 def test_a_short_run_is_warned_before_it_starts_and_its_next_command_works(tmp_path):
     options = "--dataset line --num_points 100 --epochs 1 --output_dir here"
     lines = succeed("train.py", *options.split(), cwd=tmp_path).splitlines()
-    (warning,) = (k for k, line in enumerate(lines) if "steps are few" in line)
+    (warning,) = (k for k, line in enumerate(lines) if "note: this run has only" in line)
     (first,) = (k for k, line in enumerate(lines) if line.startswith("epoch 1"))
     assert warning < first
     sample = shlex.split(lines[-3])

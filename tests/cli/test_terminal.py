@@ -23,7 +23,7 @@ def test_quiet_says_nothing_and_verbose_more(tmp_path):
     assert (tmp_path / "outputs" / "model_final.pt").exists()
     out = succeed("sample.py", "--steps", 2, "--verbose", cwd=tmp_path)
     assert re.search(r"^Python 3\.", out)
-    assert "  --sampler ddpm" in out
+    assert "  sampler = ddpm" in out
     assert succeed("sample.py", "--steps", 2, "--quiet", cwd=tmp_path) == ""
     assert "quiet" not in (tmp_path / "outputs" / "config.json").read_text()
 

@@ -77,7 +77,7 @@ def test_bad_tables_are_refused_with_line_and_reason(content, says, tmp_path):
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):
-    with pytest.raises(InputError, match="not there"):
+    with pytest.raises(InputError, match="does not exist"):
         read_drawing(tmp_path / "no.csv", rng())
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputError, match="a folder"):

@@ -152,7 +152,7 @@ def test_too_few_that_can_be_read_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["nowhere", "x.zip", "x.npy", "x" * 5000, "a\0b"])
 def test_what_is_not_there_is_refused(name, tmp_path):
-    with pytest.raises(InputError, match=r"is not there$"):
+    with pytest.raises(InputError, match=r"does not exist$"):
         load(Path(name), tmp_path)
 
 

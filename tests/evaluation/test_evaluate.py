@@ -54,7 +54,7 @@ def test_evaluating_images(tmp_path):
     succeed("train.py", *train.split(), cwd=tmp_path)
     options = "--num_samples 100 --sampler ddim --steps 2".split()
     out = succeed("evaluate.py", *options, cwd=tmp_path)
-    assert 0 < out.index("first a classifier of mnist") < out.index("100 images, ddim, 2 steps")
+    assert 0 < out.index("training a classifier of mnist") < out.index("100 images, ddim, 2 steps")
     assert "FID is too high" in out
     assert "real data: 100 images that the classifier has not seen\n" in out
     assert_picture(tmp_path / "outputs" / "evaluation.png")
@@ -180,7 +180,7 @@ def test_the_training_of_a_classifier_goes_on_where_it_was_interrupted(
     for one, two in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, two)
     said = capsys.readouterr().out
-    assert f"first a classifier of digits is trained on {len(data)} images" in said
+    assert f"training a classifier of digits on {len(data)} images" in said
 
 
 def test_a_damaged_unfinished_classifier_is_trained_from_the_start(tmp_path, monkeypatch):

@@ -228,7 +228,12 @@ def test_weights_that_cannot_be_downloaded_are_an_error_with_the_ways_out(
     with pytest.raises(InputError) as caught:
         load_inception("cpu")
     said = str(caught.value)
-    for part in ("far%20away/weights.pth", str(weights.parent), "by hand", "classifier"):
+    for part in (
+        "far%20away/weights.pth",
+        str(weights.parent),
+        "Download weights.pth into",
+        "classifier",
+    ):
         assert part in said
     assert "invalid hash value" in said if content else "No such file" in said
     assert not list(weights.parent.iterdir())
@@ -245,7 +250,9 @@ def test_a_silent_download_of_weights_is_given_up(weights, monkeypatch):
 
 def test_weights_that_cannot_be_kept_are_an_error_with_the_ways_out(tmp_path, weights):
     (tmp_path / "torch").write_text("a file where the folder would be")
-    with pytest.raises(InputError, match=r"torch.* could not be downloaded .*Put weights\.pth"):
+    with pytest.raises(
+        InputError, match=r"torch.* could not be downloaded .*Download weights\.pth"
+    ):
         load_inception("cpu")
 
 
@@ -268,7 +275,7 @@ os.environ["TORCH_HOME"] = os.getcwd()
 
 @pytest.mark.parametrize(
     ("before", "says"),
-    [(MISSING, "pip install torch-fidelity"), (UNREACHABLE, "Put weights.pth there by hand")],
+    [(MISSING, "pip install torch-fidelity"), (UNREACHABLE, "Download weights.pth into")],
 )
 def test_what_is_missing_ends_the_script_before_any_work(before, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

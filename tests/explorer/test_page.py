@@ -58,7 +58,7 @@ def test_a_name_cannot_end_the_data(tmp_path):
 
 def test_a_network_too_large_for_a_page_is_refused(tmp_path):
     config = config_of(hidden_dims=[1500, 1500])
-    with pytest.raises(InputError, match=r"would have \d+\.\d MB.*smaller network"):
+    with pytest.raises(InputError, match=r"would be \d+\.\d MB.*smaller network"):
         write_points(tmp_path / "page.html", config, random_network(config))
     assert not (tmp_path / "page.html").exists()
 

@@ -252,7 +252,7 @@ def test_the_least_loss_is_a_labelled_dashed_line(floor, figures, tmp_path):
     dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert [set(line.get_ydata()) for line in dashed] == ([] if floor is None else [{floor}])
-    wanted = "the least that any network can reach: 0.82"
+    wanted = "lowest possible loss: 0.82"
     assert (wanted in texts) == (floor is not None)
     assert all(axes.get_ylim()[0] < value < axes.get_ylim()[1] for value in (1.0, floor or 0.85))
 

@@ -331,3 +331,34 @@ def test_an_export_never_replaces_the_model_that_it_is_made_of(suffix, model):
     assert Path(f"outputs/half{suffix}").stat().st_size < 0.3 * len(before)
     with pytest.raises(InputError, match="--half belongs to --export"):
         sample.main(["--half"])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--export m.pt --gif", "--gif has no effect with --export"),
+        ("--export m.pt --num_images 3", "--num_images has no effect with --export"),
+        ("--export m.pt --guidance 2", "--guidance has no effect with --export"),
+        ("--interpolate 1 2 --batch_size 8", "--batch_size is not for --interpolate"),
+    ],
+)
+def test_options_without_effect_are_refused(options, says):
+    with pytest.raises(InputError, match=says):
+        sample.parse_arguments(options.split())
+
+
+def test_an_inversion_takes_one_image_or_a_set_of_points():
+    write_model("images.pt", *IMAGES)
+    write_model("points.pt", "--dataset", "line", *POINTS)
+    for options, says in (
+        ("images.pt --inversion 0 --num_images 5", "--num_images is not for --inversion of an"),
+        ("points.pt --inversion 7", "--inversion 7: this is a model of points"),
+        ("points.pt --inversion line --labels 0", "--labels with --inversion is for models of"),
+    ):
+        with pytest.raises(InputError, match=says):
+            sample.main(["--checkpoint", *options.split()])
+
+
+def test_a_variation_has_every_class_that_is_asked_for(model, capsys):
+    make("--from_image", 0, "--labels", "0-9")
+    assert "10 images" in capsys.readouterr().out

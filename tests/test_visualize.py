@@ -467,3 +467,27 @@ def test_the_map_refuses_what_it_cannot_compare(options, says, figures):
     write_model("always.pt", "--dataset", "moons", *POINTS, "--objective", "shortcut", *classes)
     with pytest.raises(InputError, match=says):
         visualize(*options.split())
+
+
+# ----------------------------------------------------------------------- models for few steps
+
+
+def test_a_tuned_model_is_shown_in_its_two_steps_and_not_as_a_denoiser(figures):
+    write_model("outputs/model_final.pt", "--dataset", "dino", *POINTS)
+    write_model("few.pt", "--consistency", "outputs/model_final.pt")
+    visualize("--checkpoint", "few.pt")
+    assert "Reverse process (consistency, 2 steps)" in title(figures["reverse_diffusion"])
+    assert len(figures["reverse_diffusion"].axes) == 3  # the noise, the state between, the sample
+    with pytest.raises(InputError, match="--arrows draws a denoiser"):
+        visualize("--checkpoint", "few.pt", "--arrows")
+
+
+def test_schedules_of_points_are_compared_by_the_defaults_for_points(monkeypatch):
+    import plots.schedules
+
+    seen = {}
+    keep = lambda schedules, *_: seen.update(schedules)  # noqa: E731
+    monkeypatch.setattr(plots.schedules, "save_schedules", keep)
+    visualize("--compare_schedules", "--dataset", "dino", "--timesteps", 200)
+    assert torch.equal(seen["quadratic"].alphas, schedule_of_points().alphas)
+    assert not torch.equal(seen["quadratic"].alphas, make_schedule("quadratic", 200).alphas)

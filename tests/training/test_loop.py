@@ -7,6 +7,7 @@ from torch._dynamo.utils import counters
 from tqdm import tqdm
 
 import train
+import training.loss
 from guidance import cycle_labels
 from names import LOSS_WEIGHTINGS, PREDICTIONS, SCHEDULES
 from plots.pictures import make_pictures
@@ -25,6 +26,26 @@ def weights_after(options: str, folder) -> torch.Tensor:
     trainer = train.make_trainer(args)
     trainer.train()
     return torch.cat([one.detach().flatten() for one in trainer.run.model.parameters()])
+
+
+def test_compiling_does_not_change_the_random_numbers_of_a_run(tmp_path, monkeypatch):
+    """Its trial has a dropout, too; without this, a resumed run would have other masks."""
+    options = f"{RUN} --dropout 0.2 --compile on --output_dir {tmp_path}"
+    trainer = train.make_trainer(train.parse_arguments(options.split()))
+    drawn = []
+
+    def compile_eagerly(loss, trial, device):
+        before = torch.get_rng_state()
+        trial(loss)
+        drawn.append(not torch.get_rng_state().equal(before))
+        return loss
+
+    monkeypatch.setattr(training.loss, "reason_not_to_compile", lambda *_: "")
+    monkeypatch.setattr(training.loss, "compile_or_fall_back", compile_eagerly)
+    before = torch.get_rng_state()
+    training.loss.compiled_if_worthwhile(trainer.loss, trainer.run)
+    assert drawn == [True]
+    assert torch.get_rng_state().equal(before)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import sys
 import pytest
 from scripts import succeed
 
+import train
 import training.tensorboard
 from system.errors import InputError, RunError
 from system.locks import locked
@@ -49,3 +50,12 @@ def test_a_folder_that_is_gone_ends_a_run_in_a_line(tmp_path):
                 record_more()
         (tmp_path / "elsewhere").rename(tmp_path / "run")
         record.close()
+
+
+def test_a_missing_package_is_noticed_before_the_earlier_run_is_moved(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    folder = tmp_path / "outputs"
+    options = [*TRAIN, "--epochs", "1", "--output_dir", str(folder)]
+    train.make_trainer(train.parse_arguments(options))
+    with pytest.raises(InputError, match="pip install tensorboard"):
+        train.make_trainer(train.parse_arguments([*options, "--tensorboard"]))

@@ -82,7 +82,7 @@ def in_words(curve: Curve, goal: float) -> str:
 
 
 def draw(curves: dict[str, Curve], real: float, path: Path) -> None:
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for model, curve in curves.items():
         minutes, fids = zip(*curve, strict=True)
@@ -93,11 +93,15 @@ def draw(curves: dict[str, Curve], real: float, path: Path) -> None:
         axes.axhline(goal, color="0.8", linewidth=0.8, linestyle="--", zorder=0)
     axes.axhline(real, color="0.4", linewidth=1, label="as many real images")
     axes.set(xscale="log", yscale="log", xlabel="minutes of training")
-    axes.set(ylabel="FID in the features of our classifier", title="Minutes until samples are good")
-    axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+    axes.set(
+        ylabel="FID in the features of our classifier", title="Samples after minutes of training"
+    )
+    longest = max(curve[-1][0] for curve in curves.values())
+    ticks = [tick for tick in TICKS if tick <= longest]
+    axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
     axes.xaxis.set_minor_formatter(NullFormatter())
     label_log_axis(axes.yaxis)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)
     save_figure(figure, path)
 
 

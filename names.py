@@ -394,6 +394,7 @@ SCHEDULES = {
     "flow": Schedule(ends_in_pure_noise=True),
     LEARNED: Schedule(),
 }
+FIXED_SCHEDULES = tuple(name for name in SCHEDULES if name != LEARNED)
 
 # ---------------------------------------------------------------------------------- the samplers
 
@@ -473,10 +474,9 @@ FIGURES = ByData(Plan("dpmpp", 20), POINTS_AT_BEST)  # what evaluate.py judges
 PROCESSES = ByData(Plan("ddim", 50), POINTS_AT_BEST)  # what visualize_diffusion.py shows
 
 
-def plan_for(plans: ByData, config: Mapping[str, Any]) -> Plan:
-    """The plan for the model of a run; one that was trained for few steps takes two."""
-    objective: str = config["objective"]
-    plan: Plan = plans.of(config["kind"])
+def plan_for(plans: ByData, kind: str, objective: str) -> Plan:
+    """The plan for a model of `images` or `points`; one trained for few steps takes two."""
+    plan: Plan = plans.of(kind)
     return Plan(objective, 2) if objective in FEW_STEPS else plan
 
 

@@ -277,8 +277,8 @@ def make_inversion(args: argparse.Namespace, device: torch.device) -> None:
         data = find_image(args.inversion, config, args.data_dir)[None]
         args.num_images = 1
     else:
-        why = "with --inversion is for models of images"
-        cli.options.refuse_given(args, ["labels", "guidance"], why)
+        # Guidance by another model remains possible.
+        cli.options.refuse_given(args, ["labels"], "with --inversion is for models of images")
         if kind_of(args.inversion) != "points":
             raise InputError(
                 f"--inversion {args.inversion}: this is a model of points, so give a built-in set"

@@ -22,11 +22,10 @@ from cli.parser import settings as settings_of
 from names import (
     CONSISTENCY,
     FEW_STEPS,
+    FIXED_SCHEDULES,
     HOLDOUT,
-    LEARNED,
     OF_IMAGES,
     PROCESSES,
-    SCHEDULES,
     SEED,
     datasets_of,
     kind_of,
@@ -264,10 +263,10 @@ def compare_schedules(
     x0 = x0[: pictures.least]
     eps = torch.randn_like(x0)
     # A learned schedule starts as `cosine`, which is drawn already.
-    known = [name for name in SCHEDULES if name != LEARNED]
     T, kind = args.timesteps, kind_of(args.dataset)
     schedules = {
-        name: make_schedule(name, T, **cli.options.of_schedule(name, kind, T)) for name in known
+        name: make_schedule(name, T, **cli.options.of_schedule(name, kind, T))
+        for name in FIXED_SCHEDULES
     }
     if config is not None:
         schedules[f"this model's\n{config['schedule']}"] = schedule_of(config)
@@ -352,7 +351,8 @@ def draw_process(
         classes = with_examples(config["label_counts"])
         wanted = cycle_labels(classes, len(x0)) if classes else None
         with_classes = diffusion.denoiser(Conditioned(model, wanted))
-        plan = plan_for(PROCESSES, config).within(len(diffusion.schedule))
+        plan = plan_for(PROCESSES, config["kind"], config["objective"])
+        plan = plan.within(len(diffusion.schedule))
         written += process.reverse(with_classes, plan, folder, args.gif, wanted)
     if args.arrows:
         assert isinstance(pictures, PointPictures)

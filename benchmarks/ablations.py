@@ -31,15 +31,14 @@ from checkpoints import load_checkpoint
 from datasets import load_points
 from datasets.units import PointUnits, make_units
 from evaluation.point_metrics import energy_distance
-from names import LEARNED, SAMPLERS, SCHEDULES, TIME_EMBEDDINGS
+from names import FIXED_SCHEDULES, SAMPLERS, TIME_EMBEDDINGS
 from plots.figures import save_figure
 
 COUNT, SHOWN = 2000, 1000
 FRESH_SETS = 6
 EPOCHS = (20, 40, 80, 140, 200)
-# Samplers for all models, and schedules that stay fixed.
+# Samplers for all models.
 SHOWN_SAMPLERS = [name for name, one in SAMPLERS.items() if not one.by_level and not one.jumps]
-SHOWN_SCHEDULES = [name for name in SCHEDULES if name != LEARNED]
 STEPS = (5, 10, 20, 50, 200)
 
 
@@ -51,7 +50,7 @@ def values(option: str, *found: object) -> dict[str, str]:
 ABLATIONS = {
     "lr": values("lr", 2e-4, 1e-3, 5e-3, 2e-2, 5e-2),
     "timesteps": values("timesteps", 10, 25, 50, 100, 200, 500),
-    "schedule": values("schedule", *SHOWN_SCHEDULES),
+    "schedule": values("schedule", *FIXED_SCHEDULES),
     "prediction": values("prediction", "eps", "x0", "v"),
     "hidden_size": values("hidden_size", 16, 32, 64, 128, 256),
     "time_embedding": values("time_embedding", *TIME_EMBEDDINGS),

@@ -41,7 +41,8 @@ PLANS = {
 
 def checkpoints(name: str, folder: Path) -> Iterator[dict]:
     """The models of the three runs on a set, in the order of `PLANS`."""
-    usual = folder / Path(name).name / "usual" / "model_final.pt"
+    runs = folder / Path(name).name
+    usual = runs / "usual" / "model_final.pt"
     for run, how in zip(
         PLANS,
         (
@@ -51,7 +52,7 @@ def checkpoints(name: str, folder: Path) -> Iterator[dict]:
         ),
         strict=True,
     ):
-        path = folder / Path(name).name / run / "model_final.pt"
+        path = runs / run / "model_final.pt"
         if not path.is_file():
             seconds = script("train.py", *how, "--output_dir", str(path.parent))
             print(f"{name}, {run}: {seconds:.0f} s", flush=True)

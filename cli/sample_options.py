@@ -21,6 +21,7 @@ COMMON = (
     "checkpoint num_images labels guidance sampler timesteps inpaint mask from_image inversion"
     " show_intermediate gif output seed"
 ).split()
+EDITS = ("inpaint", "from_image", "inversion", "interpolate")
 USUAL = "ddpm; some edits and models have another"
 OF_SAMPLES = (  # options without effect if no samples are made
     "num_images labels output show_intermediate show_image_step gif sampler timesteps eta momentum"
@@ -204,8 +205,6 @@ def check_given_image(args: argparse.Namespace) -> str | None:
             )
     if name is not None:
         option = "inpaint" if name == "inpainting" else name
-        why = f"is not for --{option}, which makes all images at once"
-        cli.options.refuse_given(args, ["batch_size"], why)
         if args.guidance is not None and args.guide is None and args.labels is None:
             raise InputError(f"--guidance with --{option} needs --labels: the class to exaggerate")
     cli.options.fill_or_refuse(args, DATA_DIR, name is not None)
@@ -221,14 +220,16 @@ def check_editing_options(args: argparse.Namespace) -> None:
         InputError: options clash; the message names one.
     """
     name = check_given_image(args) or "generated_samples"
+    for edit in EDITS:
+        if getattr(args, edit) is not None:
+            why = f"is not for --{edit}, which makes all images at once"
+            cli.options.refuse_given(args, ["batch_size"], why)
     usual = "ddpm" if args.interpolate is None else "dpmpp"
     cli.options.check_sampler_options(args, default="ddim" if args.inversion else usual)
     if args.from_image is not None and SAMPLERS[args.sampler].by_level:
         raise InputError(f"--from_image needs many steps, so not --sampler {args.sampler}")
     if args.interpolate is not None:
         name = "interpolation"
-        why = "is not for --interpolate, which makes all images at once"
-        cli.options.refuse_given(args, ["batch_size"], why)
         if args.interpolate[0] == args.interpolate[1]:
             raise InputError("--interpolate needs two different seeds")
         if SAMPLERS[args.sampler].fresh_noise or args.eta:

@@ -102,10 +102,7 @@ def test_every_picture_is_shown_somewhere_and_every_one_shown_is_there():
 
 
 # Where a run finds its files, and what pictures do not show.
-ASIDE = (
-    "checkpoint few data_dir output output_dir picture save_path dataset save_interval"
-    " no-gif".split()
-)
+ASIDE = "checkpoint few data_dir output output_dir picture save_path dataset no-gif".split()
 
 
 class Recorder(build.Studio):

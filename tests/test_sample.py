@@ -359,6 +359,14 @@ def test_an_inversion_takes_one_image_or_a_set_of_points():
             sample.main(["--checkpoint", *options.split()])
 
 
+def test_an_inversion_of_points_can_be_guided_by_another_model(capsys):
+    for name in ("points.pt", "worse.pt"):
+        write_model(name, "--dataset", "line", *POINTS)
+    options = "--checkpoint points.pt --inversion line --guide worse.pt --num_images 20 --steps 3"
+    sample.main(options.split())
+    assert "guidance 2 by worse.pt" in capsys.readouterr().out
+
+
 def test_a_variation_has_every_class_that_is_asked_for(model, capsys):
     make("--from_image", 0, "--labels", "0-9")
     assert "10 images" in capsys.readouterr().out

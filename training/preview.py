@@ -12,7 +12,7 @@ from torch import Tensor
 import samplers
 from diffusion import Diffusion
 from guidance import Conditioned, Network, cycle_labels
-from names import FEW_STEPS, PREVIEWS, Plan
+from names import FEW_STEPS, PREVIEWS, Plan, plan_for
 from plots.pictures import Pictures
 from system.errors import RunError
 from training.settings import TrainSettings
@@ -39,8 +39,7 @@ class Preview:
     ) -> None:
         self.diffusion, self.pictures = diffusion, pictures
         self.stride, self.seed = settings.show_image_step, settings.seed
-        # A model for few steps is sampled by the sampler named after its objective.
-        self.jumps = settings.objective if settings.objective in FEW_STEPS else None
+        self.objective = settings.objective
         device, count = diffusion.device, settings.num_samples
         if labels and count > len(labels):
             count = math.ceil(count / len(labels)) * len(labels)
@@ -58,11 +57,10 @@ class Preview:
             RunError: the samples are not finite.
         """
         path = folder / f"epoch_{epoch:03d}.png"
-        plan = PREVIEWS.of(self.pictures.kind)
-        if self.jumps:
+        plan = plan_for(PREVIEWS, self.pictures.kind, self.objective)
+        if self.objective in FEW_STEPS:
             one = path.with_name(f"epoch_{epoch:03d}_one_step.png")
-            self.draw_states(epoch, Plan(self.jumps, 1), one)
-            plan = Plan(self.jumps, 2)
+            self.draw_states(epoch, plan.within(1), one)
         total = len(self.diffusion.schedule)
         timesteps, states, title = self.draw_states(epoch, plan.within(total), path)
         if self.stride:

@@ -192,7 +192,7 @@ def test_torchvision_reads_the_same(tmp_path):
         (lambda images, labels: images.write_bytes(images.read_bytes()[:-1]), "is damaged"),
         (lambda images, labels: images.write_bytes(b""), "too short"),
         (lambda images, labels: labels.write_bytes(b"\x00\x00"), "too short"),
-        (lambda images, labels: images.write_bytes(b"<html>not found</html>"), "the expected IDX"),
+        (lambda images, labels: images.write_bytes(b"<html>none</html>"), "not the expected IDX"),
         (lambda images, labels: labels.write_bytes(images.read_bytes()), "not the expected IDX"),
         (
             lambda images, labels: labels.write_bytes(b"\0\0\x08\x01\0\0\0\x03\1\2\3"),

@@ -112,7 +112,7 @@ def test_pictures_become_images_of_the_models_size_and_channels(tmp_path):
     iio.imwrite(path, colours)
     assert np.array_equal(read_image(path, (3, 32, 64)), colours)
     assert read_image(path, (1, 16, 32)).shape == (16, 32)
-    with pytest.raises(InputError, match="the model's images; a picture of 32 : 64"):
+    with pytest.raises(InputError, match="model's images; a picture of 32 : 64 is needed"):
         read_image(path, (3, 64, 32))
 
 
